@@ -1,0 +1,38 @@
+# treadle: every target does its own set-up. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "treadle needs Python 3.11 or newer; set PYTHON=…"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+install: $(READY) ## a virtual environment in .venv with treadle in it
+	@echo "treadle is in $(BIN); try: $(BIN)/treadle --help"
+
+demo: $(READY) ## train, serve and load seventeen tenants on this machine, and write a report
+	$(BIN)/treadle demo $(DEMO_ARGS)
+
+test: $(READY) ## all tests
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+check: $(READY) ## ruff, mypy --strict and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## the serving benchmark against its peers (minutes); writes benchmarks/results/
+	$(BIN)/treadle bench serving $(BENCH_ARGS)
+
+clean: ## remove what make made inside the tree
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-out

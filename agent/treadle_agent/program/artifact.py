@@ -1,0 +1,72 @@
+"""What the loader process leaves of a model: a folder that the executor trusts because only our loader wrote it.
+
+artifact.json            this module's `Artifact`
+weights.bin              one slab row: every weight at its offset, little-endian C order
+program-<key>.json       a `Program` for one binding of the free dimensions (`binding_key`)
+segment-<n>.onnx         the model as a chain of ONNX Runtime sessions, free dimensions left free
+segments.bin             their external data, so that sessions map weights instead of copying them
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from treadle_agent.program.model import DType, Shape, TensorType
+
+ARTIFACT_VERSION = 1
+
+
+class TensorSpec(msgspec.Struct, frozen=True):
+    """A model's input or output as clients see it; a free dimension is -1."""
+
+    name: str
+    dtype: DType
+    shape: Shape
+
+
+class WeightEntry(msgspec.Struct, frozen=True):
+    """One weight of this model, in the order of `Program.weights`: its type and its byte offset in weights.bin."""
+
+    type: TensorType
+    offset: int
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A bounded piece of the model as one ONNX Runtime session: file name, and tensor names it takes and gives."""
+
+    file: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """A checked model.
+
+    `batchable`: dimension 0 of every input and output is one free dimension, and the rows proved independent when
+    run together and apart. `architecture` is the digest of the program with every free batch dimension bound to 1,
+    or "" where other dimensions are free too.
+    `weight_bytes` is the length of weights.bin, a multiple of the alignment.
+    """
+
+    version: int
+    model_sha256: str
+    architecture: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    batchable: bool
+    weights: tuple[WeightEntry, ...]
+    weight_bytes: int
+    segments: tuple[Segment, ...]
+
+
+def binding_key(shapes: Mapping[str, Shape]) -> str:
+    """File-name-safe key of a full binding, inputs by name: ``x=1x3x48x320``."""
+    return ",".join(f"{name}={'x'.join(map(str, shape)) or 'scalar'}" for name, shape in sorted(shapes.items()))
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """Read `artifact.json`; raises msgspec.ValidationError or OSError when the folder is damaged."""
+    return msgspec.json.decode((folder / "artifact.json").read_bytes(), type=Artifact)
