@@ -1,0 +1,233 @@
+"""An InferenceTenant, read once into frozen objects.
+
+The rules are those of crds/inferencetenants.treadle.dev.yaml, which a test with generated objects holds this module to;
+the schema says what each field means.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from treadle_api.fields import ContradictionError, Fields, FieldValueError
+from treadle_api.units import (
+    Percent,
+    PerSecond,
+    Seconds,
+    TenantName,
+    TierName,
+    UnitError,
+    parse_decimal,
+    parse_duration,
+)
+
+API_VERSION = "treadle.dev/v1alpha1"
+KIND = "InferenceTenant"
+DEFAULT_NAMESPACE = "default"
+
+MOST_TIERS = 16
+NAME_LENGTH = 55  # the tenant's Service is NAME-treadle, and a Service's name has at most 63 characters
+LABEL_LENGTH = 63
+LONGEST_DEADLINE = Seconds(3600)
+SHORTEST_WINDOW, LONGEST_WINDOW = Seconds(60), Seconds(90 * 86400)
+
+_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")  # DNS-1035: it names a Service
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")  # DNS-1123
+_LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
+_PERCENT = re.compile(r"100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?")
+_RATE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+_URI = re.compile(r"[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?")
+_SCHEMED = re.compile(r"https://[^/?#]+/.+|file:///.+")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class SwitchingMode(StrEnum):
+    """Whether requests choose among the tiers, or one tier answers all of them."""
+
+    AUTOMATIC = "Automatic"
+    PINNED = "Pinned"
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """The promise: `objective` percent of a `window`'s requests are answered within `deadline`, by tiers of at least
+    `min_accuracy`.
+    """
+
+    deadline: Seconds
+    objective: Percent
+    window: Seconds
+    min_accuracy: Percent
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Where a tier's ONNX file is: an https or file URI, or a path; `sha256` in hexadecimal, or None when not given."""
+
+    uri: str
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One accuracy level of a tenant; `accuracy` in percent of held-out inputs answered correctly."""
+
+    name: TierName
+    accuracy: Percent
+    model: Model
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """Devices that serve a tenant; `minimum` <= `maximum`."""
+
+    minimum: int
+    maximum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """The owner of an SLO and of its isolation: one InferenceTenant.
+
+    `tiers` from most to least accurate, in the manifest's order where equal. `priority`: 1 is the highest.
+    `pinned`: the only tier to serve, or None. `requests_per_second`: the expected load, or None when not given.
+    """
+
+    name: TenantName
+    namespace: str
+    slo: Slo
+    tiers: tuple[Tier, ...]
+    requests_per_second: PerSecond | None
+    priority: int
+    replicas: Replicas
+    node_selector: tuple[tuple[str, str], ...]
+    pinned: TierName | None
+
+    @property
+    def key(self) -> str:
+        """``name.namespace``: unambiguous, since both are DNS labels."""
+        return f"{self.name}.{self.namespace}"
+
+    @property
+    def served_tiers(self) -> tuple[Tier, ...]:
+        """The tiers at or above the accuracy floor: no other may ever answer. At least one."""
+        return tuple(tier for tier in self.tiers if tier.accuracy >= self.slo.min_accuracy)
+
+
+def read_tenant(manifest: Mapping[str, object]) -> Tenant:
+    """Read a decoded InferenceTenant; fields that this version does not know are ignored, as the API server's are.
+
+    Raises:
+        FieldError: a field is missing, malformed or contradicts another; the error names it.
+    """
+    document = Fields("", manifest)
+    for key, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
+        if (found := document.text(key, None, 253)) != expected:
+            raise FieldValueError(key, f"must be {expected}, is {found}")
+    metadata, spec = document.child("metadata"), document.child("spec")
+    slo = _read_slo(spec.child("slo"))
+    tiers = tuple(_read_tier(item) for item in spec.children("tiers", MOST_TIERS))
+    _check_tiers(tiers, slo)
+    return Tenant(
+        name=TenantName(metadata.text("name", _NAME, NAME_LENGTH)),
+        namespace=metadata.text("namespace", _LABEL, LABEL_LENGTH, DEFAULT_NAMESPACE),
+        slo=slo,
+        tiers=tuple(sorted(tiers, key=lambda tier: -tier.accuracy)),
+        requests_per_second=_read_load(spec.child("load")) if spec.has("load") else None,
+        priority=spec.integer("priority", 1, 10, 5),
+        replicas=_read_replicas(spec.child("replicas", optional=True)),
+        node_selector=_read_node_selector(spec),
+        pinned=_read_switching(spec.child("switching", optional=True), tiers, slo),
+    )
+
+
+def _read_slo(slo: Fields) -> Slo:
+    deadline = slo.parsed("deadline", parse_duration, 28)
+    if not 0 < deadline <= LONGEST_DEADLINE:
+        raise FieldValueError(slo.field("deadline"), "must be longer than zero and at most 1h")
+    objective = slo.parsed("objective", _percent, 8, "99")
+    if not 0 < objective < 100:
+        raise FieldValueError(slo.field("objective"), "must be above 0 and below 100")
+    window = slo.parsed("window", parse_duration, 28, "720h")
+    if not SHORTEST_WINDOW <= window <= LONGEST_WINDOW:
+        raise FieldValueError(slo.field("window"), "must be 1m to 2160h (90 days)")
+    return Slo(deadline, objective, window, slo.parsed("minAccuracy", _percent, 8, "0"))
+
+
+def _read_tier(tier: Fields) -> Tier:
+    model = tier.child("model")
+    uri = model.text("uri", _URI, 2048)
+    if "://" in uri and not _SCHEMED.fullmatch(uri):
+        raise FieldValueError(model.field("uri"), f"{uri!r} must be https://HOST/PATH, file:///PATH or a path")
+    return Tier(
+        name=TierName(tier.text("name", _LABEL, LABEL_LENGTH)),
+        accuracy=tier.parsed("accuracy", _percent, 8),
+        model=Model(uri, model.text("sha256", _SHA256, 64) if model.has("sha256") else None),
+    )
+
+
+def _check_tiers(tiers: tuple[Tier, ...], slo: Slo) -> None:
+    names: set[TierName] = set()
+    for index, tier in enumerate(tiers):
+        if tier.name in names:
+            raise ContradictionError(f"spec.tiers[{index}].name", f"{tier.name!r} is the name of an earlier tier too")
+        names.add(tier.name)
+    best = max(tier.accuracy for tier in tiers)
+    if slo.min_accuracy > best:
+        raise ContradictionError("spec.slo.minAccuracy", f"{slo.min_accuracy:g} is above the best tier's {best:g}")
+
+
+def _read_load(load: Fields) -> PerSecond:
+    rate = load.parsed("requestsPerSecond", _rate, 16)
+    if rate <= 0:
+        raise FieldValueError(load.field("requestsPerSecond"), "must be above 0; leave `load` out when it is not known")
+    return rate
+
+
+def _read_replicas(replicas: Fields) -> Replicas:
+    minimum = replicas.integer("min", 1, 1000, 1)
+    maximum = replicas.integer("max", 1, 1000, minimum)
+    if minimum > maximum:
+        raise ContradictionError(replicas.path, f"min {minimum} is above max {maximum}")
+    return Replicas(minimum, maximum)
+
+
+def _read_node_selector(spec: Fields) -> tuple[tuple[str, str], ...]:
+    labels = spec.strings("nodeSelector", _LABEL_VALUE, 16, LABEL_LENGTH)
+    for key in labels:
+        if not 1 <= len(key) <= 317:  # a DNS name of 253, a slash and a name of 63
+            raise FieldValueError("spec.nodeSelector", "label keys must have 1 to 317 characters")
+    return tuple(sorted(labels.items()))
+
+
+def _read_switching(switching: Fields, tiers: tuple[Tier, ...], slo: Slo) -> TierName | None:
+    mode = switching.text("mode", None, 16, SwitchingMode.AUTOMATIC)
+    name = switching.text("tier", None, LABEL_LENGTH) if switching.has("tier") else None
+    if mode not in SwitchingMode.__members__.values():
+        raise FieldValueError(switching.field("mode"), f"{mode!r} must be one of {', '.join(SwitchingMode)}")
+    if mode == SwitchingMode.AUTOMATIC:
+        if name is not None:
+            raise ContradictionError(switching.field("tier"), "is for mode Pinned only")
+        return None
+    if name is None:
+        raise ContradictionError(switching.field("tier"), "mode Pinned needs the name of a tier")
+    pinned = next((tier for tier in tiers if tier.name == name), None)
+    if pinned is None:
+        raise ContradictionError(switching.field("tier"), f"there is no tier {name!r}")
+    if pinned.accuracy < slo.min_accuracy:
+        raise ContradictionError(switching.field("tier"), f"tier {name!r} is below slo.minAccuracy")
+    return pinned.name
+
+
+def _percent(text: str) -> Percent:
+    if not _PERCENT.fullmatch(text):
+        raise UnitError(f"{text!r} is not a percentage: write 0 to 100 with at most four decimals, like 99 or 78.31")
+    return Percent(parse_decimal(text))
+
+
+def _rate(text: str) -> PerSecond:
+    if not _RATE.fullmatch(text):
+        raise UnitError(f"{text!r} is not a rate: write a decimal number like 250 or 0.5")
+    return PerSecond(parse_decimal(text))

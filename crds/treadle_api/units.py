@@ -1,0 +1,45 @@
+"""Units and identities as types, and the strings that manifests write them in (no floats in objects: DESIGN §3)."""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+
+Seconds = NewType("Seconds", float)
+Bytes = NewType("Bytes", int)
+Percent = NewType("Percent", float)
+PerSecond = NewType("PerSecond", float)
+TenantName = NewType("TenantName", str)
+TierName = NewType("TierName", str)
+
+# Gateway API GEP-2257: one to four numbers of at most five digits, each with its unit.
+_DURATION = re.compile(r"(?:[0-9]{1,5}(?:h|m|s|ms)){1,4}")
+_DURATION_PART = re.compile(r"([0-9]{1,5})(ms|h|m|s)")
+_UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3}
+_DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+
+
+class UnitError(ValueError):
+    """Raised when a string is not a duration or a decimal number."""
+
+
+def parse_duration(text: str) -> Seconds:
+    """Seconds of a Gateway API duration such as ``750ms``, ``1m30s`` or ``720h``.
+
+    Raises:
+        UnitError: the text has another form.
+    """
+    if not _DURATION.fullmatch(text):
+        raise UnitError(f"{text!r} is not a duration: write numbers with h, m, s or ms, like 750ms or 1m30s")
+    return Seconds(sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION_PART.findall(text)))
+
+
+def parse_decimal(text: str) -> float:
+    """The number that a plain decimal string such as ``78.31`` denotes; no sign, no exponent.
+
+    Raises:
+        UnitError: the text has another form.
+    """
+    if not _DECIMAL.fullmatch(text):
+        raise UnitError(f"{text!r} is not a decimal number: write digits with an optional fraction, like 99 or 78.31")
+    return float(text)
