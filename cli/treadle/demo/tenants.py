@@ -1,0 +1,155 @@
+"""The demo's tenants: trained or fetched, written as ONNX files, with the inputs that will be sent to them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from treadle.demo.digits import Digits, load_digits, pages
+from treadle.demo.files import FileTypeModel, sample_files
+from treadle.demo.recipes import INPUT, OUTPUT, Recipe, convolutional, dense, open_session, train
+
+SEED = 20  # of everything that is drawn
+COPIES = 8  # tenants of one architecture
+EXAMPLES = 800  # training digits of one tenant, of the 1,197 there are
+PAGES_ASKED, DIGITS_ASKED, FILES_ASKED = 24, 240, 48  # different requests prepared for each tenant
+TIMINGS = 15
+
+# Service times on one core span three orders of magnitude, accuracies ten points.
+PAGES = (
+    Recipe("large", convolutional((96, 192), pool=2), ridge=0.01),
+    Recipe("medium", convolutional((64, 64, 16), pool=4), ridge=0.01),
+    Recipe("small", dense((40,), per_page=True), ridge=0.001),
+)
+DIGITS = (Recipe("only", dense((128, 128), per_page=False), ridge=0.001),)
+
+Array = npt.NDArray[Any]
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A model on disk: `accuracy` in percent of held-out inputs, `service` in seconds a request alone in ONNX Runtime."""
+
+    name: str
+    accuracy: float
+    model: Path
+    service: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant and its requests: `inputs` by tensor name, each with its rows' true labels.
+
+    `family` groups tenants of one architecture; `deadline` in seconds; `tiers` from most to least accurate; `output`
+    is the tensor whose argmax is the answer.
+    """
+
+    name: str
+    family: str
+    deadline: float
+    tiers: tuple[Tier, ...]
+    inputs: tuple[Mapping[str, Array], ...]
+    labels: tuple[tuple[int, ...], ...]
+    output: str
+
+
+def train_tenants(folder: Path, progress: Progress) -> tuple[Tenant, ...]:
+    """Train COPIES page readers of three tiers and COPIES digit readers of one; models go under `folder`.
+
+    `progress` is told each model's name when it is there.
+    """
+    train_digits, held_out = load_digits(SEED)
+    random = np.random.default_rng(SEED)
+    page_images, page_labels = pages(held_out, random, PAGES_ASKED)
+    single = held_out.sample(random, DIGITS_ASKED)
+    families = (
+        ("pages", PAGES, page_images[:, None], page_labels),
+        ("digits", DIGITS, single.images[:, None], single.labels[:, None]),
+    )
+    tenants = []
+    slowest = 0.0
+    for family, recipes, images, labels in families:
+        inputs = tuple({INPUT: image} for image in images)
+        services: dict[str, float] = {}
+        for copy in range(1, COPIES + 1):
+            name = f"{family}-{copy}"
+            examples = train_digits.sample(np.random.default_rng((SEED, copy)), EXAMPLES)
+            tiers = []
+            for recipe in recipes:
+                progress(f"{name} {recipe.name}")
+                tiers.append(_train_tier(recipe, examples, held_out, folder / name, copy, services, inputs[0]))
+            slowest = max(slowest, *services.values())
+            tenants.append(
+                Tenant(
+                    name=name,
+                    family=family,
+                    deadline=round_up(10 * slowest if family == "pages" else 5 * slowest),
+                    tiers=tuple(sorted(tiers, key=lambda tier: -tier.accuracy)),
+                    inputs=inputs,
+                    labels=tuple(tuple(map(int, row)) for row in labels),
+                    output=OUTPUT,
+                )
+            )
+    return tuple(tenants)
+
+
+def file_tenant(model: FileTypeModel, roots: Sequence[Path]) -> Tenant:
+    """The tenant that tells file types, asked about real files under `roots`."""
+    samples = sample_files(model, roots, FILES_ASKED, SEED)
+    session = open_session(model.path.read_bytes())
+    right = sum(
+        int(session.run(None, dict(features))[0].argmax()) == label
+        for features, label in zip(samples.inputs, samples.labels, strict=True)
+    )
+    service = _service(session, samples.inputs[0])
+    tier = Tier("only", 100.0 * right / len(samples.labels), model.path, service)
+    return Tenant(
+        name="files",
+        family="files",
+        deadline=round_up(15 * service),
+        tiers=(tier,),
+        inputs=samples.inputs,
+        labels=tuple((label,) for label in samples.labels),
+        output=model.output,
+    )
+
+
+def round_up(seconds: float) -> float:
+    """A deadline as people write them: up to the next 10 ms, at least 40 ms."""
+    return max(0.04, math.ceil(seconds * 100) / 100)
+
+
+def _train_tier(
+    recipe: Recipe,
+    examples: Digits,
+    held_out: Digits,
+    folder: Path,
+    seed: int,
+    services: dict[str, float],
+    example: Mapping[str, Array],
+) -> Tier:
+    trained = train(recipe, examples, held_out, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{recipe.name}.onnx"
+    path.write_bytes(trained.model)
+    if recipe.name not in services:  # the same for every tenant of the architecture
+        services[recipe.name] = _service(open_session(trained.model), example)
+    return Tier(recipe.name, 100 * trained.accuracy, path, services[recipe.name])
+
+
+def _service(session: Any, inputs: Mapping[str, Array]) -> float:
+    """The median of TIMINGS runs, after a first one that ONNX Runtime uses to plan its memory."""
+    times = []
+    for _ in range(TIMINGS + 1):
+        begin = time.perf_counter()
+        session.run(None, dict(inputs))
+        times.append(time.perf_counter() - begin)
+    return float(np.median(times[1:]))
