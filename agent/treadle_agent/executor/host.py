@@ -1,0 +1,129 @@
+"""The host as a device: super-kernels through NumPy, segments through ONNX Runtime, on the calling thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from treadle_agent.executor.segment_chain import SegmentChain
+from treadle_agent.executor.super_kernel import MergedProgram, run
+from treadle_agent.executor.versions import binding_of, requests_of, row_of
+from treadle_agent.policy.scheduling import Group, Stream
+from treadle_agent.program.ops.registry import Array, Launch
+
+Launched = list[tuple[str, float]]  # (signature, seconds) of each kernel
+
+
+@dataclass(slots=True, eq=False)
+class MergedPlace:
+    """Where a group's problems are: a slot for each stream, and the launches bound to them."""
+
+    slots: list[int]
+    composed: Sequence[tuple[Launch, ...]]
+
+
+@dataclass(slots=True, eq=False)
+class ChainPlace:
+    """The live tensors of the one stream that runs through a segment chain."""
+
+    tensors: dict[str, Array]
+
+
+class HostDevice:
+    """Runs groups. `memory`: the shared memory in which requests' blocks lie; `clock`: seconds."""
+
+    def __init__(self, memory: memoryview, clock: Callable[[], float]) -> None:
+        self._memory = memory
+        self._clock = clock
+
+    def stage(self, group: Group) -> None:
+        """Bring a group's inputs to where its kernels read them."""
+        body = group.executable.body
+        if isinstance(body, SegmentChain):
+            (stream,) = group.streams
+            group.place = ChainPlace(dict(zip(body.inputs, self._gather(stream), strict=True)))
+        else:
+            assert isinstance(body, MergedProgram)
+            group.streams.sort(key=row_of)
+            slots = body.slots.take(len(group.streams))
+            places = [(slot, row_of(stream)) for slot, stream in zip(slots, group.streams, strict=True)]
+            group.place = MergedPlace(slots, body.compose(places))
+            for slot, stream in zip(slots, group.streams, strict=True):
+                self._copy_in(body, slot, stream)
+
+    def run(self, group: Group, begin: int, end: int) -> Launched:
+        """Run kernels begin..end of a staged group."""
+        body, place = group.executable.body, group.place
+        if isinstance(body, SegmentChain):
+            assert isinstance(place, ChainPlace)
+            durations = body.run(place.tensors, begin, end, self._clock)
+            return list(zip(body.signatures[begin:end], durations, strict=True))
+        assert isinstance(body, MergedProgram)
+        assert isinstance(place, MergedPlace)
+        durations = run(place.composed, begin, end, self._clock)
+        return list(zip(body.signatures[begin:end], durations, strict=True))
+
+    def collect(self, group: Group) -> None:
+        """Write the outputs of a finished group to its requests' blocks, and free its place."""
+        body, place = group.executable.body, group.place
+        if isinstance(body, SegmentChain):
+            assert isinstance(place, ChainPlace)
+            (stream,) = group.streams
+            self._scatter(stream, [place.tensors[name] for name in body.outputs])
+        else:
+            assert isinstance(body, MergedProgram)
+            assert isinstance(place, MergedPlace)
+            for slot, stream in zip(place.slots, group.streams, strict=True):
+                self._copy_out(body, slot, stream)
+        self.free(group)
+
+    def free(self, group: Group) -> None:
+        """Give back what a group holds, finished or not."""
+        if isinstance(group.place, MergedPlace):
+            assert isinstance(group.executable.body, MergedProgram)
+            group.executable.body.slots.give(group.place.slots)
+        group.place = None
+
+    def _copy_in(self, body: MergedProgram, slot: int, stream: Stream) -> None:
+        arena, memory, base = body.memory, self._memory, slot * body.stride
+        row = 0
+        for request in requests_of(stream):
+            binding = binding_of(stream, request)
+            offsets, _ = binding.offsets(request.rows)
+            for port, nbytes, offset in zip(body.input_offsets, binding.input_bytes, offsets, strict=True):
+                start, length, source = base + port + row * nbytes, request.rows * nbytes, request.block + offset
+                arena[start : start + length] = memory[source : source + length]
+            row += request.rows
+
+    def _copy_out(self, body: MergedProgram, slot: int, stream: Stream) -> None:
+        arena, memory, base = body.memory, self._memory, slot * body.stride
+        row = 0
+        for request in requests_of(stream):
+            binding = binding_of(stream, request)
+            _, offsets = binding.offsets(request.rows)
+            for port, nbytes, offset in zip(body.output_offsets, binding.output_bytes, offsets, strict=True):
+                start, length, target = base + port + row * nbytes, request.rows * nbytes, request.block + offset
+                memory[target : target + length] = arena[start : start + length]
+            row += request.rows
+
+    def _gather(self, stream: Stream) -> list[Array]:
+        parts = [
+            binding_of(stream, request).arrays(self._memory, request.block, request.rows)
+            for request in requests_of(stream)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+    def _scatter(self, stream: Stream, outputs: Sequence[Array]) -> None:
+        flat = [np.ascontiguousarray(output).reshape(-1).view(np.uint8).data for output in outputs]
+        row = 0
+        for request in requests_of(stream):
+            binding = binding_of(stream, request)
+            _, offsets = binding.offsets(request.rows)
+            for source, nbytes, offset in zip(flat, binding.output_bytes, offsets, strict=True):
+                start, length, target = row * nbytes, request.rows * nbytes, request.block + offset
+                self._memory[target : target + length] = source[start : start + length]
+            row += request.rows

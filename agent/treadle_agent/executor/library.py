@@ -1,0 +1,249 @@
+"""The models on this device: architectures with their slabs and programs, tiers with their rows or segment chains.
+
+Everything here runs on the executor's loading thread; what the dispatch thread reads is swapped in by the closures
+that `take_changes` hands over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from treadle_agent.executor.segment_chain import SegmentChain
+from treadle_agent.executor.slab import Slab
+from treadle_agent.executor.super_kernel import MergedProgram
+from treadle_agent.executor.tuner import Profile, measure_merged, measure_segments, merging_wins
+from treadle_agent.policy.latency import Executable
+from treadle_agent.policy.queues import Tier
+from treadle_agent.program.artifact import Artifact, binding_key, read_artifact
+from treadle_agent.program.model import Program, TensorType
+
+MERGED = "merged"
+SEGMENTS = "segments"
+UNBOUND = "unbound"  # free dimensions besides the rows: chosen when the first request shows its shapes
+
+CHAIN_BATCH_SECONDS = 0.010  # a batch through a segment chain may take this long; one row always may
+
+
+class LoadedTier(Tier):
+    """A tier with its model's artifact. `row`: where its weights lie in its slab, while an architecture merges it."""
+
+    __slots__ = ("_chain", "artifact", "folder", "holders", "row", "slab")
+
+    def __init__(self, name: str, folder: Path) -> None:
+        super().__init__(name, 0.0)
+        self.folder = folder
+        self.artifact: Artifact = read_artifact(folder)
+        self.holders: dict[tuple[TensorType, ...], list[Executable]] = {}  # by the types of one row's inputs
+        self.slab: Slab | None = None
+        self.row = -1
+        self._chain: SegmentChain | None = None
+
+    @property
+    def default_types(self) -> tuple[TensorType, ...] | None:
+        """The types of one row's inputs, where nothing but the rows is free."""
+        if not self.artifact.architecture:
+            return None
+        return tuple(
+            TensorType(spec.dtype, (1, *spec.shape[1:]) if self.artifact.batchable else spec.shape)
+            for spec in self.artifact.inputs
+        )
+
+    def chain(self) -> SegmentChain:
+        """The tier's segments, opened when first asked for."""
+        if self._chain is None:
+            self._chain = SegmentChain(self.folder, self.artifact)
+        return self._chain
+
+    def close_chain(self) -> None:
+        """Let go of the sessions; streams that still run them keep them."""
+        self._chain = None
+
+    def take_row(self, slab: Slab) -> None:
+        """Load the weights into `slab`; raises OSError."""
+        if self.slab is None:
+            self.row = slab.acquire(self.artifact.model_sha256, self.folder / "weights.bin")
+            self.slab = slab
+
+    def close(self) -> None:
+        """Give weights and sessions back."""
+        if self.slab is not None:
+            self.slab.release(self.artifact.model_sha256)
+            self.slab = None
+        self._chain = None
+
+    def program(self, types: Sequence[TensorType], rows: int = 1) -> Program | None:
+        """The program for `rows` rows of these input types, where the loader has compiled one."""
+        shapes = {
+            spec.name: (rows, *type_.shape[1:]) if self.artifact.batchable else type_.shape
+            for spec, type_ in zip(self.artifact.inputs, types, strict=True)
+        }
+        path = self.folder / f"program-{binding_key(shapes)}.json"
+        return msgspec.json.decode(path.read_bytes(), type=Program) if path.exists() else None
+
+
+class Architecture:
+    """Tiers whose models differ in weights only, for one binding: their measured costs and merged executables."""
+
+    def __init__(self, slab: Slab, merged: Profile | None) -> None:
+        self.slab = slab
+        self.merged = merged
+        self.segments: dict[int, Profile] = {}  # by rows
+        self.merging = False
+        self.executables: list[Executable] = []
+        self.members: dict[LoadedTier, tuple[TensorType, ...]] = {}
+
+
+class Library:
+    """All architectures and slabs of a device."""
+
+    def __init__(self, *, max_problems: int, max_rows: int) -> None:
+        self.max_problems = max_problems
+        self.row_counts = [1 << power for power in range(max_rows.bit_length()) if 1 << power <= max_rows]
+        self.architectures: dict[str, Architecture] = {}
+        self.slabs: dict[tuple[object, ...], Slab] = {}
+        self._changes: list[Callable[[], None]] = []
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights in slabs."""
+        return sum(slab.nbytes for slab in self.slabs.values())
+
+    def take_changes(self) -> list[Callable[[], None]]:
+        """What the dispatch thread must apply since the last call."""
+        changes, self._changes = self._changes, []
+        return changes
+
+    def prepare(self, tier: LoadedTier, types: tuple[TensorType, ...]) -> list[Executable]:
+        """Make `tier` runnable for these types of one row's inputs; the list stays up to date by `take_changes`.
+
+        Raises:
+            OSError, msgspec.DecodeError: the artifact folder is damaged.
+        """
+        holder = tier.holders.get(types)
+        if holder is None:
+            program = tier.program(types)
+            if program is None:
+                holder = self._chain_executables(tier, types, {})
+                tier.holders[types] = holder
+            else:
+                holder = tier.holders[types] = []
+                self._join(self._architecture(program, tier, types), tier, types)
+        self._extend(tier, types)
+        if not tier.service:
+            tier.service = tier.row_seconds = holder[0].cost.expected(1)
+        return holder
+
+    def implementation(self, tier: LoadedTier) -> str:
+        """How a tier runs."""
+        if not tier.holders:
+            return UNBOUND
+        return MERGED if tier.row >= 0 else SEGMENTS
+
+    def forget(self, tier: LoadedTier) -> None:
+        """Unload a tier that nothing runs any more."""
+        for digest, architecture in list(self.architectures.items()):
+            architecture.members.pop(tier, None)
+            if not architecture.members:
+                del self.architectures[digest]
+        tier.close()
+        for key, slab in list(self.slabs.items()):
+            if not len(slab):
+                del self.slabs[key]
+
+    def _architecture(self, program: Program, tier: LoadedTier, types: tuple[TensorType, ...]) -> Architecture:
+        digest = program.architecture
+        architecture = self.architectures.get(digest)
+        if architecture is None:
+            key = (*tier.artifact.weights, tier.artifact.weight_bytes)
+            slab = self.slabs.get(key) or Slab(tier.artifact.weights, tier.artifact.weight_bytes)
+            self.slabs[key] = slab
+            merged = measure_merged(program, slab, tier.folder / "weights.bin")
+            architecture = self.architectures[digest] = Architecture(slab, merged)
+            architecture.segments[1] = measure_segments(tier.chain(), types)
+        return architecture
+
+    def _join(self, architecture: Architecture, tier: LoadedTier, types: tuple[TensorType, ...]) -> None:
+        """Add a member; once merging wins for their number, all members merge and stay so."""
+        architecture.members[tier] = types
+        population = len(architecture.members)
+        if not architecture.merging and merging_wins(architecture.merged, architecture.segments[1], population):
+            architecture.merging = True
+            self._add_program(architecture, tier, types, 1, architecture.merged)
+        if not architecture.merging:
+            tier.holders[types] += self._chain_executables(tier, types, architecture.segments)
+            return
+        for member in architecture.members:
+            if member.slab is None:
+                member.take_row(architecture.slab)
+                member.close_chain()
+        self._share(architecture, tier)
+
+    def _share(self, architecture: Architecture, new: LoadedTier) -> None:
+        """Give all members the architecture's executables: `new` at once, the others by a change."""
+        for member, types in architecture.members.items():
+            if member is new:
+                member.holders[types][:] = architecture.executables
+            else:
+                self._swap(member.holders[types], architecture.executables)
+
+    def _extend(self, tier: LoadedTier, types: tuple[TensorType, ...]) -> None:
+        """Add the programs for more rows that the loader has compiled meanwhile."""
+        program = tier.program(types)
+        architecture = program and self.architectures.get(program.architecture)
+        if not architecture or not architecture.merging or not tier.artifact.batchable:
+            return
+        known = {executable.rows for executable in architecture.executables}
+        for rows in self.row_counts:
+            if rows not in known and (wider := tier.program(types, rows)) is not None:
+                profile = measure_merged(wider, architecture.slab, tier.folder / "weights.bin")
+                if profile is not None:
+                    self._add_program(architecture, tier, types, rows, profile)
+                    self._share(architecture, tier)
+
+    def _add_program(
+        self,
+        architecture: Architecture,
+        tier: LoadedTier,
+        types: tuple[TensorType, ...],
+        rows: int,
+        profile: Profile | None,
+    ) -> None:
+        program = tier.program(types, rows)
+        assert program is not None
+        assert profile is not None
+        capacity = 2 * self.max_problems
+        body = MergedProgram(program, architecture.slab, capacity)
+        executable = Executable(
+            f"{tier.name}/{rows}",
+            rows,
+            profile.shares,
+            mergeable=True,
+            cost=profile.cost(),
+            body=body,
+            capacity=capacity,
+        )
+        architecture.executables = sorted([*architecture.executables, executable], key=lambda one: one.rows)
+
+    def _chain_executables(
+        self, tier: LoadedTier, types: Sequence[TensorType], profiles: dict[int, Profile]
+    ) -> list[Executable]:
+        """Executables over the tier's chain: one row, and batches while they stay short; what no profile has is measured."""
+        chain = tier.chain()
+        made = []
+        for rows in self.row_counts if tier.artifact.batchable else [1]:
+            if rows > 1 and profiles[1].per_request(1) * rows > CHAIN_BATCH_SECONDS:
+                break
+            if rows not in profiles:
+                batch = [TensorType(one.dtype, (rows, *one.shape[1:])) if rows > 1 else one for one in types]
+                profiles[rows] = measure_segments(chain, batch)
+            profile = profiles[rows]
+            name = f"{tier.name}/{rows}"
+            made.append(Executable(name, rows, profile.shares, mergeable=False, cost=profile.cost(), body=chain))
+        return made
+
+    def _swap(self, holder: list[Executable], executables: Sequence[Executable]) -> None:
+        wanted = list(executables)
+        self._changes.append(lambda: holder.__setitem__(slice(None), wanted))

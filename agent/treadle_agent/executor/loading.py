@@ -1,0 +1,122 @@
+"""The executor's loading thread: models are read, tried and tuned here while the dispatch thread goes on serving."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from treadle_agent.executor.flight_record import Activity, FlightRecord
+from treadle_agent.executor.library import Library, LoadedTier
+from treadle_agent.executor.protocol import Loaded, Refused, ToFrontEnd, Unloaded, Version
+from treadle_agent.executor.versions import LoadedVersion
+from treadle_agent.program.model import TensorType
+
+RECORD_SLOT = 15  # of the flight record: a model may crash the process while it is tried, too
+
+Outcome = Callable[[], ToFrontEnd | None]  # for the dispatch thread: take over the result, say what to answer
+
+
+class LoadingThread:
+    """Runs jobs one after another; `collect` hands their outcomes to the dispatch thread, `wake` tells it to."""
+
+    def __init__(self, library: Library, record: FlightRecord, wake: Callable[[], None]) -> None:
+        self.library = library
+        self._record = record
+        self._wake = wake
+        self._jobs: queue.SimpleQueue[Callable[[], Outcome]] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="loading", daemon=True).start()
+
+    def load(self, version: Version, install: Callable[[LoadedVersion], None]) -> None:
+        """Load all tiers of a version, then `install` it on the dispatch thread."""
+        self._jobs.put(lambda: self._load(version, install))
+
+    def bind(self, loaded: LoadedVersion, binding: int, types: tuple[TensorType, ...]) -> None:
+        """Make a version's tiers runnable for the input types of one row."""
+        self._jobs.put(lambda: self._bind(loaded, binding, types))
+
+    def unload(self, loaded: LoadedVersion) -> None:
+        """Free what a version holds; nothing runs it any more."""
+        self._jobs.put(lambda: self._unload(loaded))
+
+    def collect(self) -> list[ToFrontEnd]:
+        """On the dispatch thread: take over finished jobs; returns what the front end is to be told."""
+        answers = []
+        while not self._outcomes.empty():
+            answer = self._outcomes.get()()
+            if answer is not None:
+                answers.append(answer)
+        return answers
+
+    def _work(self) -> None:
+        while True:
+            outcome = self._jobs.get()()
+            self._outcomes.put(outcome)
+            self._wake()
+
+    def _load(self, version: Version, install: Callable[[LoadedVersion], None]) -> Outcome:
+        self._record.begin(RECORD_SLOT, Activity.LOAD, (version.id,), time.monotonic(), 60.0)
+        tiers: list[LoadedTier] = []
+        try:
+            for spec in version.tiers:
+                tier = LoadedTier(spec.name, Path(spec.artifact))
+                tiers.append(tier)
+                if (types := tier.default_types) is not None:
+                    self.library.prepare(tier, types)
+        except Exception as error:  # noqa: BLE001 - whatever a model does to its libraries, the other tenants go on
+            for tier in tiers:
+                self.library.forget(tier)
+            return _refusal(version, tiers[-1].name if tiers else version.tiers[0].name, error)
+        finally:
+            self._record.end(RECORD_SLOT)
+        loaded = LoadedVersion(version, tiers)
+        changes = self.library.take_changes()
+        implementations = tuple(self.library.implementation(tier) for tier in tiers)
+
+        def outcome() -> ToFrontEnd:
+            _apply(changes)
+            install(loaded)
+            return Loaded(version.id, implementations, tuple(tier.service for tier in tiers))
+
+        return outcome
+
+    def _bind(self, loaded: LoadedVersion, binding: int, types: tuple[TensorType, ...]) -> Outcome:
+        self._record.begin(RECORD_SLOT, Activity.LOAD, (loaded.id,), time.monotonic(), 60.0)
+        try:
+            holders = [self.library.prepare(tier, types) for tier in loaded.loaded_tiers]
+        except Exception as error:  # noqa: BLE001 - as above
+            return _refusal(loaded.version, loaded.version.tiers[0].name, error)
+        finally:
+            self._record.end(RECORD_SLOT)
+        changes = self.library.take_changes()
+
+        def outcome() -> None:
+            _apply(changes)
+            for tier, holder in zip(loaded.tiers, holders, strict=True):
+                tier.buckets[binding] = holder
+
+        return outcome
+
+    def _unload(self, loaded: LoadedVersion) -> Outcome:
+        for tier in loaded.loaded_tiers:
+            self.library.forget(tier)
+        return lambda: Unloaded(loaded.id)
+
+
+def _apply(changes: list[Callable[[], None]]) -> None:
+    for change in changes:
+        change()
+
+
+def _refusal(version: Version, tier: str, error: Exception) -> Outcome:
+    reason = (
+        f"tier {tier!r}: {error}"
+        if isinstance(error, (OSError, msgspec.MsgspecError))
+        else (f"tier {tier!r} failed when it was tried: {type(error).__name__}: {error}")
+    )
+    return lambda: Refused(version.id, reason)

@@ -1,0 +1,58 @@
+"""A compute-bound model on the host: a chain of ONNX Runtime sessions, each a bounded, timed piece (DESIGN §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import onnxruntime
+
+from treadle_agent.program.artifact import Artifact, Segment
+from treadle_agent.program.ops.registry import Array
+
+
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """A session on one thread: the scheduler, not ONNX Runtime, decides what runs beside it."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+class SegmentChain:
+    """The segments of one model, in order. `run` executes some of them on the tensors that earlier ones left."""
+
+    def __init__(self, folder: Path, artifact: Artifact) -> None:
+        self.segments: Sequence[Segment] = artifact.segments
+        self.inputs = tuple(spec.name for spec in artifact.inputs)
+        self.outputs = tuple(spec.name for spec in artifact.outputs)
+        self._sessions = [open_session(folder / segment.file) for segment in artifact.segments]
+        digest, count = artifact.architecture or artifact.model_sha256, len(artifact.segments)
+        self.signatures = [f"Segment[{digest[:12]} {index}/{count}]" for index in range(1, count + 1)]
+        self._last_use = {name: index for index, segment in enumerate(self.segments) for name in segment.inputs}
+
+    @property
+    def length(self) -> int:
+        """Number of segments."""
+        return len(self._sessions)
+
+    def run(self, tensors: dict[str, Array], begin: int, end: int, clock: Callable[[], float]) -> list[float]:
+        """Execute segments begin..end on `tensors` (name → array), adding what they give and dropping what no later
+        segment takes; returns the seconds of each.
+        """
+        durations: list[float] = []
+        last = clock()
+        for index in range(begin, end):
+            segment = self.segments[index]
+            feed: Mapping[str, Array] = {name: tensors[name] for name in segment.inputs}
+            given = self._sessions[index].run(segment.outputs, feed)
+            tensors.update(zip(segment.outputs, given, strict=True))
+            for name in segment.inputs:
+                if self._last_use[name] == index and name not in self.outputs:
+                    del tensors[name]
+            now = clock()
+            durations.append(now - last)
+            last = now
+        return durations

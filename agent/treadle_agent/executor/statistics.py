@@ -1,0 +1,94 @@
+"""What an executor counts: launches, merge factors, latencies by signature, device time by tenant (`Document`)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+import msgspec
+
+BOUNDS: tuple[float, ...] = tuple(1e-6 * 10 ** (step / 5) for step in range(36))  # 1 µs to 10 s, five a decade
+
+
+class Histogram(msgspec.Struct):
+    """Latencies in seconds: `counts[i]` of them are at most `BOUNDS[i]`, the last ones longer; not cumulative."""
+
+    counts: list[int] = msgspec.field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    seconds: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """Number of observations."""
+        return sum(self.counts)
+
+    def observe(self, seconds: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        self.seconds += seconds
+
+    def quantile(self, share: float) -> float:
+        """An upper bound of the quantile `share` (0–1), in seconds: that of its bucket; 0.0 without observations."""
+        wanted, seen = share * self.count, 0
+        for index, count in enumerate(self.counts):
+            seen += count
+            if seen and seen >= wanted:
+                return BOUNDS[min(index, len(BOUNDS) - 1)]
+        return 0.0
+
+
+class SignatureStatistics(msgspec.Struct):
+    """One kernel signature: `launches` of it computed `problems` problems; `latency` is of launches."""
+
+    launches: int = 0
+    problems: int = 0
+    latency: Histogram = msgspec.field(default_factory=Histogram)
+
+
+class TenantStatistics(msgspec.Struct):
+    """One version of a tenant. `switches` by direction (`up`, `down`); `correction`: observed / profiled duration."""
+
+    tenant: str
+    device_seconds: float = 0.0
+    waiting: int = 0
+    tier: str = ""
+    switches: dict[str, int] = msgspec.field(default_factory=lambda: {"up": 0, "down": 0})
+    correction: float = 1.0
+    answered: dict[str, int] = msgspec.field(default_factory=dict)  # requests by tier
+
+
+class Document(msgspec.Struct):
+    """Counters since the process began.
+
+    `launches`: kernels launched; `problems`: kernels those would have been without merging, so that
+    `problems / launches` is the mean merge factor; `sizes[r]`: launches with r problems; `busy_seconds`: device time.
+    """
+
+    device: str
+    mode: str
+    launches: int = 0
+    problems: int = 0
+    busy_seconds: float = 0.0
+    weight_bytes: int = 0
+    sizes: dict[int, int] = msgspec.field(default_factory=dict)
+    signatures: dict[str, SignatureStatistics] = msgspec.field(default_factory=dict)
+    tenants: dict[int, TenantStatistics] = msgspec.field(default_factory=dict)  # by version
+
+    @property
+    def merge_factor(self) -> float:
+        """Mean problems a launch; 0.0 before the first."""
+        return self.problems / self.launches if self.launches else 0.0
+
+    def launched(self, launches: Sequence[tuple[str, float]], problems: int) -> None:
+        """Count launches (signature, seconds), each with `problems` problems."""
+        for signature, seconds in launches:
+            entry = self.signatures.get(signature)
+            if entry is None:
+                entry = self.signatures[signature] = SignatureStatistics()
+            entry.launches += 1
+            entry.problems += problems
+            entry.latency.observe(seconds)
+            self.busy_seconds += seconds
+        count = len(launches)
+        self.launches += count
+        self.problems += count * problems
+        self.sizes[problems] = self.sizes.get(problems, 0) + count

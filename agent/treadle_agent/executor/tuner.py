@@ -1,0 +1,102 @@
+"""Which implementation serves an architecture here: measured at load, not guessed.
+
+A launch-bound model gains from merged kernels, a compute-bound one from ONNX Runtime's segments. Both are run on this
+machine, merged kernels alone and with several tenants' worth of distinct weights, and the cheaper one for the number
+of tenants present wins.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from treadle_agent.executor.segment_chain import SegmentChain
+from treadle_agent.executor.slab import Slab
+from treadle_agent.executor.super_kernel import MergedProgram, run
+from treadle_agent.policy.latency import CostModel
+from treadle_agent.program.model import Program, TensorType
+from treadle_agent.program.ops.registry import Array
+
+PROBLEMS = 8  # merged in the second measurement
+BUDGET = 0.05  # seconds for one measurement
+REPEATS = 5
+LARGEST_TRIAL = 64 << 20  # bytes of weights that PROBLEMS tenants may take in the trial; beyond it nothing is merged
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A measured executable: its line in the number of problems, and the share of the time after each kernel."""
+
+    fixed: float
+    per_problem: float
+    shares: tuple[float, ...]
+
+    def cost(self) -> CostModel:
+        """A cost model that starts from this profile."""
+        return CostModel(self.fixed, self.per_problem)
+
+    def per_request(self, problems: int) -> float:
+        """Seconds of the device that one of `problems` merged problems takes."""
+        return self.fixed / problems + self.per_problem
+
+
+def measure_merged(program: Program, slab: Slab, weights: Path) -> Profile | None:
+    """Time a program's kernels merged, on memory of its own; None where the weights are too many to try."""
+    if slab.row_bytes * PROBLEMS > LARGEST_TRIAL:
+        return None
+    trial = Slab(slab.entries, slab.row_bytes)
+    rows = [trial.acquire(str(index), weights) for index in range(PROBLEMS)]
+    merged = MergedProgram(program, trial, PROBLEMS)
+    places = [(slot, rows[slot]) for slot in range(PROBLEMS)]
+    plans = merged.compose(places[:1]), merged.compose(places)
+    alone, together = (_fastest(partial(run, plan, 0, merged.length, time.perf_counter)) for plan in plans)
+    return _line(alone, together, PROBLEMS)
+
+
+def measure_segments(chain: SegmentChain, types: Sequence[TensorType]) -> Profile:
+    """Time a chain on zeros of the given input types, rows included."""
+    inputs = dict(zip(chain.inputs, (np.zeros(type_.shape, type_.dtype) for type_ in types), strict=True))
+
+    def once() -> list[float]:
+        tensors: dict[str, Array] = dict(inputs)
+        return chain.run(tensors, 0, chain.length, time.perf_counter)
+
+    durations = _fastest(once)
+    return Profile(sum(durations), 0.0, _shares(durations))
+
+
+def merging_wins(merged: Profile | None, segments: Profile, tenants: int) -> bool:
+    """Whether merged kernels serve `tenants` tenants of an architecture with less device time than segments."""
+    return merged is not None and merged.per_request(max(1, min(tenants, PROBLEMS))) <= segments.per_request(1)
+
+
+def _fastest(once: Callable[[], list[float]]) -> list[float]:
+    """Element-wise fastest of a few runs after a warm-up: what the machine does when nothing else disturbs it."""
+    once()
+    best = once()
+    started = time.perf_counter()
+    for _ in range(REPEATS):
+        if time.perf_counter() - started > BUDGET:
+            break
+        best = [min(pair) for pair in zip(best, once(), strict=True)]
+    return best
+
+
+def _line(alone: Sequence[float], together: Sequence[float], problems: int) -> Profile:
+    one, many = sum(alone), sum(together)
+    per_problem = max((many - one) / (problems - 1), many / problems * 0.05)
+    return Profile(max(one - per_problem, 0.0), per_problem, _shares(together))
+
+
+def _shares(durations: Sequence[float]) -> tuple[float, ...]:
+    total = sum(durations) or 1.0
+    shares = [0.0]
+    for seconds in durations:
+        shares.append(shares[-1] + seconds / total)
+    shares[-1] = 1.0
+    return tuple(shares)

@@ -1,0 +1,51 @@
+"""Loaded versions of tenants: the scheduler's tenant with what the device needs to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from treadle_agent.executor.binding import Binding
+from treadle_agent.executor.library import LoadedTier
+from treadle_agent.executor.protocol import Submit, Version
+from treadle_agent.policy.queues import Tenant
+from treadle_agent.policy.scheduling import Stream
+
+
+class LoadedVersion(Tenant):
+    """A version on this device. `answered`: requests by tier; `device_seconds`: its share of the device's time."""
+
+    __slots__ = ("answered", "bindings", "device_seconds", "draining", "version")
+
+    def __init__(self, version: Version, tiers: Sequence[LoadedTier]) -> None:
+        super().__init__(version.id, version.deadline, version.queue_limit, tiers, version.pinned)
+        self.version = version
+        self.bindings: dict[int, Binding] = {}
+        self.answered = [0] * len(tiers)
+        self.device_seconds = 0.0
+        self.draining = False
+
+    @property
+    def loaded_tiers(self) -> Sequence[LoadedTier]:
+        """The tiers, as this device knows them."""
+        return cast("Sequence[LoadedTier]", self.tiers)
+
+
+def version_of(stream: Stream) -> LoadedVersion:
+    """Whose stream it is."""
+    return cast("LoadedVersion", stream.tenant)
+
+
+def requests_of(stream: Stream) -> Sequence[Submit]:
+    """The messages that a stream's requests are."""
+    return cast("Sequence[Submit]", stream.requests)
+
+
+def binding_of(stream: Stream, request: Submit) -> Binding:
+    """The shapes of a request."""
+    return version_of(stream).bindings[request.binding]
+
+
+def row_of(stream: Stream) -> int:
+    """The slab row of a stream's weights."""
+    return version_of(stream).loaded_tiers[stream.tier].row

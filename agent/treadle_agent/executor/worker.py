@@ -1,0 +1,277 @@
+"""The executor process: receive, shed, step, launch, answer — until the front end goes away.
+
+One dispatch thread owns the queues, the scheduler and the device; one loading thread prepares models, so that a load
+never stops the others' launches.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from treadle_agent.executor.binding import Binding
+from treadle_agent.executor.channel import ExecutorChannel, PeerGoneError
+from treadle_agent.executor.flight_record import Activity, FlightRecord
+from treadle_agent.executor.host import HostDevice, Launched
+from treadle_agent.executor.library import Library
+from treadle_agent.executor.loading import LoadingThread
+from treadle_agent.executor.protocol import (
+    Bind,
+    Cancel,
+    Done,
+    Load,
+    Mode,
+    Outcome,
+    Report,
+    Statistics,
+    Submit,
+    ToExecutor,
+    Trace,
+    Unload,
+)
+from treadle_agent.executor.shared_memory import SharedMemory
+from treadle_agent.executor.statistics import Document, TenantStatistics
+from treadle_agent.executor.trace import Recorder
+from treadle_agent.executor.versions import LoadedVersion, requests_of, version_of
+from treadle_agent.executor.worker_settings import WorkerSettings
+from treadle_agent.policy.queues import Request
+from treadle_agent.policy.scheduling import Exclusive, Launch, Scheduler, SpaceTime, Spatial, TimeSliced
+
+UNRUNNABLE_WAIT = 0.02  # seconds between looks at requests that wait for a program, or for their deadline
+RECORD_SLOTS = 15  # of the flight record, a thread each; the last one is the loading thread's
+
+
+class Worker:
+    """The dispatch thread of one device."""
+
+    def __init__(
+        self, channel: ExecutorChannel, memory: memoryview, record: FlightRecord, settings: WorkerSettings
+    ) -> None:
+        self.channel = channel
+        self.record = record
+        self.device = HostDevice(memory, time.perf_counter)
+        self.scheduler = scheduler(settings)
+        self.library = Library(max_problems=settings.max_problems, max_rows=settings.max_rows)
+        self.loading = LoadingThread(self.library, record, channel.wake)
+        self.versions: dict[int, LoadedVersion] = {}
+        self.document = Document(settings.device, settings.mode.name.lower().replace("_", "-"))
+        self.recorder: Recorder | None = None
+        self._solo: deque[Submit] = deque()
+        self._pool = ThreadPoolExecutor(RECORD_SLOTS) if settings.mode is Mode.SPACE else None
+        self._threads = list(range(RECORD_SLOTS))  # free slots of the flight record
+        self._finished: deque[tuple[Launch, int, Launched | Exception]] = deque()
+
+    def run(self) -> None:
+        """Serve until the front end closes the channel."""
+        try:
+            while True:
+                self.turn()
+        except PeerGoneError:
+            return
+
+    def turn(self) -> None:
+        """Take what arrived, shed what is too late, launch what comes next, answer what is finished."""
+        for message in self.channel.receive():
+            self.handle(message)
+        for answer in self.loading.collect():
+            self.channel.post(answer)
+        while self._finished:
+            launch, thread, result = self._finished.popleft()
+            self._threads.append(thread)
+            self._launched(launch, result)
+        now = time.monotonic()
+        for _, doomed in self.scheduler.shed(now):
+            self._answer(doomed, Outcome.SHED, reason="the deadline cannot be met any more")
+        launch_now = self._next(now)
+        if launch_now is not None:
+            self._launch(launch_now, now)
+        self._finish_unloads()
+        self.channel.flush()
+        if launch_now is None:
+            self.channel.wait(None if self.scheduler.idle and not self._solo else UNRUNNABLE_WAIT)
+
+    def handle(self, message: ToExecutor) -> None:
+        """Carry out one message."""
+        match message:
+            case Submit():
+                self._submit(message)
+            case Load(version):
+                self.loading.load(version, self._install)
+            case Bind():
+                self._bind(message)
+            case Unload(version):
+                self.versions[version].draining = True
+            case Cancel(request):
+                self._cancel(request)
+            case Report(sequence):
+                self.channel.post(Statistics(sequence, msgspec.json.encode(self._report())))
+            case Trace(path):
+                self._record(path)
+
+    def _submit(self, request: Submit) -> None:
+        version = self.versions.get(request.version)
+        if version is None:
+            self._answer(request, Outcome.ERROR, reason="the tenant's version is not loaded")
+        elif request.solo:
+            self._solo.append(request)
+        elif not self.scheduler.submit(version, request):
+            self._answer(request, Outcome.OVERLOADED, reason=f"{version.queue_limit} requests wait already")
+
+    def _cancel(self, request: int) -> None:
+        for tenant in self.versions.values():
+            if self.scheduler.cancel(tenant, request) is not None:
+                self._answer_id(request, Outcome.SHED, reason="cancelled")
+
+    def _record(self, path: str) -> None:
+        if self.recorder is not None:
+            self.recorder.write()
+        self.recorder = Recorder(Path(path)) if path else None
+
+    def _install(self, version: LoadedVersion) -> None:
+        self.versions[version.id] = version
+        self.scheduler.add(version)
+        self.document.tenants[version.id] = TenantStatistics(version.version.tenant)
+
+    def _bind(self, message: Bind) -> None:
+        version = self.versions[message.version]
+        version.bindings[message.binding] = Binding(
+            message.inputs, message.outputs, batchable=version.loaded_tiers[0].artifact.batchable
+        )
+        known = [tier.holders.get(message.inputs) for tier in version.loaded_tiers]
+        for tier, holder in zip(version.loaded_tiers, known, strict=True):
+            if holder:
+                tier.buckets[message.binding] = holder
+        self.loading.bind(version, message.binding, message.inputs)
+
+    def _finish_unloads(self) -> None:
+        for version in [one for one in self.versions.values() if one.draining]:
+            waits_solo = any(request.version == version.id for request in self._solo)
+            if len(version) == 0 and not waits_solo and not self.scheduler.on_device(version):
+                self.scheduler.remove(version)
+                del self.versions[version.id], self.document.tenants[version.id]
+                self.loading.unload(version)
+
+    def _next(self, now: float) -> Launch | None:
+        if not self._solo:
+            return self.scheduler.step(now) if self._threads else None
+        self.scheduler.holding = True
+        if self.scheduler.groups:
+            return self.scheduler.step(now)
+        self.scheduler.holding = False
+        request = self._solo.popleft()
+        launch = self.scheduler.solo(self.versions[request.version], request, now)
+        if launch is None:
+            if request.deadline < now:
+                self._answer(request, Outcome.SHED, reason="the deadline cannot be met any more")
+            else:
+                self._solo.append(request)
+        return launch
+
+    def _launch(self, launch: Launch, now: float) -> None:
+        group, thread = launch.group, self._threads.pop()
+        names = [request.request for stream in group.streams for request in requests_of(stream)]
+        expected = group.executable.cost.expected(len(group.streams))
+        self.record.begin(thread, Activity.LAUNCH, names, now, expected)
+        try:
+            if group.place is None:
+                group.started = now
+                self.device.stage(group)
+            if self._pool is not None:
+                self._pool.submit(self._run_apart, launch, thread)
+                return
+            result: Launched | Exception = self.device.run(group, launch.begin, launch.end)
+        except Exception as error:  # noqa: BLE001 - a tenant's model may raise anything
+            result = error
+        self.record.end(thread)
+        self._threads.append(thread)
+        self._launched(launch, result)
+
+    def _run_apart(self, launch: Launch, thread: int) -> None:
+        try:
+            result: Launched | Exception = self.device.run(launch.group, launch.begin, launch.end)
+        except Exception as error:  # noqa: BLE001 - as above
+            result = error
+        self.record.end(thread)
+        self._finished.append((launch, thread, result))
+        self.channel.wake()
+
+    def _launched(self, launch: Launch, result: Launched | Exception) -> None:
+        group = launch.group
+        if isinstance(result, Exception):
+            self._failed(launch, result)
+            return
+        self.document.launched(result, len(group.streams))
+        if self.recorder is not None:
+            tenants = [version_of(stream).version.tenant for stream in group.streams]
+            self.recorder.launches(result, time.monotonic(), len(group.streams), tenants)
+        if not self.scheduler.launched(launch, sum(seconds for _, seconds in result)):
+            return
+        self.device.collect(group)
+        finished = time.monotonic()
+        for stream in group.streams:
+            version = version_of(stream)
+            version.device_seconds += group.seconds / len(group.streams)
+            version.answered[stream.tier] += len(stream.requests)
+            for request in stream.requests:
+                self.channel.post(Done(request.request, Outcome.DONE, stream.tier, group.started, finished))
+
+    def _failed(self, launch: Launch, error: Exception) -> None:
+        """Find whose fault it was: everyone runs again alone; who fails alone gets the error."""
+        group = launch.group
+        self.scheduler.evict(group)
+        self.device.free(group)
+        requests = [request for stream in group.streams for request in requests_of(stream)]
+        if len(requests) == 1:
+            self._answer(requests[0], Outcome.ERROR, reason=f"{type(error).__name__}: {error}")
+        else:
+            self._solo.extend(requests)
+
+    def _answer(self, request: Request, outcome: Outcome, reason: str) -> None:
+        self._answer_id(request.request, outcome, reason)
+
+    def _answer_id(self, request: int, outcome: Outcome, reason: str) -> None:
+        now = time.monotonic()
+        self.channel.post(Done(request, outcome, -1, now, now, reason))
+
+    def _report(self) -> Document:
+        document = self.document
+        document.weight_bytes = self.library.weight_bytes
+        for version in self.versions.values():
+            entry = document.tenants[version.id]
+            tier = version.tiers[version.current]
+            entry.device_seconds = version.device_seconds
+            entry.waiting = len(version)
+            entry.tier = tier.name
+            entry.switches = {"up": version.ups, "down": version.downs}
+            costs = [executable.cost for holder in tier.buckets.values() for executable in holder]
+            entry.correction = sum(cost.correction for cost in costs) / len(costs) if costs else 1.0
+            entry.answered = dict(zip((one.name for one in version.tiers), version.answered, strict=True))
+        return document
+
+
+def scheduler(settings: WorkerSettings) -> Scheduler:
+    """The policy of a mode."""
+    match settings.mode:
+        case Mode.EXCLUSIVE:
+            return Exclusive(max_problems=settings.max_problems)
+        case Mode.TIME:
+            return TimeSliced(max_problems=settings.max_problems)
+        case Mode.SPACE:
+            return Spatial(max_problems=settings.max_problems)
+        case Mode.SPACE_TIME:
+            return SpaceTime(max_problems=settings.max_problems, quantum=settings.quantum)
+
+
+def main(connection: socket.socket, memory: SharedMemory, settings: WorkerSettings) -> None:
+    """Entry point of the executor process."""
+    sys.setswitchinterval(0.0005)  # a thread that loads a model must not keep the dispatch thread waiting
+    np.seterr(all="ignore")  # padding rows may hold anything; NaN in an answer is the model's own
+    channel = ExecutorChannel(connection)
+    Worker(channel, memory.buffer, memory.record, settings).run()

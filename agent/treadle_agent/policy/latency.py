@@ -1,0 +1,72 @@
+"""How long a launch takes: a line in the number of problems, measured at load and corrected by what is observed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+CORRECTION_GAIN = 0.05  # weight of one observation; about twenty launches to follow a change
+CORRECTION_BOUNDS = (0.25, 8.0)  # a single preempted launch must not make a model look unusable
+
+
+@dataclass(slots=True)
+class CostModel:
+    """Expected duration of an executable: ``(fixed + per_problem * problems) * correction``, in seconds.
+
+    The line is the profile; `correction` (observed / profiled, exponentially averaged) is what `treadle` reports as
+    the profile correction ratio.
+    """
+
+    fixed: float
+    per_problem: float
+    correction: float = 1.0
+
+    def expected(self, problems: int) -> float:
+        """Seconds for the whole executable with `problems` problems merged."""
+        return (self.fixed + self.per_problem * problems) * self.correction
+
+    def observe(self, problems: int, share: float, seconds: float) -> None:
+        """Learn from a launch that covered `share` (0–1) of the executable and took `seconds`."""
+        profiled = (self.fixed + self.per_problem * problems) * share
+        if profiled <= 0.0:
+            return
+        low, high = CORRECTION_BOUNDS
+        ratio = min(max(seconds / profiled, low), high)
+        self.correction += CORRECTION_GAIN * (ratio - self.correction)
+
+
+@dataclass(slots=True, eq=False)
+class Executable:
+    """A program (or a chain of segments) bound to static shapes, as the scheduler sees it.
+
+    `rows`: capacity of one problem in rows. `shares[k]`: share of the whole duration that the first k kernels take,
+    from 0.0 (k = 0) to 1.0 (k = number of kernels). `mergeable`: problems of different tenants may share a launch.
+    `room()`: how many more problems the device can hold.
+    """
+
+    name: str
+    rows: int
+    shares: Sequence[float]
+    mergeable: bool
+    cost: CostModel
+    body: object = field(default=None, repr=False)  # the device's own
+    running: int = 0  # problems on the device
+    capacity: int = 1 << 30  # problems the device can hold
+
+    @property
+    def length(self) -> int:
+        """Number of kernels."""
+        return len(self.shares) - 1
+
+    def remaining(self, begin: int, problems: int) -> float:
+        """Expected seconds from kernel `begin` to the end."""
+        return (1.0 - self.shares[begin]) * self.cost.expected(problems)
+
+    def run_end(self, begin: int, problems: int, quantum: float) -> int:
+        """The end of a run of kernels from `begin` that fits `quantum` seconds; at least one kernel."""
+        total = self.cost.expected(problems)
+        limit = self.shares[begin] + (quantum / total if total > 0.0 else 1.0)
+        end = begin + 1
+        while end < self.length and self.shares[end + 1] <= limit:
+            end += 1
+        return end
