@@ -1,0 +1,146 @@
+"""Tenants from manifests on disk: what a cluster would accept, and why it would refuse the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from treadle.crds import read_definition
+from treadle.documents import DocumentError, read_documents
+from treadle.schema import ObjectSchema
+from treadle_api.fields import FieldError
+from treadle_api.tenant import DEFAULT_NAMESPACE, Model, Tenant, read_tenant
+
+SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a tenant stands: file, and number of the document in it, counted from 1."""
+
+    file: Path
+    document: int
+
+    def __str__(self) -> str:
+        return f"{self.file} document {self.document}"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A tenant that keeps all rules; its plain model paths are absolute."""
+
+    tenant: Tenant
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A document that breaks a rule; one for each field. `key`: ``name.namespace``, or "" where that cannot be read."""
+
+    source: Source
+    key: str
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: {f'{self.field}: ' if self.field else ''}{self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """All documents of a file or folder, in the order of file names and documents."""
+
+    accepted: tuple[Accepted, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
+class ManifestReader:
+    """Reads manifests against the InferenceTenant definition."""
+
+    def __init__(self) -> None:
+        self._schema = ObjectSchema(read_definition())
+
+    def read(self, path: Path) -> Manifests:
+        """All tenants of a file, or of the YAML and JSON files right inside a folder.
+
+        Raises:
+            OSError: `path` itself cannot be read.
+        """
+        accepted: dict[str, Accepted] = {}
+        refusals: list[Refusal] = []
+        for file in manifest_files(path):
+            for outcome in self._read_file(file):
+                if isinstance(outcome, Refusal):
+                    refusals.append(outcome)
+                elif (earlier := accepted.get(outcome.tenant.key)) is not None:
+                    reason = f"{outcome.tenant.key} is defined in {earlier.source} already"
+                    refusals.append(Refusal(outcome.source, outcome.tenant.key, "metadata.name", reason))
+                else:
+                    accepted[outcome.tenant.key] = outcome
+        return Manifests(tuple(accepted.values()), tuple(refusals))
+
+    def _read_file(self, file: Path) -> Iterator[Accepted | Refusal]:
+        try:
+            for number, manifest in read_documents(file):
+                yield from self._check(Source(file, number), manifest)
+        except DocumentError as error:
+            yield Refusal(Source(file, error.document), "", "", str(error))
+        except OSError as error:
+            yield Refusal(Source(file, 1), "", "", f"cannot be read: {error.strerror}")
+
+    def _check(self, source: Source, manifest: Mapping[str, object]) -> Iterator[Accepted | Refusal]:
+        completed = self._schema.complete(manifest)
+        key = _key(completed)
+        if problems := self._schema.problems(completed):
+            yield from (Refusal(source, key, problem.field, problem.reason) for problem in problems)
+            return
+        try:
+            yield Accepted(_resolved(read_tenant(completed), source.file.parent.absolute()), source)
+        except FieldError as error:
+            yield Refusal(source, key, error.field, error.reason)
+
+
+def manifest_files(path: Path) -> list[Path]:
+    """The manifest files of a file or folder, in the order of their names; hidden files are left out.
+
+    Raises:
+        OSError: `path` is neither, or cannot be listed.
+    """
+    if not path.is_dir():
+        path.stat()
+        return [path]
+    return sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("."))
+
+
+def retain(before: Manifests, now: Manifests) -> Manifests:
+    """What to serve after an edit: as in a cluster, a refused edit leaves the object as it was.
+
+    A tenant accepted before stays when its document is refused now, or when its file holds a refused document that
+    cannot be told apart.
+    """
+    keys = {accepted.tenant.key for accepted in now.accepted}
+    refused_keys = {refusal.key for refusal in now.refusals if refusal.key}
+    unreadable = {refusal.source.file for refusal in now.refusals if not refusal.key}
+    kept = tuple(
+        accepted
+        for accepted in before.accepted
+        if accepted.tenant.key not in keys
+        and (accepted.tenant.key in refused_keys or accepted.source.file in unreadable)
+    )
+    return Manifests(now.accepted + kept, now.refusals)
+
+
+def _key(manifest: Mapping[str, object]) -> str:
+    metadata = manifest.get("metadata")
+    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
+        return ""
+    return f"{metadata['name']}.{metadata.get('namespace') or DEFAULT_NAMESPACE}"
+
+
+def _resolved(tenant: Tenant, folder: Path) -> Tenant:
+    tiers = tuple(
+        tier if "://" in tier.model.uri else replace(tier, model=Model(str(folder / tier.model.uri), tier.model.sha256))
+        for tier in tenant.tiers
+    )
+    return replace(tenant, tiers=tiers)
