@@ -1,0 +1,92 @@
+"""The ONNX project's own node tests (onnx.backend.test) for the operators treadle promises.
+
+`left_out.toml` names those that treadle declines, each with the reason; the lists are exact in both directions.
+"""
+
+from __future__ import annotations
+
+import tomllib
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx.backend.test.case.test_case import TestCase as Case
+from onnx.backend.test.loader import load_model_tests
+
+from treadle_agent.program.ops.registry import UnsupportedError
+
+Array = np.ndarray[Any, Any]
+
+PROMISED = frozenset(
+    """
+    Conv ConvTranspose MatMul Gemm LSTM GRU RNN BatchNormalization LayerNormalization InstanceNormalization MaxPool
+    AveragePool GlobalAveragePool GlobalMaxPool Softmax LogSoftmax Relu LeakyRelu PRelu Elu Selu Sigmoid HardSigmoid
+    HardSwish Tanh Gelu Erf Softplus Clip Exp Log Sqrt Reciprocal Abs Neg Floor Ceil Pow Add Sub Mul Div Min Max Equal
+    Greater Less And Or Not Where ReduceSum ReduceMean ReduceMax ReduceMin ArgMax TopK Reshape Flatten Transpose
+    Squeeze Unsqueeze Concat Split Slice Gather Expand Tile Pad Resize Cast Shape ConstantOfShape Range Identity
+    Dropout If
+    """.split()
+)
+LEFT_OUT: Mapping[str, str] = tomllib.loads((Path(__file__).parent / "left_out.toml").read_text())["node"]
+
+
+def _cases() -> dict[str, Case]:
+    with warnings.catch_warnings():  # the generators divide by zero on purpose
+        warnings.simplefilter("ignore")
+        cases = load_model_tests(kind="node")
+    return {
+        case.name: case
+        for case in cases
+        if len(case.model.graph.node) == 1 and case.model.graph.node[0].op_type in PROMISED
+    }
+
+
+CASES = _cases()
+
+
+def _arrays(values: Sequence[Any]) -> list[Array]:
+    for value in values:
+        if not isinstance(value, (np.ndarray, np.generic)):
+            raise UnsupportedError(f"a value is a {type(value).__name__}, not a tensor")
+    return [np.asarray(value) for value in values]
+
+
+def _varied(feeds: Mapping[str, Array], fixed: set[str], by: int) -> dict[str, Array]:
+    """Another problem of the same signature: the same numbers elsewhere, so that they stay in the operator's domain."""
+    return {
+        name: value if name in fixed else np.roll(value.reshape(-1), by).reshape(value.shape)
+        for name, value in feeds.items()
+    }
+
+
+def _run(case: Case, runner: Any, variations: int) -> list[tuple[list[Array], list[Array], list[Array]]]:
+    """For each data set and problem: what ONNX expects (of the first problem), what it got alone and coalesced."""
+    found = []
+    node = runner(case.model)
+    for inputs, expected in case.data_sets:
+        results = _arrays(expected)
+        feeds = dict(zip(node.names, _arrays(inputs), strict=True))
+        problems = [feeds, *(_varied(feeds, node.fixed, by) for by in range(1, variations + 1))]
+        coalesced = node(problems, results)
+        found += [(results, node([one], results)[0], many) for one, many in zip(problems, coalesced, strict=True)]
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(CASES.keys() - LEFT_OUT.keys()))
+def test_a_node_answers_what_onnx_expects_alone_and_coalesced(name: str, node_runner: Any) -> None:
+    case = CASES[name]
+    for problem, (expected, solo, coalesced) in enumerate(_run(case, node_runner, variations=2)):
+        for want, alone, together in zip(expected, solo, coalesced, strict=True):
+            assert alone.tobytes() == together.tobytes()
+            if problem % 3 == 0:
+                assert (alone.dtype, alone.shape) == (want.dtype, want.shape)
+                np.testing.assert_allclose(alone, want, rtol=case.rtol, atol=max(case.atol, 1e-6))
+
+
+@pytest.mark.parametrize("name", sorted(LEFT_OUT))
+def test_what_is_left_out_is_declined_with_a_reason(name: str, node_runner: Any) -> None:
+    with pytest.raises(UnsupportedError):
+        _run(CASES[name], node_runner, variations=0)
