@@ -230,7 +230,7 @@ class Library:
     def _chain_executables(
         self, tier: LoadedTier, types: Sequence[TensorType], profiles: dict[int, Profile]
     ) -> list[Executable]:
-        """Executables over the tier's chain: one row, and batches while they stay short; what no profile has is measured."""
+        """Executables over the chain: one row, and batches while they stay short; missing profiles are measured."""
         chain = tier.chain()
         made = []
         for rows in self.row_counts if tier.artifact.batchable else [1]:
