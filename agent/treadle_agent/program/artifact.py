@@ -5,18 +5,22 @@ weights.bin              one slab row: every weight at its offset, little-endian
 program-<key>.json       a `Program` for one binding of the free dimensions (`binding_key`)
 segment-<n>.onnx         the model as a chain of ONNX Runtime sessions, free dimensions left free
 segments.bin             their external data, so that sessions map weights instead of copying them
+source.onnx              the checked model with its weights in source.bin: what further bindings are compiled from
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from treadle_agent.program.model import DType, Shape, TensorType
+from treadle_agent.program.model import DType, Program, Shape, TensorType
 
 ARTIFACT_VERSION = 1
+SAFE_KEY = re.compile(r"[\w.,=-]{1,150}", re.ASCII)
 
 
 class TensorSpec(msgspec.Struct, frozen=True):
@@ -49,6 +53,10 @@ class Artifact(msgspec.Struct, frozen=True):
     run together and apart. `architecture` is the digest of the program with every free batch dimension bound to 1,
     or "" where other dimensions are free too.
     `weight_bytes` is the length of weights.bin, a multiple of the alignment.
+    `kernels_refused` says why no program may run, and is "" where programs agree with ONNX Runtime; segments always
+    may.
+    `external`: SHA-256 of the files beside the model that its weights were read from.
+    `checksums`: SHA-256 of every other file the folder was made with.
     """
 
     version: int
@@ -60,11 +68,23 @@ class Artifact(msgspec.Struct, frozen=True):
     weights: tuple[WeightEntry, ...]
     weight_bytes: int
     segments: tuple[Segment, ...]
+    kernels_refused: str
+    external: dict[str, str]
+    checksums: dict[str, str]
 
 
 def binding_key(shapes: Mapping[str, Shape]) -> str:
-    """File-name-safe key of a full binding, inputs by name: ``x=1x3x48x320``."""
-    return ",".join(f"{name}={'x'.join(map(str, shape)) or 'scalar'}" for name, shape in sorted(shapes.items()))
+    """File-name-safe key of a full binding, inputs by name: ``x=1x3x48x320``, or a digest where that is not safe."""
+    key = ",".join(f"{name}={'x'.join(map(str, shape)) or 'scalar'}" for name, shape in sorted(shapes.items()))
+    return key if SAFE_KEY.fullmatch(key) else hashlib.sha256(key.encode()).hexdigest()
+
+
+def read_program(folder: Path, key: str) -> Program | None:
+    """The program for one binding, None where it is not compiled yet or its file is damaged."""
+    try:
+        return msgspec.json.decode((folder / f"program-{key}.json").read_bytes(), type=Program)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def read_artifact(folder: Path) -> Artifact:

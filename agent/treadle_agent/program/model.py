@@ -9,7 +9,8 @@ import msgspec
 
 DType = Literal["float32", "int32", "int64", "bool", "uint8"]
 Shape = tuple[int, ...]
-Attribute = int | float | str | bool | None | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
+# One tuple in the union: msgspec tells JSON arrays apart by their items only.
+Attribute = int | float | str | bool | None | tuple[int | float | str, ...]
 
 ITEM_BYTES: dict[DType, int] = {"float32": 4, "int32": 4, "int64": 8, "bool": 1, "uint8": 1}
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register

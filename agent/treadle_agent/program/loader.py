@@ -1,0 +1,152 @@
+"""The loader: an untrusted ONNX file becomes an artifact folder, compiled in a child process under limits."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from multiprocessing import connection
+from pathlib import Path
+
+import msgspec
+
+from treadle_agent.program import forkserver
+from treadle_agent.program.artifact import ARTIFACT_VERSION, binding_key, read_artifact, read_program
+from treadle_agent.program.compilation import BindJob, CompileJob, Job, Status, work
+from treadle_agent.program.errors import ModelError, Triple
+from treadle_agent.program.limits import Limits, check_size, death_message, time_message
+from treadle_agent.program.model import Program, Shape
+
+
+class Loader:
+    """Compiles models into artifact folders under `cache`; a finished folder is found again by content.
+
+    Any number of threads and processes may compile the same model at once: each works in a folder of its own, and the
+    first to rename it wins.
+    """
+
+    def __init__(self, cache: Path, limits: Limits | None = None) -> None:
+        self._cache = cache
+        self._limits = limits or Limits()
+
+    def compile(self, model: Path, bindings: Sequence[Mapping[str, Shape]] = ()) -> Path:
+        """The artifact folder of a model, compiled where it is not known yet. Blocks for seconds.
+
+        Args:
+            model: the ONNX file; external data must lie in its folder.
+            bindings: shapes of all inputs to compile programs for at once, beside the one with a single row.
+
+        Raises:
+            ModelError: the model cannot be served; the message is for its owner.
+        """
+        shapes = tuple({name: tuple(shape) for name, shape in binding.items()} for binding in bindings)
+        self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        digest = _digest(model, self._limits)
+        name = _folder_name(digest, shapes)
+        for folder in sorted(self._cache.glob(f"{name}*")):
+            if is_whole(folder, digest, model.parent):
+                return folder
+        with tempfile.TemporaryDirectory(prefix=".work-", dir=self._cache, ignore_cleanup_errors=True) as work_folder:
+            made = Path(work_folder) / "artifact"
+            made.mkdir()
+            self._run(CompileJob(str(model), str(made), digest, shapes))
+            if not is_whole(made, digest, model.parent):
+                raise ModelError("the model changed while it was compiled, or the disk is full; try again")
+            external = read_artifact(made).external
+            final = self._cache / (name + (f"-{_short_digest(sorted(external.items()))}" if external else ""))
+            _publish(made, final, digest, model.parent)
+        return final
+
+    def bind(self, artifact_folder: Path, shapes: Mapping[str, Shape]) -> Program:
+        """The program for one more binding of all inputs' shapes, compiled where it is not known yet.
+
+        Raises:
+            ModelError: the model does not accept the shapes, or no program may run for them; the message says why.
+        """
+        key = binding_key(shapes)
+        program = read_program(artifact_folder, key)
+        if program is None:
+            self._run(BindJob(str(artifact_folder), {name: tuple(shape) for name, shape in shapes.items()}))
+            program = read_program(artifact_folder, key)
+        if program is None:
+            raise ModelError("the loader process left no program")
+        return program
+
+    def _run(self, job: Job) -> None:
+        """Do `job` in a child, which does not outlive this call."""
+        context = forkserver.context()
+        receiver, sender = context.Pipe(duplex=False)
+        child = context.Process(target=work, args=(sender, self._limits, job), name="treadle-loader", daemon=True)
+        with receiver:
+            try:
+                forkserver.start(child)
+                sender.close()
+                ready = connection.wait([receiver, child.sentinel], timeout=self._limits.wall_seconds)
+                if not ready:
+                    raise ModelError(time_message(self._limits))
+                status = _receive(receiver)
+                if status is None:
+                    child.join()
+                    raise ModelError(death_message(child.exitcode, self._limits))
+            finally:
+                if child.pid is not None:
+                    child.kill()
+                    child.join()
+                    child.close()
+        if status.error:
+            raise ModelError(status.error, tuple(Triple(*one) for one in status.unsupported))
+
+
+def is_whole(folder: Path, model_sha256: str, model_folder: Path) -> bool:
+    """Whether `folder` holds an undamaged artifact of this model, and of the external data beside the model."""
+    try:
+        artifact = read_artifact(folder)
+        return (
+            artifact.version == ARTIFACT_VERSION
+            and artifact.model_sha256 == model_sha256
+            and all(_sha256(folder / name) == expected for name, expected in artifact.checksums.items())
+            and all(_sha256(model_folder / name) == expected for name, expected in artifact.external.items())
+        )
+    except (OSError, msgspec.MsgspecError):
+        return False
+
+
+def _publish(made: Path, final: Path, model_sha256: str, model_folder: Path) -> None:
+    try:
+        made.rename(final)
+    except OSError:  # it exists: made by another process meanwhile, or damaged
+        if is_whole(final, model_sha256, model_folder):
+            return
+        final.rename(made.with_name("damaged"))
+        _publish(made, final, model_sha256, model_folder)
+
+
+def _receive(receiver: connection.Connection[object, object]) -> Status | None:
+    try:
+        return msgspec.msgpack.decode(receiver.recv_bytes(maxlength=1 << 20), type=Status)
+    except (EOFError, OSError, msgspec.MsgspecError):
+        return None
+
+
+def _digest(model: Path, limits: Limits) -> str:
+    try:
+        check_size(model, limits)
+        return _sha256(model)
+    except OSError as error:
+        raise ModelError(f"the model file cannot be read: {error.strerror}") from error
+
+
+def _folder_name(model_sha256: str, bindings: Sequence[Mapping[str, Shape]]) -> str:
+    """A name by content: the model, what compiles it, and what it is compiled for."""
+    made_by = (ARTIFACT_VERSION, version("onnx"), version("onnxruntime"), *(binding_key(one) for one in bindings))
+    return f"{model_sha256[:32]}-{_short_digest(made_by)}"
+
+
+def _short_digest(parts: Sequence[object]) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
