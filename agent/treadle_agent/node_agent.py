@@ -1,0 +1,248 @@
+"""The node agent: makes what is served equal to what is wanted, without a gap.
+
+Level-triggered: `apply` is told all wanted tenants, every time. A changed tenant's new version is loaded beside the old
+one; then one assignment in the catalog sends new requests to it, and the old version answers what it accepted and is
+unloaded (make-before-break). A version that cannot be loaded leaves the previous one in place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from treadle_agent.agreement import difference
+from treadle_agent.executor.gateway import Gateway, RefusedError, Served
+from treadle_agent.executor.protocol import TierSpec, Version
+from treadle_agent.frontend.catalog import Catalog, Entry
+from treadle_agent.model_store import FetchError, Progress, UnreachableError
+from treadle_agent.node_events import Leaking, Loading, Observer, Refused, Removed, Serving
+from treadle_agent.program.artifact import Artifact, read_artifact
+from treadle_agent.program.errors import ModelError
+from treadle_agent.settings import NodeAgentSettings
+from treadle_api.tenant import Model, Tenant, Tier
+
+_MEBIBYTE = 1 << 20
+_log = logging.getLogger(__name__)
+
+
+class Store(Protocol):
+    """Where models come from: `model_store.ModelStore`."""
+
+    async def fetch(self, model: Model, progress: Progress | None = None) -> Path:
+        """The model's local file; raises FetchError."""
+
+
+class Compiler(Protocol):
+    """What makes artifacts of models: `program.loader.Loader`."""
+
+    def compile(self, model: Path) -> Path:
+        """The artifact folder; blocks; raises ModelError."""
+
+
+class _RefusalError(Exception):
+    """Raised when a tenant's version cannot be served because of one of its fields."""
+
+    def __init__(self, field: str, reason: str, *, temporary: bool = False) -> None:
+        super().__init__(reason)
+        self.field = field
+        self.reason = reason
+        self.temporary = temporary
+
+
+@dataclass(slots=True)
+class _Resident:
+    """A tenant of this node: what is wanted, the task that brings it about, and what is served meanwhile."""
+
+    wanted: Tenant
+    task: asyncio.Task[Refused | None]
+    served: Served | None = None
+
+
+class NodeAgent:
+    """Reconciles wanted tenants with served versions; lives on the front end's event loop and owns the catalog."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        store: Store,
+        compiler: Compiler,
+        catalog: Catalog,
+        observer: Observer,
+        settings: NodeAgentSettings | None = None,
+    ) -> None:
+        self._gateway = gateway
+        self._store = store
+        self._compiler = compiler
+        self._catalog = catalog
+        self._observe = observer
+        self._settings = settings or NodeAgentSettings()
+        self._loads = asyncio.Semaphore(self._settings.concurrent_loads)
+        self._versions = itertools.count(1)
+        self._residents: dict[str, _Resident] = {}
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def apply(self, tenants: Iterable[Tenant]) -> list[Refused]:
+        """Serve exactly these tenants; returns when each is served or refused.
+
+        An unchanged tenant is left alone, unless it was refused: then it is tried again. May be called while an
+        earlier call is under way; what that one has begun and is still wanted goes on.
+        """
+        wanted = {tenant.key: tenant for tenant in tenants}
+        for key in [key for key in self._residents if key not in wanted]:
+            self._remove(key)
+        for tenant in wanted.values():
+            self._want(tenant)
+        tasks = [self._residents[key].task for key in wanted]
+        if tasks:
+            await asyncio.wait(tasks)
+        self._catalog.mark_reconciled()
+        return [refused for task in tasks if not task.cancelled() and (refused := task.result()) is not None]
+
+    async def close(self) -> None:
+        """Stop loading; what is served stays so, until the gateway is closed."""
+        tasks = [*(resident.task for resident in self._residents.values()), *self._background]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _want(self, tenant: Tenant) -> None:
+        resident = self._residents.get(tenant.key)
+        if resident is None:
+            self._catalog.put(Entry(tenant, loading=True))
+            self._residents[tenant.key] = _Resident(tenant, self._begin(tenant, None))
+            return
+        if resident.wanted == tenant and not _was_refused(resident.task):
+            return
+        resident.task.cancel()
+        resident.wanted = tenant
+        resident.task = self._begin(tenant, resident.served)
+
+    def _begin(self, tenant: Tenant, served: Served | None) -> asyncio.Task[Refused | None]:
+        return asyncio.create_task(self._bring_up(tenant, served), name=f"bring up {tenant.key}")
+
+    async def _bring_up(self, tenant: Tenant, old: Served | None) -> Refused | None:
+        entry = self._catalog.find(tenant.key) if old else Entry(tenant)
+        if old is not None and _same_version(entry.tenant, tenant):
+            self._catalog.put(Entry(tenant, old))
+            self._observe(Serving(tenant, old))
+            return None
+        self._catalog.put(Entry(entry.tenant, old, loading=True))
+        try:
+            async with self._loads:
+                served = await self._load(tenant)
+        except Exception as error:  # noqa: BLE001 - one tenant's failure, whatever it is, must not stop the others
+            refused = _refused(tenant.key, error, previous=old is not None)
+            self._catalog.put(Entry(entry.tenant, old, refusal=f"{refused.field}: {refused.reason}"))
+            self._observe(refused)
+            return refused
+        self._residents[tenant.key].served = served
+        self._catalog.put(Entry(tenant, served))
+        self._observe(Serving(tenant, served))
+        if old is not None:
+            self._in_background(self._retire(tenant.key, old))
+        return None
+
+    async def _load(self, tenant: Tenant) -> Served:
+        tiers = tenant.served_tiers
+        artifacts: list[tuple[Path, Artifact]] = []
+        for tier in tiers:
+            artifacts.append(await self._make(tenant, tier))
+            if different := difference(artifacts[0][1], artifacts[-1][1], tiers[0].name):
+                raise _RefusalError(_field(tier, "model"), f"{different}; all tiers must agree")
+        self._observe(Loading(tenant.key, "loading and measuring"))
+        version = Version(
+            id=next(self._versions),
+            tenant=tenant.key,
+            deadline=tenant.slo.deadline,
+            priority=tenant.priority,
+            queue_limit=self._settings.queue_limit,
+            tiers=tuple(
+                TierSpec(tier.name, tier.accuracy, str(folder))
+                for tier, (folder, _) in zip(tiers, artifacts, strict=True)
+            ),
+            pinned=next((index for index, tier in enumerate(tiers) if tier.name == tenant.pinned), -1),
+        )
+        loading = asyncio.ensure_future(self._gateway.load(version))
+        try:
+            return await asyncio.shield(loading)
+        except RefusedError as error:
+            raise _RefusalError("spec.tiers", str(error)) from error
+        except asyncio.CancelledError:
+            # Nobody wants this version any more, but the executor may have it soon.
+            self._in_background(self._abandon(tenant.key, loading))
+            raise
+
+    async def _make(self, tenant: Tenant, tier: Tier) -> tuple[Path, Artifact]:
+        """Fetch and compile one tier's model."""
+
+        def progress(done: int, total: int | None) -> None:
+            size = f"{done / _MEBIBYTE:.0f}" + (f" of {total / _MEBIBYTE:.0f}" if total else "")
+            self._observe(Loading(tenant.key, f"fetching tier {tier.name}, {size} MiB"))
+
+        try:
+            file = await self._store.fetch(tier.model, progress)
+        except FetchError as error:
+            temporary = isinstance(error, UnreachableError)
+            raise _RefusalError(_field(tier, f"model.{error.field}"), str(error), temporary=temporary) from error
+        self._observe(Loading(tenant.key, f"compiling tier {tier.name}"))
+        try:
+            folder = await asyncio.to_thread(self._compiler.compile, file)
+        except ModelError as error:
+            raise _RefusalError(_field(tier, "model"), str(error)) from error
+        artifact = await asyncio.to_thread(read_artifact, folder)
+        if tier.model.sha256 not in (None, artifact.model_sha256):
+            raise _RefusalError(_field(tier, "model.sha256"), "the file changed while it was loaded")
+        return folder, artifact
+
+    def _remove(self, key: str) -> None:
+        resident = self._residents.pop(key)
+        resident.task.cancel()
+        self._catalog.remove([key])
+        self._observe(Removed(key))
+        if resident.served is not None:
+            self._in_background(self._retire(key, resident.served))
+
+    async def _retire(self, key: str, served: Served) -> None:
+        try:
+            await self._gateway.retire(served.version.id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the tenants that are served go on
+            self._observe(Leaking(key, repr(error)))
+
+    async def _abandon(self, key: str, loading: asyncio.Future[Served]) -> None:
+        try:
+            served = await loading
+        except RefusedError:
+            return
+        await self._retire(key, served)
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _refused(key: str, error: Exception, *, previous: bool) -> Refused:
+    if isinstance(error, _RefusalError):
+        return Refused(key, error.field, error.reason, previous, error.temporary)
+    _log.error("%s could not be loaded", key, exc_info=error)
+    return Refused(key, "spec", f"treadle failed: {error!r}", previous, temporary=True)
+
+
+def _was_refused(task: asyncio.Task[Refused | None]) -> bool:
+    return task.done() and (task.cancelled() or task.result() is not None)
+
+
+def _same_version(old: Tenant, new: Tenant) -> bool:
+    """Whether a tenant's change does not concern the executor, so that what is loaded serves on."""
+    ours, theirs = ((t.served_tiers, t.slo.deadline, t.priority, t.pinned) for t in (old, new))
+    return ours == theirs
+
+
+def _field(tier: Tier, member: str) -> str:
+    """A member of a tier; by name, since `Tenant.tiers` are not in the manifest's order."""
+    return f"spec.tiers[{tier.name}].{member}"

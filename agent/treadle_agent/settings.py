@@ -1,0 +1,37 @@
+"""Limits of the node agent. Sizes are in bytes, times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStoreSettings:
+    """What fetching a model may cost.
+
+    Attributes:
+        most_bytes: Largest model file.
+        silence: How long a server may send nothing before the download is given up.
+        redirects: Redirects followed for one model.
+        attempts: Tries for one model, as long as the server cannot be reached or breaks off.
+        backoff: Wait before the second try; it doubles from one to the next.
+    """
+
+    most_bytes: int = 1 << 30
+    silence: float = 30.0
+    redirects: int = 5
+    attempts: int = 3
+    backoff: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAgentSettings:
+    """How tenants are brought up.
+
+    Attributes:
+        concurrent_loads: Tenants loaded at a time: each costs a loader process, and measurements on the device.
+        queue_limit: Requests of one tenant that may wait; one more is answered 429.
+    """
+
+    concurrent_loads: int = 2
+    queue_limit: int = 1024
