@@ -1,0 +1,120 @@
+"""The front end: one HTTP server for all tenants of a node."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from aiohttp import hdrs, web
+
+from treadle_agent.executor.gateway import Gateway
+from treadle_agent.frontend import health
+from treadle_agent.frontend.catalog import Catalog
+from treadle_agent.frontend.directory import Directory
+from treadle_agent.frontend.errors import NotFoundError, RequestError
+from treadle_agent.frontend.inference import Inference
+from treadle_agent.frontend.reply import Reply, compress, error_reply
+from treadle_agent.frontend.routes import Resource, Route, resolve
+from treadle_agent.frontend.scrape import Scrape
+from treadle_agent.frontend.server import Server
+from treadle_agent.frontend.settings import FrontEndSettings
+from treadle_agent.metrics import RequestMetrics
+
+
+class FrontEnd:
+    """Serves the Open Inference Protocol v2, health and metrics; lives on one event loop (uvloop is twice as fast)."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        catalog: Catalog,
+        settings: FrontEndSettings | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing runs before `start`; `clock` must be the gateway's CLOCK_MONOTONIC."""
+        self._settings = settings or FrontEndSettings()
+        self._catalog = catalog
+        metrics = RequestMetrics()
+        self._directory = Directory(catalog, metrics, self._settings.max_rows)
+        self._inference = Inference(gateway, self._directory, self._settings, clock)
+        self._scrape = Scrape(gateway, self._directory, metrics, self._settings.statistics_timeout)
+        self._server: Server | None = None
+        self._listener: asyncio.Server | None = None
+        self._draining = False
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; port 0 takes a free one. Returns the port.
+
+        Raises:
+            OSError: the address cannot be used.
+        """
+        self._server = Server(self._handle, self._settings)
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._server, host, port, backlog=1024)
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    async def drain(self) -> None:
+        """Report not ready, close connections as their requests end, and wait until all accepted requests have ended,
+        at most `drain_timeout`. Requests that still come are answered.
+        """
+        self._draining = True
+        if self._in_flight:
+            self._idle.clear()
+            try:
+                async with asyncio.timeout(self._settings.drain_timeout):
+                    await self._idle.wait()
+            except TimeoutError:
+                pass
+
+    async def stop(self) -> None:
+        """Stop listening, let accepted requests end as `drain` does, and close all connections."""
+        if self._listener is not None:
+            self._listener.close()
+        await self.drain()
+        if self._server is not None:
+            self._server.pre_shutdown()
+            await self._server.shutdown(timeout=1.0)  # for responses that are being written
+        await self._inference.close()
+
+    async def _handle(self, request: web.BaseRequest) -> Reply:
+        self._in_flight += 1
+        try:
+            route = resolve(request.raw_path, request.method)
+            if route.resource is Resource.INFER:
+                reply = await self._inference.infer(request, route.model, route.version)
+            else:
+                reply = await self._inform(request, route)
+        except RequestError as error:
+            reply = error_reply(error)
+            if error.abort:
+                reply.close_after(abort=True)
+        finally:
+            self._in_flight -= 1
+            if self._draining and not self._in_flight:
+                self._idle.set()
+        if self._draining or not request.content.is_eof():
+            reply.close_after()
+        return reply
+
+    async def _inform(self, request: web.BaseRequest, route: Route) -> Reply:
+        match route.resource:
+            case Resource.LIVE:
+                return health.live()
+            case Resource.READY:
+                return health.ready(is_ready=self._catalog.ready and not self._draining)
+            case Resource.SERVER:
+                return Reply(health.SERVER_METADATA)
+            case Resource.MODEL:
+                return Reply(self._directory.contract(route.model, route.version).metadata)
+            case Resource.MODEL_READY:
+                self._directory.contract(route.model, route.version)  # raises where it is not served
+                return health.ready(is_ready=True)
+            case Resource.METRICS:
+                reply = await self._scrape.reply(request.headers.get(hdrs.ACCEPT, ""))
+                await compress(reply, request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+                return reply
+            case _:
+                raise NotFoundError("there is nothing here")

@@ -1,0 +1,192 @@
+"""Inference: from a request's bytes to a call's memory, and back to a response."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+from aiohttp import hdrs, web
+from multidict import istr
+
+from treadle_agent.executor.gateway import Call, FullError, Gateway, GoneError, RefusedError
+from treadle_agent.executor.protocol import Done, Outcome
+from treadle_agent.frontend.body import BodyReader
+from treadle_agent.frontend.contract import Contract
+from treadle_agent.frontend.directory import Directory
+from treadle_agent.frontend.errors import (
+    BadRequestError,
+    BusyError,
+    ModelFailedError,
+    NotServedYetError,
+    RequestError,
+    ShedError,
+    TooLargeError,
+)
+from treadle_agent.frontend.messages import BinaryOutput, BinaryParameters, InferResponse, JsonOutput
+from treadle_agent.frontend.query import Query, read_query
+from treadle_agent.frontend.reply import BINARY, Reply, compress
+from treadle_agent.frontend.settings import FrontEndSettings
+from treadle_agent.frontend.tensors import fill, list_values
+from treadle_agent.metrics import RequestOutcome
+
+HEADER_LENGTH = istr("Inference-Header-Content-Length")
+JSON_ITEM_BYTES = 20  # a float32 as the shortest decimal of the double it becomes, with its comma
+
+_encode = msgspec.json.Encoder().encode
+_log = logging.getLogger(__name__)
+
+
+class Inference:
+    """Answers inference requests of all tenants."""
+
+    def __init__(
+        self, gateway: Gateway, directory: Directory, settings: FrontEndSettings, clock: Callable[[], float]
+    ) -> None:
+        self._gateway = gateway
+        self._directory = directory
+        self._settings = settings
+        self._clock = clock
+        self._bodies = BodyReader(settings)
+        self._binding: set[asyncio.Task[None]] = set()
+
+    async def infer(self, request: web.BaseRequest, name: str, version: str | None) -> Reply:
+        """Answer one request, and count how it ended.
+
+        Raises:
+            RequestError: any condition of `frontend.errors`, counted.
+        """
+        arrival = self._clock()
+        try:
+            contract = self._directory.contract(name, version)
+        except NotServedYetError:
+            self._directory.requests(name).count(RequestOutcome.SHED)
+            raise
+        deadline = arrival + contract.served.version.deadline
+        try:
+            body = await self._bodies.read(request)
+            contract, query, call = await self._open(request, name, version, arrival, body)
+            try:
+                del body  # it may be large, and its tensors are in the call's memory now
+                if query.timeout:
+                    deadline = arrival + query.timeout
+                done = await self._gateway.answer(call, deadline, query.priority)
+                reply = _respond(contract, query, call, done, self._settings)
+            finally:
+                call.release()
+            tier = contract.tiers[done.tier]
+            now = self._clock()
+            contract.requests.answered(tier.name, tier.accuracy, now - arrival, in_time=now <= deadline)
+        except RequestError as error:
+            if error.outcome is None:
+                contract.requests.refuse(error.status)
+            else:
+                contract.requests.count(error.outcome)
+            raise
+        except asyncio.CancelledError:
+            # The client has gone. Clients give up at their own deadlines: that is a miss, not nobody's.
+            contract.requests.count(RequestOutcome.LATE if self._clock() > deadline else RequestOutcome.ERROR)
+            raise
+        except Exception:  # noqa: BLE001 - a defect here must not cost the client its answer, nor the count
+            _log.exception("request to %s failed", name)
+            contract.requests.count(RequestOutcome.ERROR)
+            raise ModelFailedError("internal error; the server's log has the details") from None
+        if len(reply.content) >= self._settings.compress_bytes:
+            accept = request.headers.get(hdrs.ACCEPT_ENCODING)
+            if accept is not None:
+                await compress(reply, accept)
+        return reply
+
+    async def _open(
+        self, request: web.BaseRequest, name: str, version: str | None, arrival: float, body: bytes
+    ) -> tuple[Contract, Query, Call]:
+        """Check the request against the version that serves now, and write its tensors into a new call.
+
+        The version may be replaced while the body or a program is awaited: then the next one answers.
+        """
+        header_length = request.headers.get(HEADER_LENGTH)
+        gone: Contract | None = None
+        while True:
+            contract = self._directory.contract(name, version)
+            if contract is gone:
+                raise ShedError(f"model {name!r} is being replaced; try again")
+            query = read_query(body, header_length, contract, self._settings)
+            try:
+                if not self._gateway.bound(contract.served, query.shapes):
+                    deadline = arrival + (query.timeout or contract.served.version.deadline)
+                    await self._bind(contract, query, deadline)
+                call = self._gateway.open(contract.served, query.shapes)
+            except GoneError:
+                gone = contract
+                continue
+            except FullError as error:
+                raise BusyError(str(error) or f"model {name!r}: the queue is full; try again later") from None
+            try:
+                for view, source, port in zip(call.inputs, query.sources, contract.inputs, strict=True):
+                    fill(view, source, port.datatype)
+            except BaseException:
+                call.release()
+                raise
+            return contract, query, call
+
+    async def _bind(self, contract: Contract, query: Query, deadline: float) -> None:
+        """Have the input shapes compiled; when that outlasts the deadline it goes on for the requests to come."""
+        task = asyncio.create_task(self._gateway.bind(contract.served, query.shapes))
+        self._binding.add(task)
+        task.add_done_callback(self._bound)
+        await asyncio.wait((task,), timeout=max(0.0, deadline - self._clock()))
+        if not task.done():
+            shapes = ", ".join(str(list(shape)) for shape in query.shapes)
+            raise ShedError(f"input shapes {shapes} are new here and still being compiled; try again")
+        try:
+            await task
+        except RefusedError as error:
+            raise BadRequestError(f"the model does not accept these input shapes: {error}") from None
+
+    def _bound(self, task: asyncio.Task[None]) -> None:
+        self._binding.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits for it raises it; nobody may be left
+
+    async def close(self) -> None:
+        """Give up compilations that no request waits for any more."""
+        for task in tuple(self._binding):
+            task.cancel()
+        await asyncio.gather(*self._binding, return_exceptions=True)
+
+
+def _respond(contract: Contract, query: Query, call: Call, done: Done, settings: FrontEndSettings) -> Reply:
+    """The response to an answered call; the tensors are copied once, out of the call's memory."""
+    if done.outcome != Outcome.DONE:
+        raise _failure(done)
+    views = call.outputs
+    outputs: list[BinaryOutput | JsonOutput] = []
+    parts: list[bytes | memoryview] = [b""]
+    json_bytes = 0
+    for port, binary in query.outputs:
+        view = views[port.position]
+        if binary:
+            parameters = BinaryParameters(view.nbytes)
+            outputs.append(BinaryOutput(port.name, port.datatype.name, view.shape, parameters))
+            parts.append(view.data)
+        else:
+            json_bytes += view.size * JSON_ITEM_BYTES
+            if json_bytes > settings.max_json_bytes:
+                raise TooLargeError(f"output {port}: too large for JSON; ask for binary_data_output")
+            outputs.append(JsonOutput(port.name, port.datatype.name, view.shape, list_values(view)))
+    header = _encode(
+        InferResponse(contract.name, contract.version, contract.tiers[done.tier].parameters, outputs, query.id)
+    )
+    if len(parts) == 1:
+        return Reply(header)
+    parts[0] = header
+    return Reply(b"".join(parts), content_type=BINARY, headers=f"{HEADER_LENGTH}: {len(header)}\r\n")
+
+
+def _failure(done: Done) -> RequestError:
+    if done.outcome == Outcome.SHED:
+        return ShedError(done.reason or "the deadline cannot be met any more")
+    if done.outcome == Outcome.OVERLOADED:
+        return BusyError(done.reason or "the queue is full; try again later")
+    return ModelFailedError(done.reason or "the model failed on this request")

@@ -1,0 +1,122 @@
+"""An inference request, checked against the contract of the version that will answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from treadle_agent.frontend.contract import Contract, Port, tensor_bytes
+from treadle_agent.frontend.errors import BadRequestError, TooLargeError
+from treadle_agent.frontend.messages import InferRequest, InputTensor, RequestedOutput
+from treadle_agent.frontend.settings import FrontEndSettings
+from treadle_agent.frontend.tensors import Source, parse_json
+from treadle_agent.program.model import Shape
+
+_decode = msgspec.json.Decoder(InferRequest).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A request that fits its contract. `shapes` and `sources` are in the order of the model's inputs; `outputs` are
+    the ports to answer with, and whether in binary; `timeout` in seconds, 0 for the tenant's deadline.
+    """
+
+    id: str
+    shapes: tuple[Shape, ...]
+    sources: tuple[Source, ...]
+    outputs: tuple[tuple[Port, bool], ...]
+    timeout: float
+    priority: int
+
+
+def read_query(body: bytes, header_length: str | None, contract: Contract, settings: FrontEndSettings) -> Query:
+    """Read a request body; `header_length` is its Inference-Header-Content-Length, None when all of it is JSON.
+
+    The sources refer to the body's memory; nothing of binary tensors is copied.
+
+    Raises:
+        BadRequestError: it does not fit the protocol or the contract; says what was expected.
+        TooLargeError: the JSON part exceeds `max_json_bytes`.
+    """
+    json_bytes = len(body) if header_length is None else _json_bytes(header_length, len(body))
+    if json_bytes > settings.max_json_bytes:
+        raise TooLargeError(
+            f"the JSON part of a request may have {settings.max_json_bytes} bytes; send larger tensors in binary"
+        )
+    view = memoryview(body)
+    try:
+        request = _decode(view[:json_bytes])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequestError(f"the request's JSON: {error}") from None
+    parameters = request.parameters
+    if parameters.timeout > settings.max_timeout * 1e6:
+        raise BadRequestError(f"parameters.timeout: at most {settings.max_timeout:g} s, in microseconds")
+    ports = contract.match(request.inputs)
+    shapes, sources = _order(ports, request.inputs, _sources(ports, request.inputs, view, json_bytes))
+    return Query(
+        id=request.id,
+        shapes=shapes,
+        sources=sources,
+        outputs=_outputs(contract, request.outputs, binary=parameters.binary_data_output),
+        timeout=parameters.timeout * 1e-6,
+        priority=parameters.priority,
+    )
+
+
+def _json_bytes(header_length: str, body_bytes: int) -> int:
+    if not (header_length.isascii() and header_length.isdigit() and int(header_length[:12]) <= body_bytes):
+        raise BadRequestError(
+            f"Inference-Header-Content-Length: {header_length!r} should be the size of the JSON part of the body's "
+            f"{body_bytes} bytes"
+        )
+    return int(header_length)
+
+
+def _sources(ports: Sequence[Port], tensors: Sequence[InputTensor], body: memoryview, start: int) -> list[Source]:
+    sources: list[Source] = []
+    for port, tensor in zip(ports, tensors, strict=True):
+        parameters = tensor.parameters
+        if parameters.shared_memory_region is not None:
+            raise BadRequestError(f"input {port}: shared memory regions are not served; send the values")
+        size = parameters.binary_data_size
+        if size is None:
+            if not len(tensor.data):
+                raise BadRequestError(f"input {port}: neither data nor parameters.binary_data_size is given")
+            try:
+                sources.append(parse_json(tensor.data, port.datatype, tensor.shape))
+            except BadRequestError as error:
+                raise BadRequestError(f"input {port}: {error}") from None
+            continue
+        expected = tensor_bytes(port, tensor.shape)
+        if size != expected or len(tensor.data):
+            raise BadRequestError(
+                f"input {port}: shape {list(tensor.shape)} needs binary_data_size {expected} and no data; got {size}"
+            )
+        if start + size > len(body):
+            raise BadRequestError(
+                f"input {port}: the binary part is truncated: {expected} bytes expected, {len(body) - start} left"
+            )
+        sources.append(body[start : start + size])
+        start += size
+    if start != len(body):
+        raise BadRequestError(f"the body has {len(body) - start} bytes more than its inputs' binary_data_size say")
+    return sources
+
+
+def _order(
+    ports: Sequence[Port], tensors: Sequence[InputTensor], sources: Sequence[Source]
+) -> tuple[tuple[Shape, ...], tuple[Source, ...]]:
+    """Shapes and sources in the order of the model's inputs."""
+    order = sorted(range(len(ports)), key=lambda index: ports[index].position)
+    return tuple(tensors[index].shape for index in order), tuple(sources[index] for index in order)
+
+
+def _outputs(
+    contract: Contract, requested: Sequence[RequestedOutput], *, binary: bool
+) -> tuple[tuple[Port, bool], ...]:
+    return tuple(
+        (port, binary if output is None or output.parameters.binary_data is None else output.parameters.binary_data)
+        for port, output in contract.select(requested)
+    )

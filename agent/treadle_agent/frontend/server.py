@@ -1,0 +1,81 @@
+"""aiohttp's low-level server with two things added: a bound on connections, and JSON for malformed HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_protocol import RequestHandler
+
+from treadle_agent.frontend.errors import BadRequestError, HeadTooLargeError, TooManyConnectionsError
+from treadle_agent.frontend.reply import Reply, error_reply
+from treadle_agent.frontend.settings import FrontEndSettings
+
+_log = logging.getLogger(__name__)
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Connection(RequestHandler):
+    """One client's connection."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002 - aiohttp's signature
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is not HTTP, or a failure of the handler itself; the connection closes."""
+        if status == 400:
+            _log.debug("malformed request: %s", message)
+            too_long = isinstance(exc, LineTooLong)
+            reply = error_reply((HeadTooLargeError if too_long else BadRequestError)(f"malformed HTTP: {message}"))
+        else:
+            _log.error("request failed", exc_info=exc)
+            reply = Reply(b'{"error":"internal error; the server\'s log has the details"}', status=status)
+        reply.close_after()
+        return reply
+
+
+class Server(web.Server):
+    """Makes connections, and counts them."""
+
+    def __init__(self, handler: Handler, settings: FrontEndSettings) -> None:
+        # A client that closes its connection cancels its request: nobody is left to answer.
+        super().__init__(handler, handler_cancellation=True)
+        self._settings = settings
+        self._count = 0
+
+    def __call__(self) -> RequestHandler:
+        """The protocol of a new connection."""
+        limits = self._settings
+        return Connection(
+            self,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=limits.keepalive_timeout,
+            access_log=None,  # type: ignore[arg-type]  # aiohttp's documented way to have none
+            logger=_log,
+            max_line_size=limits.max_header_bytes,
+            max_field_size=limits.max_header_bytes,
+            max_headers=limits.max_headers,
+            lingering_time=limits.lingering_time,
+        )
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Count a connection; one too many is told so and closed."""
+        super().connection_made(handler, transport)
+        self._count += 1
+        if self._count > self._settings.max_connections:
+            reply = error_reply(TooManyConnectionsError("too many connections"))
+            transport.write(reply.head(close=True) + reply.content)
+            transport.close()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Forget a connection."""
+        super().connection_lost(handler, exc)
+        self._count -= 1
