@@ -78,7 +78,7 @@ class Samples:
 
 
 def read_model(path: Path, config: bytes) -> FileTypeModel:
-    """The model at `path` as its JSON `config` describes it; raises UnknownFeaturesError when it wants other features."""
+    """The model at `path` as its JSON `config` describes it; UnknownFeaturesError if it wants others."""
     parsed = msgspec.json.decode(config, type=_Config)
     if parsed.mid_size or parsed.use_inputs_at_offsets or parsed.padding_token != PADDING:
         raise UnknownFeaturesError(f"{path}: its config asks for features other than a file's two ends")
@@ -102,7 +102,7 @@ def sample_files(model: FileTypeModel, roots: Sequence[Path], count: int, seed: 
             kinds[path.suffix].append(path)
     random = np.random.default_rng(seed)
     for paths in kinds.values():
-        random.shuffle(paths)  # type: ignore[arg-type]  # a list of any objects is shuffled in place
+        random.shuffle(paths)
     found = {suffix: paths for suffix, paths in kinds.items() if paths}
     if not found:
         raise NoFilesError(f"no file under {', '.join(map(str, roots))} has one of the suffixes {' '.join(LABELS)}")

@@ -98,7 +98,7 @@ def dense(layers: Sequence[int], *, per_page: bool) -> Callable[[np.random.Gener
 
 
 def convolutional(filters: Sequence[int], *, pool: int) -> Callable[[np.random.Generator], Features]:
-    """3×3 convolutions with ReLU, a layer for each number of `filters`, and average pooling, on each digit of a page."""
+    """3×3 convolutions with ReLU, a layer for each number of `filters`, then average pooling, for each digit."""
     width = filters[-1] * (8 // pool) ** 2
 
     def draw(random: np.random.Generator) -> Features:

@@ -19,7 +19,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Counts of requests by how they ended, which sum to `sent`; latencies in seconds, of the answered ones (nan: none).
+    """Counts of requests by how they ended, which sum to `sent`; latencies in seconds of the answered ones, else nan.
 
     `credit` is the sum over requests of accuracy earned, so that `credit / sent` is the effective accuracy.
     """

@@ -36,7 +36,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A model on disk: `accuracy` in percent of held-out inputs, `service` in seconds a request alone in ONNX Runtime."""
+    """A model on disk: `accuracy` in percent of held-out inputs, `service`: seconds alone in ONNX Runtime."""
 
     name: str
     accuracy: float

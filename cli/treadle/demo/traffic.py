@@ -1,4 +1,4 @@
-"""The demo's load: Poisson arrivals, and in the middle third a spike that the large and the medium tier cannot carry."""
+"""The demo's load: Poisson arrivals, and in the middle third a spike beyond the large and the medium tier."""
 
 from __future__ import annotations
 

@@ -1,0 +1,133 @@
+"""What the demo found out, as frozen figures: the report, the JSON file and the exit code all read these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from treadle.demo.runs import Run
+from treadle.demo.scoring import Score, between, of_targets, score
+from treadle.demo.tenants import Tenant
+from treadle.demo.traffic import spike
+
+TIERED = "pages"  # the family whose tenants have several tiers
+MAIN, AUTOMATIC, PINNED, FIFO = "main", "treadle", "treadle-pinned-", "onnxruntime-fifo"
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A run's scores: of all requests, of those to the tenants with several tiers, and of the latter in the spike."""
+
+    name: str
+    label: str
+    seconds: float
+    everything: Score
+    tiered: Score
+    tiered_in_spike: Score
+    merge_factor: float | None
+    launches: int | None
+    problems: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """`tenants`: each tenant's score in the main run; `failures`: what went wrong, in words; none: the demo passed."""
+
+    contestants: tuple[Contestant, ...]
+    tenants: Mapping[str, Score]
+    failures: tuple[str, ...]
+
+
+def summarise(tenants: Sequence[Tenant], runs: Sequence[Run], failures: Sequence[str]) -> Summary:
+    """The figures of `runs`, and all failures: those known already and those that the figures show."""
+    contestants = tuple(contest(tenants, run) for run in runs)
+    deadlines = [tenant.deadline for tenant in tenants]
+    main = next((run for run in runs if run.name == MAIN), None)
+    by_tenant = {
+        tenant.name: score(of_targets(main.records, [index]), deadlines)
+        for index, tenant in enumerate(tenants)
+        if main is not None
+    }
+    found = [*failures, *unserved(by_tenant), *beaten(contestants)]
+    for run in runs:
+        if run.name != FIFO:
+            found += broken(tenants, run)
+    return Summary(contestants, by_tenant, tuple(found))
+
+
+def contest(tenants: Sequence[Tenant], run: Run) -> Contestant:
+    """The scores of one run."""
+    deadlines = [tenant.deadline for tenant in tenants]
+    tiered = of_targets(run.records, [i for i, tenant in enumerate(tenants) if tenant.family == TIERED])
+    counters = run.counters
+    return Contestant(
+        name=run.name,
+        label=run.label,
+        seconds=run.seconds,
+        everything=score(run.records, deadlines),
+        tiered=score(tiered, deadlines),
+        tiered_in_spike=score(between(tiered, *spike(run.seconds)), deadlines),
+        merge_factor=counters.merge_factor if counters else None,
+        launches=counters.launches if counters else None,
+        problems=counters.problems if counters else None,
+    )
+
+
+def unserved(by_tenant: Mapping[str, Score]) -> list[str]:
+    """Tenants that were asked and got nothing in time."""
+    return [f"{name} got no answer in time" for name, each in by_tenant.items() if each.sent and not each.good]
+
+
+def broken(tenants: Sequence[Tenant], run: Run) -> list[str]:
+    """Requests to treadle that ended as none may, and counts that differ between client and server."""
+    total = score(run.records, [tenant.deadline for tenant in tenants])
+    found = []
+    if total.failed:
+        found.append(f"{run.label}: {total.failed} requests failed")
+    if total.unanswered:
+        found.append(f"{run.label}: {total.unanswered} requests were never answered")
+    if run.counters is not None:
+        for index, tenant in enumerate(tenants):
+            sent, counted = len(of_targets(run.records, [index])), run.counters.requests.get(tenant.name, 0)
+            if sent != counted:
+                found.append(f"{run.label}: {tenant.name} was sent {sent} requests, /metrics counts {counted}")
+    return found
+
+
+def beaten(contestants: Sequence[Contestant]) -> list[str]:
+    """Whether a single tier, or plain ONNX Runtime, earned more in the spike than choosing did."""
+    automatic = next((each for each in contestants if each.name == AUTOMATIC), None)
+    if automatic is None:
+        return []
+    mine = automatic.tiered_in_spike.effective_accuracy
+    return [
+        f"in the spike {each.label} reached {each.tiered_in_spike.effective_accuracy:.1f} % effective accuracy, "
+        f"choosing the tier {mine:.1f} %"
+        for each in contestants
+        if (each.name.startswith(PINNED) or each.name == FIFO) and each.tiered_in_spike.effective_accuracy > mine
+    ]
+
+
+def sentence(summary: Summary) -> str:
+    """The demo in one line."""
+    main = next((each for each in summary.contestants if each.name == MAIN), None)
+    if main is None:
+        return "The demo ended before its load began."
+    total = main.everything
+    parts = [
+        (
+            f"{total.sent} requests to {len(summary.tenants)} tenants: {total.good / max(total.sent, 1):.2%} in time, "
+            f"{total.late} late, {total.shed} shed, {total.failed + total.unanswered} failed"
+        )
+    ]
+    if main.merge_factor is not None:
+        parts.append(f"{main.merge_factor:.1f} kernels a launch")
+    spikes = {each.name: each.tiered_in_spike.effective_accuracy for each in summary.contestants}
+    if AUTOMATIC in spikes:
+        pinned = [value for name, value in spikes.items() if name.startswith(PINNED)]
+        parts.append(
+            f"effective accuracy in the spike {spikes[AUTOMATIC]:.1f} %"
+            + (f", best single tier {max(pinned):.1f} %" if pinned else "")
+            + (f", plain ONNX Runtime {spikes[FIFO]:.1f} %" if FIFO in spikes else "")
+        )
+    return "; ".join(parts) + "."
