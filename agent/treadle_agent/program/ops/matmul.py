@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from treadle_agent.program.ops.problems import viewed
+from treadle_agent.program.ops.launching import call, chain, float_of, given, shaped
 from treadle_agent.program.ops.registry import (
     Array,
     Attributes,
@@ -20,7 +20,6 @@ from treadle_agent.program.ops.registry import (
     kernel,
     operator,
 )
-from treadle_agent.program.ops.scratch import scratch
 
 
 @operator("MatMul", newest=13)
@@ -39,7 +38,7 @@ def _normalise_gemm(node: Node) -> Canonical:
     if left.dtype != "float32":
         raise UnsupportedError(f"type {left.dtype}")
     beta = float(node.attributes.get("beta", 1.0))
-    added = 2 if beta and len(node.types) > 2 and node.types[2] is not None else None  # noqa: PLR2004
+    added = 2 if beta and len(node.types) > 2 and node.types[2] is not None else None
     attributes = {
         "alpha": float(node.attributes.get("alpha", 1.0)),
         "beta": beta if added is not None else 0.0,
@@ -51,45 +50,33 @@ def _normalise_gemm(node: Node) -> Canonical:
 
 @kernel("MatMul")
 def _bind_matmul(_: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
-    a, b = inputs
-    out = outputs[0]
-    assert a is not None
-    assert b is not None
-    if b.ndim == 2:  # noqa: PLR2004 - a vector on the right: a column, which the result loses again
+    a, b, out = given(inputs[0]), given(inputs[1]), outputs[0]
+    if b.ndim == 2:
         b, out = b[:, :, None], out[..., None]
-    if a.ndim == 2:  # noqa: PLR2004 - a vector on the left: a row
+    if a.ndim == 2:
         a, out = a[:, None, :], np.expand_dims(out, -2)
-    if b.ndim == 3 < a.ndim:  # noqa: PLR2004 - one matrix on the right: the batch dimensions are only more rows
+    if b.ndim == 3 < a.ndim:
         rows = math.prod(a.shape[1:-1])
-        a, out = viewed(a, a.shape[0], rows, a.shape[-1]), viewed(out, out.shape[0], rows, out.shape[-1])
+        a, out = shaped(a, (rows, a.shape[-1])), shaped(out, (rows, out.shape[-1]))
     rank = max(a.ndim, b.ndim) - 1
     return partial(np.matmul, aligned(a, rank), aligned(b, rank), out)
 
 
 @kernel("Gemm")
 def _bind_gemm(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
-    a, b, c = inputs
-    out = outputs[0]
-    assert a is not None
-    assert b is not None
-    alpha, beta = np.float32(attributes["alpha"]), np.float32(attributes["beta"])  # type: ignore[arg-type]
+    a, b, c, out = given(inputs[0]), given(inputs[1]), inputs[2], outputs[0]
+    alpha, beta = np.float32(float_of(attributes, "alpha")), np.float32(float_of(attributes, "beta"))
     a = a.swapaxes(1, 2) if attributes["trans_a"] else a
     b = b.swapaxes(1, 2) if attributes["trans_b"] else b
     c = None if c is None else aligned(c, 2)
-    if c is None and alpha == 1:
-        return partial(np.matmul, a, b, out)
-    if c is not None and alpha == beta == 1:
+    if c is None:
+        multiply = partial(np.matmul, a, b, out)
+        return multiply if alpha == 1 else chain(multiply, call(np.multiply, out, alpha, out=out))
+    if alpha == beta == 1:
         return partial(_multiply_add, a, b, c, out)
-    scaled = None if c is None else scratch(c.shape)[0]
-
-    def launch() -> None:
-        np.matmul(a, b, out)
-        np.multiply(out, alpha, out)
-        if scaled is not None:
-            np.multiply(c, beta, scaled)
-            np.add(out, scaled, out)
-
-    return launch
+    # beta × (alpha / beta × AB + C) needs no memory for beta × C.
+    steps = ((np.multiply, out, alpha / beta), (np.add, out, c), (np.multiply, out, beta))
+    return chain(partial(np.matmul, a, b, out), *(call(function, x, y, out=out) for function, x, y in steps))
 
 
 def _multiply_add(a: Array, b: Array, c: Array, out: Array) -> None:

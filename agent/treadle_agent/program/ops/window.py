@@ -116,5 +116,11 @@ def padded_shape(window: Window, spatial: Shape) -> Shape:
     return tuple(b + n + a for b, n, a in zip(window.before, spatial, window.after, strict=True))
 
 
+def at(array: Array, *index: Any) -> Array:
+    """`array[*index]`, for indices that unpack tuples (which NumPy's type hints do not accept)."""
+    found: Array = array[index]
+    return found
+
+
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
