@@ -33,9 +33,7 @@ PLUMBING: Mapping[str, tuple[int, ...]] = {
     "Tile": (1,),
     "TopK": (1,),
     "Unsqueeze": (1,),
-    **dict.fromkeys(
-        (f"Reduce{name}" for name in ("Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "SumSquare")), (1,)
-    ),
+    **dict.fromkeys((f"Reduce{name}" for name in ("Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "SumSquare")), (1,)),
 }
 
 

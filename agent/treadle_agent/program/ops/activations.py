@@ -20,6 +20,7 @@ from treadle_agent.program.ops.registry import (
     kernel,
     operator,
 )
+from treadle_agent.program.ops.scratch import per_thread, scratch
 
 
 @operator("Relu", oldest=6, newest=14)
@@ -52,11 +53,12 @@ def _prelu(node: Node) -> Canonical:
 
 
 @kernel("PRelu")
+@per_thread
 def _bind_prelu(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
     del attributes
     (out,) = outputs
     source, slope = (aligned(given(one), out.ndim - 1) for one in inputs)
-    kept = np.empty(source.shape, np.bool_)
+    (kept,) = scratch(source.shape, dtype="bool")
     return chain(
         call(np.multiply, source, slope, out=out),
         call(np.greater_equal, source, constant(0, out), out=kept),
@@ -70,9 +72,10 @@ def _thresholded_relu(node: Node) -> Canonical:
 
 
 @kernel("ThresholdedRelu")
+@per_thread
 def _bind_thresholded_relu(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
     source, (out,) = given(inputs[0]), outputs
-    kept = np.empty(source.shape, np.bool_)
+    (kept,) = scratch(source.shape, dtype="bool")
     return chain(
         call(np.greater, source, constant(float_of(attributes, "alpha"), out), out=kept),
         copy(constant(0, out), out),
@@ -100,11 +103,12 @@ def _celu(node: Node) -> Canonical:
 
 
 @kernel("Elu")
+@per_thread
 def _bind_elu(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
     """``gamma * (alpha * expm1(min(x, 0) / beta) + max(x, 0))``."""
     source, (out,) = given(inputs[0]), outputs
     alpha, beta, gamma = (float_of(attributes, name) for name in ("alpha", "beta", "gamma"))
-    zero, negative = constant(0, out), np.empty(out.shape, out.dtype)
+    zero, (negative,) = constant(0, out), scratch(out.shape)
     steps = [call(np.minimum, source, zero, out=negative)]
     if beta != 1:
         steps.append(call(np.divide, negative, constant(beta, out), out=negative))
@@ -184,7 +188,7 @@ def _bind_swish(attributes: Attributes, inputs: Sequence[Array | None], outputs:
 
 def softplus(source: Array, out: Array) -> list[Launch]:
     """``max(x, 0) + log1p(exp(-|x|))``, which neither overflows nor cancels."""
-    positive = np.empty(out.shape, out.dtype)
+    (positive,) = scratch(out.shape)
     return [
         call(np.absolute, source, out=out),
         call(np.negative, out, out=out),
@@ -201,6 +205,7 @@ def _softplus(node: Node) -> Canonical:
 
 
 @kernel("Softplus")
+@per_thread
 def _bind_softplus(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
     del attributes
     return chain(*softplus(given(inputs[0]), outputs[0]))
@@ -212,6 +217,7 @@ def _mish(node: Node) -> Canonical:
 
 
 @kernel("Mish")
+@per_thread
 def _bind_mish(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
     del attributes
     source, (out,) = given(inputs[0]), outputs

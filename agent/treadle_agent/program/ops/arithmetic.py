@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from treadle_agent.program.ops.launching import call, chain, constant, copy, given
+from treadle_agent.program.ops.launching import call, chain, constant, copy, dtype_of, given
 from treadle_agent.program.ops.reading import FLOAT, NUMERIC, SIGNED, operand, operands, present
 from treadle_agent.program.ops.registry import (
     Array,
@@ -19,6 +19,7 @@ from treadle_agent.program.ops.registry import (
     kernel,
     operator,
 )
+from treadle_agent.program.ops.scratch import per_thread, scratch
 
 
 @operator("Div", oldest=7, newest=14)
@@ -27,6 +28,7 @@ def _div(node: Node) -> Canonical:
 
 
 @kernel("Div")
+@per_thread
 def _bind_div(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
     del attributes
     (out,) = outputs
@@ -34,18 +36,15 @@ def _bind_div(attributes: Attributes, inputs: Sequence[Array | None], outputs: S
     if out.dtype == np.float32:
         return call(np.divide, dividend, divisor, out=out)
     # ONNX truncates towards zero as C does; floor_divide rounds down, one too low where the signs differ.
-    product = np.empty_like(out)
-    inexact = np.empty(out.shape, np.bool_)
-    opposite = np.empty(out.shape, np.bool_)
-    signs = np.empty_like(out)
+    product, inexact, opposite = scratch(out.shape, out.shape, out.shape, dtype=dtype_of(out))
     zero = constant(0, out)
     return chain(
         call(np.floor_divide, dividend, divisor, out=out),
         call(np.multiply, out, divisor, out=product),
         call(np.not_equal, product, dividend, out=inexact),
-        call(np.bitwise_xor, dividend, divisor, out=signs),
-        call(np.less, signs, zero, out=opposite),
-        call(np.logical_and, inexact, opposite, out=inexact),
+        call(np.bitwise_xor, dividend, divisor, out=opposite),
+        call(np.less, opposite, zero, out=opposite),
+        call(np.bitwise_and, inexact, opposite, out=inexact),
         call(np.add, out, inexact, out=out),
     )
 
@@ -58,18 +57,18 @@ def _pow(node: Node) -> Canonical:
 
 
 @kernel("Pow")
+@per_thread
 def _bind_pow(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
     del attributes
     (out,) = outputs
     base, exponent = (aligned(given(one), out.ndim - 1) for one in inputs)
     # np.power takes another path (square, square root, reciprocal) where the exponent's stride happens to be zero,
     # which for R = 1 is not always so: a full-sized exponent of float keeps the bits apart from R.
-    wide = np.dtype(np.float32 if base.dtype == np.float32 else np.float64)
-    powers = np.empty(out.shape, wide)
-    if wide == np.float32:
+    if out.dtype == np.float32:
+        (powers,) = scratch(out.shape)
         return chain(copy(exponent, powers), call(np.power, base, powers, out=out))
     # Integers: a negative exponent is an error to np.power, and 0 or ±1 to C.
-    bases = np.empty(out.shape, wide)
+    bases, powers = np.empty((2, *out.shape))
     return chain(
         copy(exponent, powers), copy(base, bases), call(np.power, bases, powers, out=powers), copy(powers, out)
     )

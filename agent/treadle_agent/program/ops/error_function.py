@@ -25,6 +25,7 @@ from treadle_agent.program.ops.registry import (
     kernel,
     operator,
 )
+from treadle_agent.program.ops.scratch import per_thread, scratch
 
 _LIMIT = 4.0
 _COEFFICIENTS = (  # of P, from the constant (2/√π) up
@@ -39,9 +40,8 @@ _COEFFICIENTS = (  # of P, from the constant (2/√π) up
 _TANH_COEFFICIENTS = (math.sqrt(2 / math.pi), 0.044715 * math.sqrt(2 / math.pi))  # ONNX Gelu, approximate="tanh"
 
 
-def _tanh_of_odd(source: Array, coefficients: Sequence[float], out: Array) -> list[Launch]:
-    """``tanh(x * P(x²))`` of `source`, which must not be `out`."""
-    square = np.empty(out.shape, out.dtype)
+def _tanh_of_odd(source: Array, coefficients: Sequence[float], out: Array, square: Array) -> list[Launch]:
+    """``tanh(x * P(x²))``; neither `source` nor `square`, which is room for x², may be `out`."""
     *lower, highest = coefficients
     steps = [
         call(np.multiply, source, source, out=square),
@@ -54,13 +54,12 @@ def _tanh_of_odd(source: Array, coefficients: Sequence[float], out: Array) -> li
     return [*steps, call(np.multiply, out, source, out=out), call(np.tanh, out, out=out)]
 
 
-def erf(source: Array, out: Array) -> list[Launch]:
-    """The error function of `source`, which must not be `out`."""
-    clipped = np.empty(out.shape, out.dtype)
+def _erf_steps(source: Array, out: Array, clipped: Array, square: Array) -> list[Launch]:
+    """The error function; `clipped`, which may be `source`, and `square` are room for intermediate results."""
     return [
         call(np.minimum, source, constant(_LIMIT, out), out=clipped),
         call(np.maximum, clipped, constant(-_LIMIT, out), out=clipped),
-        *_tanh_of_odd(clipped, _COEFFICIENTS, out),
+        *_tanh_of_odd(clipped, _COEFFICIENTS, out, square),
     ]
 
 
@@ -70,9 +69,11 @@ def _erf(node: Node) -> Canonical:
 
 
 @kernel("Erf")
+@per_thread
 def _bind_erf(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
     del attributes
-    return chain(*erf(given(inputs[0]), outputs[0]))
+    (out,) = outputs
+    return chain(*_erf_steps(given(inputs[0]), out, *scratch(out.shape, out.shape)))
 
 
 @operator("Gelu", oldest=20, newest=20)
@@ -84,14 +85,18 @@ def _gelu(node: Node) -> Canonical:
 
 
 @kernel("Gelu")
+@per_thread
 def _bind_gelu(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
     """``x / 2 * (1 + f(x))`` with f(x) = erf(x / √2), or its approximation by tanh."""
     source, (out,) = given(inputs[0]), outputs
-    half = np.empty(out.shape, out.dtype)
+    half, square = scratch(out.shape, out.shape)
     if attributes["approximate"] == "tanh":
-        steps = _tanh_of_odd(source, _TANH_COEFFICIENTS, out)
+        steps = _tanh_of_odd(source, _TANH_COEFFICIENTS, out, square)
     else:
-        steps = [call(np.multiply, source, constant(math.sqrt(0.5), out), out=half), *erf(half, out)]
+        steps = [
+            call(np.multiply, source, constant(math.sqrt(0.5), out), out=half),
+            *_erf_steps(half, out, half, square),
+        ]
     return chain(
         *steps,
         call(np.add, out, constant(1, out), out=out),

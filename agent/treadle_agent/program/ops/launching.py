@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from treadle_agent.program.model import DType
 from treadle_agent.program.ops.registry import Array, Attributes, Bind, Launch
 
 # np.maximum and np.minimum deprecate a positional output; for the others the keyword costs a fifth of a small launch.
@@ -77,6 +78,11 @@ def given(array: Array | None) -> Array:
 def constant(value: float, like: Array) -> Array:
     """A 0-d array: ufuncs take it faster than a Python number."""
     return np.asarray(value, like.dtype)
+
+
+def dtype_of(array: Array) -> DType:
+    """The element type of an operand."""
+    return cast(DType, array.dtype.name)
 
 
 def int_of(attributes: Attributes, name: str) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from treadle_agent.program.ops.launching import chain, copy, given, shaped
-from treadle_agent.program.ops.reading import ANY, integers, operand, result, static
+from treadle_agent.program.ops.reading import ANY, asks, integers, operand, result, static
 from treadle_agent.program.ops.registry import (
     Array,
     Attributes,
@@ -50,14 +50,9 @@ def _dropout(node: Node) -> Canonical:
     training = static(node, 2, "training_mode")
     if training is not None and scalar(training):
         raise UnsupportedError("input training_mode is true; only inference is supported")
-    if present_output(node, 1):
+    if asks(node, 1):
         return Canonical("Dropout", {}, (0,))
     return _RESHAPED
-
-
-def present_output(node: Node, index: int) -> bool:
-    """Whether the optional output `index` is asked for."""
-    return index < len(node.outputs) and node.outputs[index] is not None
 
 
 @kernel("Dropout")

@@ -38,6 +38,11 @@ def present(node: Node, index: int) -> bool:
     return index < len(node.types) and node.types[index] is not None
 
 
+def asks(node: Node, index: int) -> bool:
+    """Whether output `index` is asked for."""
+    return index < len(node.outputs) and node.outputs[index] is not None
+
+
 def result(node: Node, index: int = 0) -> TensorType:
     """The type of output `index`."""
     found = node.outputs[index] if index < len(node.outputs) else None

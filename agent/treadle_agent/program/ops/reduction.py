@@ -27,6 +27,7 @@ from treadle_agent.program.ops.registry import (
     kernel,
     operator,
 )
+from treadle_agent.program.ops.scratch import per_thread, scratch
 
 _SELF_OF_ONE = frozenset({"ReduceSum", "ReduceMean", "ReduceProd"})  # reducing no axis changes nothing
 _AXES_INPUT_SINCE = {"ReduceSum": 13}  # the others take `axes` as an input from version 18 on
@@ -80,14 +81,12 @@ def _empty_extremum(dtype: np.dtype[np.generic], *, lowest: bool) -> float:
 
 
 def _register(name: str, ufunc: np.ufunc, before: np.ufunc | None = None, after: np.ufunc | None = None) -> None:
-    @kernel(name)
-    @once
-    def _bind(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
+    def bind(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
         source, places = given(inputs[0]), ints(attributes, "axes")
         out = kept(source, outputs[0], places)
         steps: list[Launch] = []
         if before is not None:
-            prepared = np.empty_like(source, order="C")
+            (prepared,) = scratch(source.shape)
             steps.append(call(before, source, out=prepared))
             source = prepared
         steps.append(fold(ufunc, source, places, out))
@@ -97,6 +96,8 @@ def _register(name: str, ufunc: np.ufunc, before: np.ufunc | None = None, after:
             count = np.prod([source.shape[axis + 1] for axis in places])
             steps.append(call(np.divide, out, constant(float(count), out), out=out))
         return chain(*steps)
+
+    kernel(name)(once(bind if before is None else per_thread(bind)))
 
 
 _register("ReduceSum", np.add)

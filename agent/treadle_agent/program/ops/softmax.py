@@ -10,6 +10,7 @@ from treadle_agent.program.ops.launching import call, chain, given, ints, once
 from treadle_agent.program.ops.reading import FLOAT, axis_of, integer, operand
 from treadle_agent.program.ops.reduction import fold
 from treadle_agent.program.ops.registry import Array, Attributes, Canonical, Launch, Node, kernel, operator
+from treadle_agent.program.ops.scratch import per_thread, scratch
 
 
 @operator("Softmax", "LogSoftmax", oldest=11, newest=13)
@@ -38,10 +39,11 @@ def _bind_softmax(attributes: Attributes, inputs: Sequence[Array | None], output
 
 @kernel("LogSoftmax")
 @once
+@per_thread
 def _bind_log_softmax(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
     (out,) = outputs
     steps, room, axes = _shifted(attributes, given(inputs[0]), out)
-    powers = np.empty(out.shape, out.dtype)
+    (powers,) = scratch(out.shape)
     return chain(
         *steps,
         call(np.exp, out, out=powers),
