@@ -48,7 +48,7 @@ class Layer:
     @property
     def problems(self) -> int:
         """R."""
-        return next(iter(self.outputs.values())).shape[0]
+        return len(next(iter(self.outputs.values())))
 
     @property
     def gates(self) -> int:
