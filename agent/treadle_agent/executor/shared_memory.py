@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from treadle_agent.executor.flight_record import FlightRecord
-from treadle_agent.program.model import TensorType
+from treadle_agent.program.model import Shape, TensorType
 from treadle_agent.program.ops.registry import Array
 
 DEFAULT_BYTES = 256 << 20  # address space: pages take memory when they are first written
@@ -27,7 +27,7 @@ class _Descriptor(Protocol):
 
 
 class SharedMemory:
-    """`size` bytes behind the file descriptor `fd`, which this object owns.
+    """`size` bytes behind the file descriptor `fd`, which this object owns; `buffer` is all of them, writeable.
 
     Pickles as an argument of a process that is being started (the descriptor goes with it), and nowhere else.
     """
@@ -36,8 +36,8 @@ class SharedMemory:
         self.fd = fd
         self.size = size
         self._map = mmap.mmap(fd, size)
-        self._bytes = memoryview(self._map)
-        self.record = FlightRecord(self._bytes)
+        self.buffer = memoryview(self._map)
+        self.record = FlightRecord(self.buffer)
 
     @classmethod
     def create(cls, size: int = DEFAULT_BYTES) -> Self:
@@ -55,10 +55,14 @@ class SharedMemory:
         """The tensor at `offset`, writeable, without a copy."""
         return np.ndarray(type_.shape, type_.dtype, self._map, offset)
 
+    def array(self, dtype: np.dtype[Any], shape: Shape, offset: int) -> Array:
+        """The same, for a caller that has taken the type apart before."""
+        return np.ndarray(shape, dtype, self._map, offset)
+
     def close(self) -> None:
         """Let go of the memory; it is unmapped when the last view of it is gone."""
         self.record.release()
-        self._bytes.release()
+        self.buffer.release()
         with contextlib.suppress(BufferError):  # a view is still held: its end unmaps
             self._map.close()
         os.close(self.fd)

@@ -1,0 +1,163 @@
+"""After an executor died: which requests run again, which run alone because they may have killed it, and who is to
+blame. Pure policy; `supervisor` carries it out.
+
+Inputs outlive the executor, so nothing is lost and the question is only what would kill it again. The flight record
+names the requests that were on the device: the suspects. They run again one at a time with nothing beside them; the
+one that kills the executor then is found, after two faults in all, and its version is isolated. A suspect that nobody
+waits for any more is run all the same: otherwise a request that hangs longer than its deadline would never be found.
+
+A process killed from outside (SIGKILL by the kernel's memory killer or by a person) says less about its requests than
+one that crashed, so it takes two such deaths while alone. The same holds for loads: a version whose loading ends the
+executor twice (four times from outside) is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+FIRST_BACKOFF = 0.05  # seconds
+SOLO_STRIKES = 1.0
+LOAD_STRIKES = 2.0
+
+
+class End(Enum):
+    """How an executor process ended."""
+
+    CRASHED = "crashed"  # by its own fault: a fatal signal, an exception, an exit
+    HUNG = "hung"  # by our watchdog
+    KILLED = "killed"  # SIGKILL or SIGTERM, not by us
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """One death. `reason` is for people.
+
+    `launched`: requests on the device, as the flight record names them (of a hang: those that hang); `complete` is
+    False where it could not name all. `loading`: the version being loaded, or None. `served`: whether this process
+    had answered a request or loaded a new version.
+    """
+
+    end: End
+    reason: str
+    launched: frozenset[int]
+    complete: bool
+    loading: int | None
+    served: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A request that the dead executor had, or was about to get. `awaited`: somebody still waits for its answer.
+
+    `suspect`: it is to run, or ran, alone; `alone`: it was running alone when the executor died.
+    """
+
+    request: int
+    version: int
+    deadline: float
+    awaited: bool
+    suspect: bool = False
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do with the unanswered requests, and when to start again.
+
+    Each is named once: in `resubmit` or `solo`, in the order to run; in `drop`, not to run; or it belongs to a version
+    in `isolate` (with the reason), and fails. `overdue`: those of `solo` and `drop` to be answered as shed at once.
+    `delay` in seconds.
+    """
+
+    resubmit: tuple[int, ...]
+    solo: tuple[int, ...]
+    drop: tuple[int, ...]
+    overdue: tuple[int, ...]
+    isolate: dict[int, str]
+    delay: float
+
+
+@dataclass(slots=True)
+class ReplayPolicy:
+    """Remembers the crashes that matter for the next decision. `slowest_backoff` in seconds."""
+
+    slowest_backoff: float
+    _fruitless: int = 0  # crashes in a row with nothing served before them
+    _solo_strikes: dict[int, float] = field(default_factory=dict)  # by request
+    _load_strikes: dict[int, float] = field(default_factory=dict)  # by version
+
+    def loaded(self, version: int) -> None:
+        """A version was loaded: earlier crashes were not its loading's fault."""
+        self._load_strikes.pop(version, None)
+
+    def decide(self, crash: Crash, unanswered: Iterable[Unanswered], now: float) -> Decision:
+        """What to do after `crash`, at `now` (seconds of CLOCK_MONOTONIC)."""
+        requests = list(unanswered)
+        self._fruitless = 0 if crash.served else self._fruitless + 1
+        isolate = self._blamed(crash, requests)
+        self._forget_all_but(requests)
+        suspects = self._suspects(crash, requests, found=bool(isolate))
+        resubmit: list[int] = []
+        alive: list[int] = []
+        dead: list[int] = []
+        drop: list[int] = []
+        overdue: list[int] = []
+        for one in sorted(requests, key=lambda one: one.deadline):
+            if one.version in isolate:
+                continue
+            in_time = one.deadline > now
+            if one.awaited and not in_time:
+                overdue.append(one.request)
+            if one.awaited and in_time:
+                (alive if one.request in suspects else resubmit).append(one.request)
+            elif one.request in suspects and crash.end is not End.KILLED:
+                dead.append(one.request)
+            else:
+                drop.append(one.request)
+        solo = (*alive, *dead)
+        return Decision(tuple(resubmit), solo, tuple(drop), tuple(overdue), isolate, self._delay())
+
+    def _suspects(self, crash: Crash, requests: list[Unanswered], *, found: bool) -> set[int]:
+        if not crash.complete:
+            return {one.request for one in requests}
+        suspects = {one.request for one in requests if one.request in crash.launched}
+        if not found:  # once the culprit is found, those that only stood beside it are cleared
+            suspects |= {one.request for one in requests if one.suspect}
+        if not suspects and crash.loading is None and self._fruitless > 1:
+            # Again and again between launches: any request may be what it dies of.
+            suspects = {one.request for one in requests}
+        return suspects
+
+    def _blamed(self, crash: Crash, requests: list[Unanswered]) -> dict[int, str]:
+        weight = 0.5 if crash.end is End.KILLED else 1.0
+        isolate = {}
+        for one in requests:
+            if not one.alone:
+                continue
+            if crash.launched == {one.request}:
+                strikes = weight
+            elif not crash.launched and crash.loading is None:
+                strikes = 0.5  # between launches, so perhaps of something else
+            else:
+                continue
+            strikes = self._solo_strikes[one.request] = self._solo_strikes.get(one.request, 0.0) + strikes
+            if strikes >= SOLO_STRIKES:
+                isolate[one.version] = f"a request ended the executor process, and again when run alone: {crash.reason}"
+        if crash.loading is not None:
+            strikes = self._load_strikes.get(crash.loading, 0.0) + weight
+            self._load_strikes[crash.loading] = strikes
+            if strikes >= LOAD_STRIKES:
+                del self._load_strikes[crash.loading]
+                isolate[crash.loading] = f"loading it ended the executor process repeatedly: {crash.reason}"
+        return isolate
+
+    def _forget_all_but(self, requests: list[Unanswered]) -> None:
+        known = {one.request for one in requests}
+        self._solo_strikes = {request: count for request, count in self._solo_strikes.items() if request in known}
+
+    def _delay(self) -> float:
+        if self._fruitless < 2:
+            return 0.0
+        return float(min(FIRST_BACKOFF * 2.0 ** min(self._fruitless - 2, 30), self.slowest_backoff))

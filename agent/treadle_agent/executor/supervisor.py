@@ -1,0 +1,392 @@
+"""Keeps an executor process alive and every accepted request answered: the `gateway.Gateway` of the front end.
+
+Everything a request needs stays on this side until it is answered: its inputs in the shared memory, its terms here. So
+when the executor dies, the next one is given the same versions, the same bindings and the same requests
+(`replay` decides which, and what to do about the one that killed it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Coroutine, Mapping
+from typing import Any, Self
+
+import msgspec
+
+from treadle_agent.executor.bindings import Shapes
+from treadle_agent.executor.executor_process import ExecutorProcess, WorkerMain, describe
+from treadle_agent.executor.flight_record import Activity, Flight
+from treadle_agent.executor.gateway import Call, GoneError, RefusedError, Served
+from treadle_agent.executor.protocol import (
+    Bind,
+    Done,
+    Loaded,
+    Outcome,
+    Refused,
+    Report,
+    Statistics,
+    ToExecutor,
+    ToFrontEnd,
+    Unloaded,
+    Version,
+)
+from treadle_agent.executor.replay import Crash, End, ReplayPolicy
+from treadle_agent.executor.requests import Requests
+from treadle_agent.executor.resident import PendingCall, Resident, Stage
+from treadle_agent.executor.roster import Roster
+from treadle_agent.executor.shared_memory import SharedMemory
+from treadle_agent.executor.supervisor_settings import SupervisorSettings
+from treadle_agent.executor.tiers import CompileBinding, compile_types, one_row_of, only_shapes, read_common
+from treadle_agent.executor.watchdog import Hang, find_hang
+from treadle_agent.executor.worker_settings import WorkerSettings
+
+TICK = 0.05  # seconds between looks at deadlines and at the flight record
+PING_AFTER = 1.0  # seconds of silence, with requests waiting, before the executor is asked for a sign of life
+STATISTICS_TIMEOUT = 5.0  # seconds; a restart fits in
+COMPILERS = 2  # bindings compiled at a time: each is a loader process
+
+_log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """One executor process and its successors. Made by `start`, on a running event loop that all methods belong to."""
+
+    def __init__(
+        self,
+        main: WorkerMain,
+        worker_settings: WorkerSettings,
+        compile_binding: CompileBinding,
+        settings: SupervisorSettings,
+    ) -> None:
+        self._main = main
+        self._worker_settings = worker_settings
+        self._compile_binding = compile_binding
+        self._settings = settings
+        self._memory = SharedMemory.create(settings.memory_bytes)
+        self._requests = Requests(self._memory, self._post, self._settle, settings.grace)
+        self._roster = Roster(self._post, self._requests.on_up, self._on_isolated)
+        self._policy = ReplayPolicy(settings.slowest_backoff)
+        self._compilers = asyncio.Semaphore(COMPILERS)
+        self._reports: dict[int, asyncio.Future[bytes]] = {}
+        self._last_report = 0
+        self._process: ExecutorProcess | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self._ticked = 0.0
+        self._closing = asyncio.Event()
+        self._heard = 0.0  # when a message last came
+        self._pinged: float | None = None  # since when a sign of life is owed
+        self._hang: Hang | None = None  # why we killed the process
+        self._served = False  # whether this process answered a request, or loaded a new version
+        self._restarts = 0
+        self._replays = 0
+        self._died = 0.0  # when the last process did, until its successor spoke
+        self._outage = 0.0
+
+    @classmethod
+    async def start(
+        cls,
+        main: WorkerMain,
+        worker_settings: WorkerSettings,
+        compile_binding: CompileBinding,
+        settings: SupervisorSettings | None = None,
+    ) -> Self:
+        """Start an executor process that runs `main`, a function of an importable module.
+
+        Raises:
+            OSError, EOFError: no process can be started.
+        """
+        supervisor = cls(main, worker_settings, compile_binding, settings or SupervisorSettings())
+        try:
+            process = await supervisor._start_process()
+        except BaseException:
+            supervisor._memory.close()
+            raise
+        supervisor._keeper = asyncio.get_running_loop().create_task(supervisor._keep(process))
+        supervisor._tick()
+        return supervisor
+
+    async def load(self, version: Version) -> Served:
+        """Load a version beside those already served; raises RefusedError."""
+        common = await asyncio.to_thread(read_common, version)
+        if self._closing.is_set():
+            raise RefusedError("the executor is shutting down")
+        resident = Resident(version, batchable=common.batchable, bindings=self._settings.bindings)
+        self._roster.add(resident)
+        try:
+            loaded = await resident.loaded
+            served = resident.served = Served(
+                version, common.inputs, common.outputs, common.batchable, loaded.implementations, loaded.service
+            )
+            only = only_shapes(served)
+            if only is not None:
+                await self.bind(served, only)
+        except GoneError as error:
+            raise RefusedError(str(error)) from error
+        except BaseException:
+            self._roster.retire(resident)
+            raise
+        self._served = True
+        return served
+
+    async def retire(self, version: int) -> None:
+        """Serve what was accepted for a version, then unload it; at once where it is not loaded."""
+        resident = self._roster.get(version)
+        if resident is not None:
+            self._roster.retire(resident)
+            await asyncio.shield(resident.gone)
+
+    async def bind(self, served: Served, shapes: Shapes) -> None:
+        """Make input shapes (rows aside) known: see `gateway.Gateway`.
+
+        Raises:
+            RefusedError: the model does not accept them.
+            FullError: as many other shapes as are kept are all in use.
+            GoneError: the version is no longer served.
+        """
+        resident = self._resident(served)
+        one_row = one_row_of(served, shapes)
+        if resident.bindings.touch(one_row):
+            return
+        task = resident.compiling.get(one_row)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._bind(resident, served, one_row))
+            resident.compiling[one_row] = task
+            task.add_done_callback(_mark_retrieved)
+        await asyncio.shield(task)
+
+    async def _bind(self, resident: Resident, served: Served, one_row: Shapes) -> None:
+        try:
+            async with self._compilers:
+                inputs, outputs = await asyncio.to_thread(compile_types, self._compile_binding, served, one_row)
+            self._resident(served)
+            binding = resident.bindings.add(one_row, inputs, outputs)
+            if resident.stage is Stage.UP:
+                self._post(Bind(served.version.id, binding.number, inputs, outputs))
+        finally:
+            del resident.compiling[one_row]
+
+    def bound(self, served: Served, shapes: Shapes) -> bool:
+        """Whether `open` may be called with these shapes."""
+        resident = self._roster.get(served.version.id)
+        if resident is None:
+            return False
+        try:
+            resident.bindings.plan(shapes)
+        except KeyError:
+            return False
+        return True
+
+    def open(self, served: Served, shapes: Shapes) -> Call:
+        """Reserve a block; raises FullError, GoneError, KeyError when not `bound`."""
+        return self._requests.open(self._resident(served), shapes)
+
+    def answer(self, call: Call, deadline: float, priority: int = 0, tier: int = -1) -> Coroutine[Any, Any, Done]:
+        """Run the request: see `gateway.Gateway`. Raises ValueError for a call that was answered or released before."""
+        assert isinstance(call, PendingCall), "calls come from open()"
+        return self._requests.answer(call, deadline, priority, tier)
+
+    async def statistics(self) -> Mapping[str, Any]:
+        """The executor's document (`executor.statistics`), and under `supervisor` this side's counters.
+
+        The executor's part is missing when it does not answer in seconds.
+        """
+        self._last_report += 1
+        sequence = self._last_report
+        future = self._reports[sequence] = asyncio.get_running_loop().create_future()
+        self._post(Report(sequence))
+        document: dict[str, Any] = {}
+        try:
+            async with asyncio.timeout(STATISTICS_TIMEOUT):
+                document = msgspec.json.decode(await future)
+        except TimeoutError:
+            _log.warning("the executor does not answer: statistics without its part")
+        finally:
+            del self._reports[sequence]
+        document["supervisor"] = {
+            "restarts": self._restarts,
+            "replays": self._replays,
+            "outage_seconds": self._outage,  # the last one's: from a death to the next process's first message
+            "isolated": {str(one.version.id): one.reason for one in self._roster if one.stage is Stage.ISOLATED},
+            "pending": len(self._requests),
+            "blocks": len(self._requests.blocks),
+            "block_bytes": self._requests.blocks.in_use,
+        }
+        return document
+
+    async def close(self) -> None:
+        """Stop the process; calls under way are shed. Nothing of it is left afterwards."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self._requests.shed_all()
+        if self._process is not None:
+            self._process.hang_up()
+        if self._keeper is not None:
+            await self._keeper
+        self._requests.end_all()
+        self._roster.forget_all()
+        self._memory.close()
+
+    # The process
+
+    async def _start_process(self) -> ExecutorProcess:
+        process = await ExecutorProcess.start(self._main, self._memory, self._worker_settings, self._on_messages)
+        self._process = process
+        self._hang = None
+        self._served = False
+        self._heard = self._pinged = time.monotonic()
+        for sequence in (0, *self._reports):  # 0: a sign of life
+            self._post(Report(sequence))
+        self._roster.resume()
+        return process
+
+    async def _keep(self, process: ExecutorProcess | None) -> None:
+        """Settle what each process leaves and start the next one, until closed."""
+        while process is not None:
+            code = await process.wait()
+            self._process = None
+            if self._closing.is_set():
+                return
+            process = await self._restart(self._bury(code))
+
+    async def _restart(self, delay: float) -> ExecutorProcess | None:
+        """A new process, or None when closing; `delay` in seconds."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._closing.wait()
+            if self._closing.is_set():
+                return None
+            try:
+                process = await self._start_process()
+            except (OSError, EOFError):
+                _log.exception("the executor process cannot be started")
+                delay = min(max(2.0 * delay, 0.1), self._settings.slowest_backoff)
+                continue
+            self._restarts += 1
+            if self._closing.is_set():
+                process.hang_up()
+            return process
+
+    def _bury(self, code: int) -> float:
+        """Settle what the dead process leaves; the seconds to wait before the next one."""
+        self._died = time.monotonic()
+        crash = self._crash(code)
+        decision = self._policy.decide(crash, self._requests.unanswered(), self._died)
+        again = len(decision.resubmit) + len(decision.solo)
+        self._replays += again
+        _log.error(
+            "the executor process ended (%s): %d requests run again, %d of them alone",
+            crash.reason,
+            again,
+            len(decision.solo),
+        )
+        self._memory.record.clear()
+        self._roster.stop()
+        self._requests.carry_out(decision)
+        for version, reason in decision.isolate.items():
+            resident = self._roster.get(version)
+            if resident is not None:
+                self._roster.isolate(resident, reason)
+        return decision.delay
+
+    def _crash(self, code: int) -> Crash:
+        """What is known about the death of the process."""
+        if self._hang is not None:
+            end, reason, flights = End.HUNG, self._hang.reason, list(self._hang.flights)
+        else:
+            end, reason = (End.KILLED if code in (-9, -15) else End.CRASHED), describe(code)
+            flights = self._memory.record.flights()
+        launches = [flight for flight in flights if flight.activity is Activity.LAUNCH]
+        loads = [flight.names[0] for flight in flights if flight.activity is Activity.LOAD]
+        if not flights and self._roster.loading is not None:
+            loads = [self._roster.loading.version.id]
+        return Crash(
+            end=end,
+            reason=reason,
+            launched=frozenset(name for flight in launches for name in flight.names),
+            complete=all(flight.complete for flight in launches),
+            loading=loads[0] if loads else None,
+            served=self._served,
+        )
+
+    def _post(self, message: ToExecutor) -> None:
+        if self._process is not None:
+            self._process.channel.post(message)
+
+    def _on_messages(self, messages: list[ToFrontEnd]) -> None:
+        self._heard = time.monotonic()
+        self._pinged = None
+        for message in messages:
+            match message:
+                case Done():
+                    if message.outcome == Outcome.DONE:
+                        self._served = True
+                    self._requests.on_done(message)
+                case Loaded():
+                    self._policy.loaded(message.version)
+                    self._roster.on_loaded(message)
+                case Refused():
+                    self._roster.on_refused(message)
+                case Unloaded():
+                    self._roster.on_unloaded(message)
+                case Statistics():
+                    self._on_statistics(message)
+
+    def _on_statistics(self, message: Statistics) -> None:
+        if self._died:
+            self._outage, self._died = self._heard - self._died, 0.0
+        future = self._reports.get(message.sequence)
+        if future is not None and not future.done():
+            future.set_result(message.document)
+
+    def _on_isolated(self, resident: Resident) -> None:
+        _log.error("tenant %s, version %d: isolated: %s", resident.version.tenant, resident.version.id, resident.reason)
+        self._requests.on_isolated(resident)
+
+    def _settle(self, resident: Resident) -> None:
+        self._roster.settle(resident)
+
+    def _resident(self, served: Served) -> Resident:
+        resident = self._roster.get(served.version.id)
+        if resident is None or resident.retiring or self._closing.is_set():
+            raise GoneError(f"version {served.version.id} of {served.version.tenant} is no longer served")
+        return resident
+
+    # Time
+
+    def _tick(self) -> None:
+        self._ticker = asyncio.get_running_loop().call_later(TICK, self._tick)
+        now = time.monotonic()
+        self._requests.shed_overdue(now)
+        if self._pinged is not None and now - self._ticked > PING_AFTER:
+            self._pinged = now  # this loop was busy: the sign of life may lie unread in the socket
+        self._ticked = now
+        if self._process is not None and self._hang is None:
+            self._watch(self._process, now)
+
+    def _watch(self, process: ExecutorProcess, now: float) -> None:
+        if self._pinged is None and len(self._requests) and now - self._heard > PING_AFTER:
+            self._pinged = now
+            process.channel.post(Report(0))
+        flights = self._memory.record.flights()
+        loading = self._roster.loading
+        if loading is not None:
+            since, expected = self._roster.loading_since, self._settings.load_expected
+            flights.append(Flight(-1, 0, Activity.LOAD, (loading.version.id,), since, expected, complete=True))
+        self._hang = find_hang(self._settings, flights, now, self._pinged)
+        if self._hang is not None:
+            _log.error("the executor process hangs and is killed: %s", self._hang.reason)
+            process.kill()
+
+
+def _mark_retrieved(task: asyncio.Task[None]) -> None:
+    """An error that nobody waits for any more is nobody's."""
+    if not task.cancelled():
+        task.exception()
