@@ -3,8 +3,9 @@
 artifact.json            this module's `Artifact`
 weights.bin              one slab row: every weight at its offset, little-endian C order
 program-<key>.json       a `Program` for one binding of the free dimensions (`binding_key`)
-segment-<n>.onnx         the model as a chain of ONNX Runtime sessions, free dimensions left free
-segments.bin             their external data, so that sessions map weights instead of copying them
+segment-<n>.onnx         the model as a chain of ONNX Runtime sessions, free dimensions left free, optimised for this
+                         machine: open them by `segments.open_segment`
+segment-<n>.bin          their external data, so that sessions map weights instead of copying them
 source.onnx              the checked model with its weights in source.bin: what further bindings are compiled from
 """
 

@@ -6,13 +6,10 @@ types every value, and what is still computable at load is folded by the very ke
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 import onnx
 import onnx.shape_inference
-import onnxruntime as ort
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto
 
 from treadle_agent.program import folding
@@ -21,11 +18,8 @@ from treadle_agent.program.graph import StaticGraph, since_version
 from treadle_agent.program.limits import MIB, Limits
 from treadle_agent.program.model import Shape
 from treadle_agent.program.onnx_import import DTYPES, FREE, Source, opset_of, type_name
+from treadle_agent.program.onnx_runtime import optimise
 from treadle_agent.program.ops import registry
-
-# They look at the values of weights, so that tenants of one architecture would get different graphs: a bias that is
-# all zeros in one of them, two scalars that happen to be equal in another.
-VALUE_DEPENDENT_OPTIMIZERS = ("NoopElimination", "ConstantSharing")
 
 
 def bind(source: Source, shapes: Mapping[str, Shape], limits: Limits) -> StaticGraph:
@@ -40,38 +34,6 @@ def bind(source: Source, shapes: Mapping[str, Shape], limits: Limits) -> StaticG
         raise
     refuse_unknown_operators(optimised)
     return folding.fold(optimised, structural_values(model.graph))
-
-
-def optimise(model: ModelProto) -> ModelProto:
-    """`model` after ONNX Runtime's offline basic optimisation; raises ModelError when ONNX Runtime refuses it."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "optimised.onnx"
-        options = session_options(ort.GraphOptimizationLevel.ORT_ENABLE_BASIC)
-        options.optimized_model_filepath = str(path)
-        open_session(model.SerializeToString(), options, disabled_optimizers=VALUE_DEPENDENT_OPTIMIZERS)
-        return onnx.load_model(path)
-
-
-def session_options(level: ort.GraphOptimizationLevel) -> ort.SessionOptions:
-    """Options of a quiet session with one thread."""
-    options = ort.SessionOptions()
-    options.graph_optimization_level = level
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    return options
-
-
-def open_session(
-    model: bytes | str, options: ort.SessionOptions, disabled_optimizers: Sequence[str] = ()
-) -> ort.InferenceSession:
-    """A session; raises ModelError with ONNX Runtime's reason."""
-    try:
-        return ort.InferenceSession(
-            model, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(disabled_optimizers)
-        )
-    except Exception as error:  # ONNX Runtime's errors share no base class
-        raise ModelError(f"ONNX Runtime refuses the model: {' '.join(str(error).split())[:600]}") from error
 
 
 def refuse_unknown_operators(model: ModelProto) -> None:

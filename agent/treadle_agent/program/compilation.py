@@ -15,7 +15,7 @@ import onnxruntime as ort
 
 from treadle_agent.program import arena, proof, segments
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, WeightEntry, binding_key, read_artifact
-from treadle_agent.program.binding import bind, open_session, refuse_unknown_operators, session_options
+from treadle_agent.program.binding import bind, refuse_unknown_operators
 from treadle_agent.program.errors import ModelError
 from treadle_agent.program.folding import type_of
 from treadle_agent.program.forkserver import follow_parent
@@ -23,11 +23,13 @@ from treadle_agent.program.limits import Limits, confine, memory_message
 from treadle_agent.program.lowering import Lowered, lower
 from treadle_agent.program.model import Program, Shape
 from treadle_agent.program.onnx_import import FREE, Source, read_model
+from treadle_agent.program.onnx_runtime import Level, open_session, run, session_options
 from treadle_agent.program.ops.registry import Array
 
-SOURCE, SOURCE_DATA, WEIGHTS = "source.onnx", "source.bin", "weights.bin"
+SOURCE, WEIGHTS = "source.onnx", "weights.bin"
 # Sizes tried for free dimensions other than rows, to see the model run before anybody names a shape.
 TRIAL_SIZES = (32, 48, 64, 224, 16, 8, 128, 1)
+TYPICAL_SIZE = 320
 
 
 class CompileJob(msgspec.Struct, frozen=True):
@@ -83,7 +85,7 @@ def compile_model(job: CompileJob, limits: Limits) -> None:
     folder = Path(job.into)
     path = Path(job.model)
     source = read_model(path, limits)
-    session = open_session(source.model.SerializeToString(), session_options(ort.GraphOptimizationLevel.ORT_ENABLE_ALL))
+    session = open_session(source.model.SerializeToString(), session_options(Level.ORT_ENABLE_ALL))
     trial = _trial(source, session, job.bindings)
     refused, lowered, batchable = "", None, False
     if trial is None:
@@ -99,7 +101,7 @@ def compile_model(job: CompileJob, limits: Limits) -> None:
         for shapes in job.bindings:
             _write_program(folder, shapes, _bound(source, shapes, lowered.weights, session, limits))
     static = trial is not None and trial == source.static()
-    segments.save(source.model, folder / SOURCE, SOURCE_DATA)
+    segments.save_source(source.model, folder / SOURCE)
     artifact = Artifact(
         version=ARTIFACT_VERSION,
         model_sha256=job.model_sha256,
@@ -112,7 +114,7 @@ def compile_model(job: CompileJob, limits: Limits) -> None:
             for one, offset in zip(lowered.weights if lowered else (), offsets, strict=True)
         ),
         weight_bytes=weight_bytes,
-        segments=segments.write(source, folder),
+        segments=segments.write(source.model, _typical(source, session, trial), folder),
         kernels_refused=refused,
         external={name: _sha256(path.parent / name) for name in source.external},
         checksums={},
@@ -128,7 +130,7 @@ def bind_model(job: BindJob, limits: Limits) -> None:
     if artifact.kernels_refused:
         raise ModelError(f"no program may run for this model: {artifact.kernels_refused}")
     source = read_model(folder / SOURCE, limits)
-    session = open_session(source.model.SerializeToString(), session_options(ort.GraphOptimizationLevel.ORT_ENABLE_ALL))
+    session = open_session(source.model.SerializeToString(), session_options(Level.ORT_ENABLE_ALL))
     weights = read_weights(folder, artifact)
     _write_program(folder, job.shapes, _bound(source, job.shapes, weights, session, limits))
 
@@ -148,23 +150,33 @@ def _trial(
     static = source.static()
     if static is not None:
         return static
-    guesses = [
-        {
-            one.name: tuple(
-                (1 if source.rows and axis == 0 else size) if dim == FREE else dim for axis, dim in enumerate(one.shape)
-            )
-            for one in source.inputs
-        }
-        for size in TRIAL_SIZES
-    ]
-    for shapes in (*bindings, *guesses):
-        try:
-            for feeds in proof.trials(source.inputs, shapes):
-                proof.run_reference(session, feeds)
-        except (ModelError, KeyError):
-            continue
-        return shapes
-    return None
+    guesses = [source.shapes(size) for size in TRIAL_SIZES]
+    return next((shapes for shapes in (*bindings, *guesses) if _runs(source, session, shapes)), None)
+
+
+def _typical(
+    source: Source, session: ort.InferenceSession, trial: Mapping[str, Shape] | None
+) -> Mapping[str, Array] | None:
+    """Inputs to time the model with: those of the trial, each free dimension as large as a typical one if it may be."""
+    if trial is None:
+        return None
+    shapes = dict(trial)
+    for one in source.inputs:
+        for axis, dim in enumerate(one.shape):
+            if dim == FREE and not (source.rows and axis == 0):
+                shape = shapes[one.name]
+                larger = shapes | {one.name: (*shape[:axis], max(TYPICAL_SIZE, shape[axis]), *shape[axis + 1 :])}
+                shapes = larger if _runs(source, session, larger) else shapes
+    return next(proof.trials(source.inputs, shapes))
+
+
+def _runs(source: Source, session: ort.InferenceSession, shapes: Mapping[str, Shape]) -> bool:
+    try:
+        for feeds in proof.trials(source.inputs, shapes):
+            run(session, feeds)
+    except (ModelError, KeyError):
+        return False
+    return True
 
 
 def _bound(

@@ -48,9 +48,18 @@ class Source:
     rows: bool
     external: tuple[str, ...]
 
-    def static(self, rows: int = 1) -> dict[str, Shape] | None:
-        """The binding with every input at `rows` rows, or None where other dimensions are free too."""
-        shapes = {one.name: (rows, *one.shape[1:]) if self.rows else one.shape for one in self.inputs}
+    def shapes(self, size: int) -> dict[str, Shape]:
+        """A binding with one row, and every other free dimension of this size."""
+        return {
+            one.name: tuple(
+                dim if dim != FREE else 1 if self.rows and axis == 0 else size for axis, dim in enumerate(one.shape)
+            )
+            for one in self.inputs
+        }
+
+    def static(self) -> dict[str, Shape] | None:
+        """The binding with one row, or None where other dimensions are free too."""
+        shapes = self.shapes(FREE)
         return None if any(FREE in shape for shape in shapes.values()) else shapes
 
 

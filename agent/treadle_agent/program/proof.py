@@ -12,6 +12,7 @@ from treadle_agent.program.errors import ModelError
 from treadle_agent.program.interpreter import Interpreter
 from treadle_agent.program.lowering import Lowered
 from treadle_agent.program.model import Shape
+from treadle_agent.program.onnx_runtime import run
 from treadle_agent.program.ops.registry import Array
 
 SEEDS = (0, 1, 2)
@@ -27,14 +28,6 @@ def trials(inputs: Sequence[TensorSpec], shapes: Mapping[str, Shape]) -> Iterato
         yield {one.name: _random(generator, one, shapes[one.name]) for one in inputs}
 
 
-def run_reference(session: ort.InferenceSession, feeds: Mapping[str, Array]) -> list[Array]:
-    """ONNX Runtime's outputs; raises ModelError with its reason."""
-    try:
-        return list(session.run(None, dict(feeds)))
-    except Exception as error:  # ONNX Runtime's errors share no base class
-        raise ModelError(f"ONNX Runtime cannot run the model: {' '.join(str(error).split())[:400]}") from error
-
-
 def disagreement(
     lowered: Lowered, session: ort.InferenceSession, inputs: Sequence[TensorSpec], shapes: Mapping[str, Shape]
 ) -> str:
@@ -42,7 +35,7 @@ def disagreement(
     interpreter = Interpreter(lowered.program, lowered.weights)
     names = [one.name for one in session.get_outputs()]
     for feeds in trials(inputs, shapes):
-        expected = dict(zip(names, run_reference(session, feeds), strict=True))
+        expected = dict(zip(names, run(session, feeds), strict=True))
         with np.errstate(all="ignore"):
             results = interpreter.run(feeds)
         for name, want in expected.items():
@@ -62,11 +55,8 @@ def rows_are_independent(
     many = {name: (ROWS, *shape[1:]) for name, shape in shapes.items()}
     for feeds in trials(inputs, many):
         try:
-            together = run_reference(session, feeds)
-            apart = [
-                run_reference(session, {name: value[row : row + 1] for name, value in feeds.items()})
-                for row in range(ROWS)
-            ]
+            together = run(session, feeds)
+            apart = [run(session, {name: value[row : row + 1] for name, value in feeds.items()}) for row in range(ROWS)]
         except ModelError:
             return False
         for index, whole in enumerate(together):
