@@ -9,22 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
-
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.slab import Slab
 from treadle_agent.executor.super_kernel import MergedProgram
-from treadle_agent.executor.tuner import Profile, measure_merged, measure_segments, merging_wins
+from treadle_agent.executor.tuner import Profile, Tuner, merging_wins
 from treadle_agent.policy.latency import Executable
 from treadle_agent.policy.queues import Tier
-from treadle_agent.program.artifact import Artifact, binding_key, read_artifact
+from treadle_agent.program.artifact import Artifact, binding_key, read_artifact, read_program
 from treadle_agent.program.model import Program, TensorType
 
 MERGED = "merged"
 SEGMENTS = "segments"
 UNBOUND = "unbound"  # free dimensions besides the rows: chosen when the first request shows its shapes
 
-CHAIN_BATCH_SECONDS = 0.010  # a batch through a segment chain may take this long; one row always may
+CHAIN_BATCH_SECONDS = 0.010  # a batch of several requests through a segment chain may take this long
 
 
 class LoadedTier(Tier):
@@ -80,8 +78,7 @@ class LoadedTier(Tier):
             spec.name: (rows, *type_.shape[1:]) if self.artifact.batchable else type_.shape
             for spec, type_ in zip(self.artifact.inputs, types, strict=True)
         }
-        path = self.folder / f"program-{binding_key(shapes)}.json"
-        return msgspec.json.decode(path.read_bytes(), type=Program) if path.exists() else None
+        return None if self.artifact.kernels_refused else read_program(self.folder, binding_key(shapes))
 
 
 class Architecture:
@@ -99,7 +96,8 @@ class Architecture:
 class Library:
     """All architectures and slabs of a device."""
 
-    def __init__(self, *, max_problems: int, max_rows: int) -> None:
+    def __init__(self, tuner: Tuner, *, max_problems: int, max_rows: int) -> None:
+        self._tuner = tuner
         self.max_problems = max_problems
         self.row_counts = [1 << power for power in range(max_rows.bit_length()) if 1 << power <= max_rows]
         self.architectures: dict[str, Architecture] = {}
@@ -160,16 +158,17 @@ class Library:
             key = (*tier.artifact.weights, tier.artifact.weight_bytes)
             slab = self.slabs.get(key) or Slab(tier.artifact.weights, tier.artifact.weight_bytes)
             self.slabs[key] = slab
-            merged = measure_merged(program, slab, tier.folder / "weights.bin")
+            merged = self._tuner.merged(program, slab, tier.folder / "weights.bin")
             architecture = self.architectures[digest] = Architecture(slab, merged)
-            architecture.segments[1] = measure_segments(tier.chain(), types)
+            if self._tuner.runs_segments:
+                architecture.segments[1] = self._tuner.segments(tier.chain(), types)
         return architecture
 
     def _join(self, architecture: Architecture, tier: LoadedTier, types: tuple[TensorType, ...]) -> None:
         """Add a member; once merging wins for their number, all members merge and stay so."""
         architecture.members[tier] = types
         population = len(architecture.members)
-        if not architecture.merging and merging_wins(architecture.merged, architecture.segments[1], population):
+        if not architecture.merging and merging_wins(architecture.merged, architecture.segments.get(1), population):
             architecture.merging = True
             self._add_program(architecture, tier, types, 1, architecture.merged)
         if not architecture.merging:
@@ -198,7 +197,7 @@ class Library:
         known = {executable.rows for executable in architecture.executables}
         for rows in self.row_counts:
             if rows not in known and (wider := tier.program(types, rows)) is not None:
-                profile = measure_merged(wider, architecture.slab, tier.folder / "weights.bin")
+                profile = self._tuner.merged(wider, architecture.slab, tier.folder / "weights.bin")
                 if profile is not None:
                     self._add_program(architecture, tier, types, rows, profile)
                     self._share(architecture, tier)
@@ -231,17 +230,20 @@ class Library:
         self, tier: LoadedTier, types: Sequence[TensorType], profiles: dict[int, Profile]
     ) -> list[Executable]:
         """Executables over the chain: one row, and batches while they stay short; missing profiles are measured."""
+        if not self._tuner.runs_segments:
+            reason = tier.artifact.kernels_refused or "its weights are too many"
+            raise ValueError(f"this device runs programs only, and the model has none: {reason}")
         chain = tier.chain()
         made = []
         for rows in self.row_counts if tier.artifact.batchable else [1]:
-            if rows > 1 and profiles[1].per_request(1) * rows > CHAIN_BATCH_SECONDS:
-                break
-            if rows not in profiles:
+            short = rows == 1 or profiles[1].per_request(1) * rows <= CHAIN_BATCH_SECONDS
+            if short and rows not in profiles:
                 batch = [TensorType(one.dtype, (rows, *one.shape[1:])) if rows > 1 else one for one in types]
-                profiles[rows] = measure_segments(chain, batch)
-            profile = profiles[rows]
-            name = f"{tier.name}/{rows}"
-            made.append(Executable(name, rows, profile.shares, mergeable=False, cost=profile.cost(), body=chain))
+                profiles[rows] = self._tuner.segments(chain, batch)
+            alone = profiles[1]
+            profile = profiles.get(rows) or Profile(alone.fixed * rows, 0.0, alone.shares)
+            cost, name = profile.cost(), f"{tier.name}/{rows}"
+            made.append(Executable(name, rows, profile.shares, mergeable=False, batches=short, cost=cost, body=chain))
         return made
 
     def _swap(self, holder: list[Executable], executables: Sequence[Executable]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -45,34 +46,55 @@ class Profile:
         return self.fixed / problems + self.per_problem
 
 
-def measure_merged(program: Program, slab: Slab, weights: Path) -> Profile | None:
-    """Time a program's kernels merged, on memory of its own; None where the weights are too many to try."""
-    if slab.row_bytes * PROBLEMS > LARGEST_TRIAL:
-        return None
-    trial = Slab(slab.entries, slab.row_bytes)
-    rows = [trial.acquire(str(index), weights) for index in range(PROBLEMS)]
-    merged = MergedProgram(program, trial, PROBLEMS)
-    places = [(slot, rows[slot]) for slot in range(PROBLEMS)]
-    plans = merged.compose(places[:1]), merged.compose(places)
-    alone, together = (_fastest(partial(run, plan, 0, merged.length, time.perf_counter)) for plan in plans)
-    return _line(alone, together, PROBLEMS)
+class Tuner(Protocol):
+    """Measures, or works out, what executables cost on a device."""
+
+    runs_segments: bool
+
+    def merged(self, program: Program, slab: Slab, weights: Path) -> Profile | None:
+        """The profile of a program's kernels, merged; None where merging is not worth a trial."""
+
+    def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:
+        """The profile of a chain for these input types, rows included. Called where `runs_segments` only."""
 
 
-def measure_segments(chain: SegmentChain, types: Sequence[TensorType]) -> Profile:
-    """Time a chain on zeros of the given input types, rows included."""
-    inputs = dict(zip(chain.inputs, (np.zeros(type_.shape, type_.dtype) for type_ in types), strict=True))
+class HostTuner:
+    """Runs both on this machine."""
 
-    def once() -> list[float]:
-        tensors: dict[str, Array] = dict(inputs)
-        return chain.run(tensors, 0, chain.length, time.perf_counter)
+    runs_segments = True
 
-    durations = _fastest(once)
-    return Profile(sum(durations), 0.0, _shares(durations))
+    def merged(self, program: Program, slab: Slab, weights: Path) -> Profile | None:
+        """Time merged kernels on memory of their own; None where eight tenants' weights are too many to try."""
+        if slab.row_bytes * PROBLEMS > LARGEST_TRIAL:
+            return None
+        trial = Slab(slab.entries, slab.row_bytes)
+        rows = [trial.acquire(str(index), weights) for index in range(PROBLEMS)]
+        merged = MergedProgram(program, trial, PROBLEMS)
+        places = [(slot, rows[slot]) for slot in range(PROBLEMS)]
+        plans = merged.compose(places[:1]), merged.compose(places)
+        alone, together = (_fastest(partial(run, plan, 0, merged.length, time.perf_counter)) for plan in plans)
+        return line(alone, together, PROBLEMS)
+
+    def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:
+        """Time a chain on zeros."""
+        inputs = dict(zip(chain.inputs, (np.zeros(type_.shape, type_.dtype) for type_ in types), strict=True))
+
+        def once() -> list[float]:
+            tensors: dict[str, Array] = dict(inputs)
+            return chain.run(tensors, 0, chain.length, time.perf_counter)
+
+        durations = _fastest(once)
+        return Profile(sum(durations), 0.0, _shares(durations))
 
 
-def merging_wins(merged: Profile | None, segments: Profile, tenants: int) -> bool:
-    """Whether merged kernels serve `tenants` tenants of an architecture with less device time than segments."""
-    return merged is not None and merged.per_request(max(1, min(tenants, PROBLEMS))) <= segments.per_request(1)
+def merging_wins(merged: Profile | None, segments: Profile | None, tenants: int) -> bool:
+    """Whether merged kernels serve `tenants` tenants of an architecture with less device time than segments.
+
+    None: cannot run so on this device.
+    """
+    if merged is None or segments is None:
+        return merged is not None
+    return merged.per_request(max(1, min(tenants, PROBLEMS))) <= segments.per_request(1)
 
 
 def _fastest(once: Callable[[], list[float]]) -> list[float]:
@@ -87,7 +109,8 @@ def _fastest(once: Callable[[], list[float]]) -> list[float]:
     return best
 
 
-def _line(alone: Sequence[float], together: Sequence[float], problems: int) -> Profile:
+def line(alone: Sequence[float], together: Sequence[float], problems: int) -> Profile:
+    """The profile through two measurements, of each kernel's seconds: one problem alone, `problems` merged."""
     one, many = sum(alone), sum(together)
     per_problem = max((many - one) / (problems - 1), many / problems * 0.05)
     return Profile(max(one - per_problem, 0.0), per_problem, _shares(together))

@@ -37,8 +37,10 @@ from treadle_agent.executor.protocol import (
     Unload,
 )
 from treadle_agent.executor.shared_memory import SharedMemory
+from treadle_agent.executor.simulated import GPUS, SimulatedDevice, SimulatedTuner
 from treadle_agent.executor.statistics import Document, TenantStatistics
 from treadle_agent.executor.trace import Recorder
+from treadle_agent.executor.tuner import HostTuner, Tuner
 from treadle_agent.executor.versions import LoadedVersion, requests_of, version_of
 from treadle_agent.executor.worker_settings import WorkerSettings
 from treadle_agent.policy.queues import Request
@@ -56,9 +58,9 @@ class Worker:
     ) -> None:
         self.channel = channel
         self.record = record
-        self.device = HostDevice(memory, time.perf_counter)
+        self.device, tuner = open_device(settings.device, memory)
         self.scheduler = scheduler(settings)
-        self.library = Library(max_problems=settings.max_problems, max_rows=settings.max_rows)
+        self.library = Library(tuner, max_problems=settings.max_problems, max_rows=settings.max_rows)
         self.loading = LoadingThread(self.library, record, channel.wake)
         self.versions: dict[int, LoadedVersion] = {}
         self.document = Document(settings.device, settings.mode.name.lower().replace("_", "-"))
@@ -267,6 +269,16 @@ def scheduler(settings: WorkerSettings) -> Scheduler:
             return Spatial(max_problems=settings.max_problems)
         case Mode.SPACE_TIME:
             return SpaceTime(max_problems=settings.max_problems, quantum=settings.quantum)
+
+
+def open_device(name: str, memory: memoryview) -> tuple[HostDevice, Tuner]:
+    """The device of a name, and what knows its costs; raises ValueError for a name that is none."""
+    if name == "host":
+        return HostDevice(memory, time.perf_counter), HostTuner()
+    kind, _, model = name.partition(":")
+    if kind == "simulated" and model in GPUS:
+        return SimulatedDevice(GPUS[model], memory, time.perf_counter), SimulatedTuner(GPUS[model])
+    raise ValueError(f"no device {name!r}: host, or simulated: and one of {', '.join(GPUS)}")
 
 
 def main(connection: socket.socket, memory: SharedMemory, settings: WorkerSettings) -> None:

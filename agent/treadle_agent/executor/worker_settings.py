@@ -8,7 +8,7 @@ from treadle_agent.executor.protocol import Mode
 
 
 class WorkerSettings(msgspec.Struct, frozen=True):
-    """`device`: the name of a backend (`host`); `mode`: how tenants share it.
+    """`device`: the name of a backend: `host`, or `simulated:` and a GPU's name; `mode`: how tenants share it.
 
     `quantum`: seconds that one run of kernels may keep the device; `max_problems`: tenants merged into one launch at
     most; `max_rows`: rows of one tenant batched into one problem at most.
@@ -18,4 +18,4 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     mode: Mode = Mode.SPACE_TIME
     quantum: float = 0.002
     max_problems: int = 64
-    max_rows: int = 16
+    max_rows: int = 32

@@ -41,7 +41,7 @@ class Executable:
 
     `rows`: capacity of one problem in rows. `shares[k]`: share of the whole duration that the first k kernels take,
     from 0.0 (k = 0) to 1.0 (k = number of kernels). `mergeable`: problems of different tenants may share a launch.
-    `room()`: how many more problems the device can hold.
+    `batches`: several requests may share a problem; False where that would keep the device too long.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Executable:
     shares: Sequence[float]
     mergeable: bool
     cost: CostModel
+    batches: bool = True
     body: object = field(default=None, repr=False)  # the device's own
     running: int = 0  # problems on the device
     capacity: int = 1 << 30  # problems the device can hold

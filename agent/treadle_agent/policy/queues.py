@@ -69,7 +69,7 @@ class Tier:
         for executable in self.buckets.get(binding, ()):
             if executable.rows < least:
                 continue
-            if best is None or executable.rows <= waiting_rows:
+            if best is None or (executable.batches and executable.rows <= waiting_rows):
                 best = executable
             else:
                 break
