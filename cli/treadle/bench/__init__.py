@@ -1,0 +1,1 @@
+"""Benchmarks: treadle beside its peers, in one run, on one machine."""

@@ -1,0 +1,61 @@
+"""`treadle bench`: its arguments and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shlex
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from treadle.bench.progress import Progress
+from treadle.bench.serving import suites
+from treadle.bench.serving.run import Benchmark
+from treadle.bench.serving.table import show
+
+_SECONDS, _QUICK_SECONDS = 3.0, 1.5
+_PAGE_WIDTH = 150
+_INTERRUPTED = 130  # as shells report SIGINT
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `treadle bench` takes."""
+    benchmarks = parser.add_subparsers(dest="benchmark", required=True)
+    serving = benchmarks.add_parser("serving", help="treadle beside aiohttp with ONNX Runtime, and MLServer")
+    serving.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
+    serving.add_argument("--quick", action="store_true", help="few servers and loads, one round: about two minutes")
+    serving.add_argument("--seconds", type=float, metavar="S", help="length of one run of load (default 3; quick 1.5)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the benchmark: 0 done, 1 something could not be measured, 2 wrong usage, 130 interrupted."""
+    seconds = arguments.seconds or (_QUICK_SECONDS if arguments.quick else _SECONDS)
+    if not 0.5 <= seconds <= 60:
+        print(f"--seconds {seconds:g}: expected 0.5 to 60", file=sys.stderr)
+        return 2
+    plan = suites.quick(seconds) if arguments.quick else suites.full(seconds)
+    try:
+        return asyncio.run(_serving(plan, arguments))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("interrupted; nothing was written", file=sys.stderr)
+        return _INTERRUPTED
+
+
+async def _serving(plan: suites.Plan, arguments: argparse.Namespace) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    command = shlex.join(["treadle", *sys.argv[1:]])
+    with tempfile.TemporaryDirectory(prefix="treadle-bench-") as folder, Progress(Console(stderr=True)) as progress:
+        report = await Benchmark(plan, Path(folder), progress).run(quick=arguments.quick, command=command)
+    console = Console()
+    show(report, console if console.is_terminal else Console(width=_PAGE_WIDTH))
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+    return 1 if report.left_out else 0

@@ -1,0 +1,77 @@
+"""What every server of a suite is asked: tenants, their models on disk, requests, and the deadline."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from treadle.bench import models
+from treadle.load.targets import Array, Target, infer_target
+
+_VARIANTS = 8  # different requests for each tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """`models`: ONNX file by tenant; `inputs`: the requests sent to each tenant in turn, tensors by input name;
+    `deadline` in seconds, from when a request is due.
+    """
+
+    name: str
+    models: Mapping[str, Path]
+    inputs: Sequence[Mapping[str, Array]]
+    deadline: float
+
+    def targets(self, *, binary: bool) -> list[Target]:
+        """A load target for each tenant, in the order of `models`."""
+        return [infer_target(tenant, self.inputs, binary=binary) for tenant in self.models]
+
+    def expected(self, tenant: str) -> list[Array]:
+        """ONNX Runtime's own outputs for the first request to `tenant`."""
+        session = ort.InferenceSession(self.models[tenant], providers=["CPUExecutionProvider"])
+        outputs: list[Array] = session.run(None, dict(self.inputs[0]))
+        return outputs
+
+
+def mlps(folder: Path, tenants: int) -> Workload:
+    """MLPs 784-256-128-10, one row a request."""
+    return _made("mlp", folder, tenants, lambda seed: models.mlp((784, 256, 128, 10), seed=seed), (1, 784), 0.05)
+
+
+def grus(folder: Path, tenants: int) -> Workload:
+    """GRUs that read a 28×28 image row by row: many small kernels one after another."""
+    return _made("gru", folder, tenants, lambda seed: models.gru(28, 28, 32, 10, seed=seed), (1, 28, 28), 0.1)
+
+
+def convolutionals(folder: Path, tenants: int) -> Workload:
+    """Convolutional models of 10.8 MB."""
+    channels = (3, 64, 128, 256, 512, 256)
+    return _made(
+        "conv", folder, tenants, lambda seed: models.convolutional(channels, 64, 10, seed=seed), (1, 3, 64, 64), 0.5
+    )
+
+
+def _made(
+    name: str,
+    folder: Path,
+    tenants: int,
+    build: Callable[[int], onnx.ModelProto],
+    shape: tuple[int, ...],
+    deadline: float,
+) -> Workload:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {}
+    for seed in range(tenants):
+        tenant = f"{name}-{seed}"
+        paths[tenant] = folder / f"{tenant}.onnx"
+        if not paths[tenant].exists():
+            onnx.save(build(seed), paths[tenant])
+    random = np.random.default_rng(zlib.crc32(name.encode()))
+    inputs = [{models.INPUT: random.random(shape, dtype=np.float32)} for _ in range(_VARIANTS)]
+    return Workload(name, paths, inputs, deadline)
