@@ -1,0 +1,75 @@
+"""The `treadle` command. A subcommand is a module with `add_arguments(parser)` and `run(arguments) -> exit code`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
+
+_DESCRIPTION = """\
+Serve many tenants' models on one device, and keep every tenant's promise.
+
+A tenant is a manifest (kind: InferenceTenant): a latency deadline, an objective, an accuracy floor, and the
+same ONNX model in one or more tiers of accuracy. One executor process merges kernels of different tenants'
+models, orders them by slack, and serves a faster tier when load exceeds capacity."""
+
+_EPILOG = """\
+a first tenant:
+  treadle demo                        train, serve and load seventeen tenants here, and write a report
+  treadle serve -f examples/          serve the manifests of a folder; edit them while it runs
+  curl localhost:8080/v2/models/NAME  what a tenant takes and gives (Open Inference Protocol v2)
+
+exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted"""
+
+_INTERRUPTED = 130  # as shells report SIGINT
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    name: str
+    module: str
+    help: str
+
+
+_COMMANDS = (
+    _Command("serve", "treadle.serve", "serve the tenants of a manifest file or folder on this machine"),
+    _Command("demo", "treadle.demo.command", "the whole product in a minute, on real input, with a report"),
+    _Command("bench", "treadle.bench.command", "measure treadle beside other servers"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = _parser(words).parse_args(words)
+        run = import_module(options.module).run
+        return int(run(options))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser; of the subcommands only the chosen one is imported, so that `--help` is quick."""
+    parser = argparse.ArgumentParser(
+        "treadle", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"treadle {version('treadle')}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for command in _COMMANDS:
+        subparser = subparsers.add_parser(
+            command.name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}."
+        )
+        subparser.set_defaults(module=command.module)
+        if command.name == chosen:
+            import_module(command.module).add_arguments(subparser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

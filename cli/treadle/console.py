@@ -1,0 +1,118 @@
+"""What `treadle serve` tells the person in front of it: one block for each tenant that is served or refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+
+from treadle.manifests import Refusal, Source
+from treadle_agent.executor.gateway import Served
+from treadle_agent.frontend.catalog import AmbiguousTenantError, Catalog
+from treadle_agent.frontend.tensors import DATATYPES
+from treadle_agent.node_events import Event, Leaking, Loading, Refused, Removed, Serving
+from treadle_agent.program.artifact import TensorSpec
+
+_FEW_ELEMENTS = 8  # a request with more is not written out, but made by a line of Python
+
+
+class ServeConsole:
+    """Prints events as lines; on a terminal, what is being loaded shows below them meanwhile."""
+
+    def __init__(self, console: Console, catalog: Catalog, url: str) -> None:
+        self._console = console
+        self._catalog = catalog
+        self._url = url
+        self._sources: Mapping[str, Source] = {}
+        self._steps: dict[str, str] = {}
+        self._status = console.status("")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self._status.stop()
+
+    def say(self, text: str) -> None:
+        """Print as it stands."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def set_sources(self, sources: Mapping[str, Source]) -> None:
+        """Where each tenant stands, for the refusals to come."""
+        self._sources = sources
+
+    def refusal(self, refusal: Refusal) -> None:
+        """A document that is not taken."""
+        self.say(f"refused {refusal}")
+
+    def event(self, event: Event) -> None:
+        """What the node agent reports."""
+        match event:
+            case Loading(key, step):
+                self._steps[key] = step
+            case Serving(tenant, served):
+                self._steps.pop(tenant.key, None)
+                self.say(self._serving(tenant.key, served))
+            case Refused(key, field, reason, previous, temporary):
+                self._steps.pop(key, None)
+                source = f"{self._sources[key]}: " if key in self._sources else ""
+                after = "; its previous version goes on" if previous else ""
+                after += "; will be tried again" if temporary else ""
+                self.say(f"refused {key}: {source}{field}: {reason}{after}")
+            case Removed(key):
+                self._steps.pop(key, None)
+                self.say(f"removed {key}")
+            case Leaking(key, reason):
+                self.say(f"warning: an old version of {key} could not be unloaded: {reason}")
+        self._show_steps()
+
+    def _show_steps(self) -> None:
+        if not self._console.is_terminal:
+            return
+        if self._steps:
+            key, step = next(iter(self._steps.items()))
+            more = f" (and {len(self._steps) - 1} more)" if len(self._steps) > 1 else ""
+            self._status.update(f"{key}: {step}{more}")
+            self._status.start()
+        else:
+            self._status.stop()
+
+    def _serving(self, key: str, served: Served) -> str:
+        version = served.version
+        url = f"{self._url}/v2/models/{self._shortest_name(key)}"
+        lines = [f"serving {key}  deadline {version.deadline:g} s"]
+        for index, (tier, how, seconds) in enumerate(
+            zip(version.tiers, served.implementations, served.service_seconds, strict=True)
+        ):
+            pinned = "  pinned" if index == version.pinned else ""
+            lines.append(f"  tier {tier.name}  {tier.accuracy:g} %  {how}  {seconds * 1e3:.3g} ms a row{pinned}")
+        return "\n".join([*lines, f"  {url}", f"  try: {_curl(url, served.inputs)}"])
+
+    def _shortest_name(self, key: str) -> str:
+        name = key.partition(".")[0]
+        try:
+            return name if self._catalog.find(name).key == key else key
+        except AmbiguousTenantError:
+            return key
+
+
+def _curl(url: str, inputs: Sequence[TensorSpec]) -> str:
+    """A line for a shell that gets an answer from a tenant, or its metadata where sizes are the client's to choose."""
+    shapes = [[1 if axis == 0 and dim < 0 else dim for axis, dim in enumerate(spec.shape)] for spec in inputs]
+    if any(dim < 0 for shape in shapes for dim in shape):
+        return f"curl -s {url}"
+    tensors = [
+        {"name": spec.name, "shape": shape, "datatype": DATATYPES[spec.dtype].name}
+        for spec, shape in zip(inputs, shapes, strict=True)
+    ]
+    sizes = [math.prod(shape) for shape in shapes]
+    if sum(sizes) <= _FEW_ELEMENTS:
+        whole = [{**tensor, "data": [0] * size} for tensor, size in zip(tensors, sizes, strict=True)]
+        return f"curl -s {url}/infer -d '{json.dumps({'inputs': whole})}'"
+    with_data = "[{**t, 'data': [0] * n} for t, n in zip(tensors, sizes)]"
+    code = f"import json; tensors = {tensors!r}; sizes = {sizes!r}; print(json.dumps({{'inputs': {with_data}}}))"
+    return f'python3 -c "{code}" | curl -s {url}/infer -d @-'

@@ -1,0 +1,229 @@
+"""`treadle serve`: the tenants of a manifest file or folder, served on this machine without a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from treadle.console import ServeConsole
+from treadle.devices import DeviceError, choose_device
+from treadle.manifests import ManifestReader, Manifests, retain
+from treadle.watch import changes, fingerprint
+from treadle_agent.executor import worker
+from treadle_agent.executor.bindings import Shapes
+from treadle_agent.executor.protocol import Mode
+from treadle_agent.executor.supervisor import Supervisor
+from treadle_agent.executor.worker_settings import WorkerSettings
+from treadle_agent.frontend.app import FrontEnd
+from treadle_agent.frontend.catalog import Catalog
+from treadle_agent.model_store import ModelStore
+from treadle_agent.node_agent import NodeAgent
+from treadle_agent.program.artifact import read_artifact
+from treadle_agent.program.loader import Loader
+from treadle_agent.program.model import Program
+
+RETRY_SECONDS = 30.0  # between tries of tenants whose models could not be fetched
+
+MODES: Mapping[str, Mode] = {mode.name.lower().replace("_", "-"): mode for mode in Mode}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to serve, where and how; `trace`: a timeline of all launches goes there."""
+
+    manifests: Path
+    host: str
+    port: int
+    device: str
+    mode: Mode
+    trace: Path | None
+
+
+class UsageError(Exception):
+    """Raised when the command line asks for what cannot be (exit code 2)."""
+
+
+class StartError(Exception):
+    """Raised when the server cannot be started (exit code 1)."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `treadle serve` takes."""
+    parser.add_argument(
+        "-f",
+        "--filename",
+        type=Path,
+        required=True,
+        metavar="DIR|FILE",
+        help="InferenceTenant manifests: a YAML file, or a folder of them; changes are taken up while serving",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="port to listen on, 0 for any (default %(default)s)")
+    parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="auto|host|cuda|simulated:MODEL",
+        help="where models run (default auto: a GPU where there is one, else the host)",
+    )
+    parser.add_argument(
+        "--mode",
+        choices=sorted(MODES),
+        default="space-time",
+        help="how tenants share the device (default %(default)s: kernels of different tenants are merged)",
+    )
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="write a timeline of launches for Perfetto at exit")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until a signal: 0 after a clean stop, 1 when it cannot start, 2 on wrong usage."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        options = _options(arguments)
+        asyncio.run(_serve(options))
+    except UsageError as error:
+        print(f"treadle serve: {error}", file=sys.stderr)
+        return 2
+    except StartError as error:
+        print(f"treadle serve: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    path: Path = arguments.filename
+    if not path.exists():
+        raise UsageError(f"-f {path}: there is no such file or folder")
+    if not 0 <= arguments.port <= 65535:
+        raise UsageError(f"--port {arguments.port}: must be 0 to 65535")
+    try:
+        device = choose_device(arguments.device)
+    except DeviceError as error:
+        raise UsageError(str(error)) from error
+    return Options(path, arguments.host, arguments.port, device, MODES[arguments.mode], arguments.trace)
+
+
+async def _serve(options: Options) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "treadle"
+    loader = Loader(cache / "artifacts")
+    gateway = await _start_executor(options, loader)
+    try:
+        catalog = Catalog()
+        front_end = FrontEnd(gateway, catalog)
+        url = await _listen(front_end, options)
+        try:
+            with ServeConsole(Console(), catalog, url) as console:
+                agent = NodeAgent(gateway, ModelStore(cache / "models"), loader, catalog, console.event)
+                await _Session(options, agent, catalog, console, url).run(stop)
+        finally:
+            await front_end.stop()
+    finally:
+        await gateway.close()
+
+
+async def _start_executor(options: Options, loader: Loader) -> Supervisor:
+    def compile_binding(folder: Path, shapes: Shapes) -> Program:
+        names = [spec.name for spec in read_artifact(folder).inputs]
+        return loader.bind(folder, dict(zip(names, shapes, strict=True)))
+
+    settings = WorkerSettings(device=options.device, mode=options.mode)
+    try:
+        return await Supervisor.start(worker.main, settings, compile_binding)
+    except (OSError, EOFError) as error:
+        raise StartError(f"the executor process cannot be started: {error}") from error
+
+
+async def _listen(front_end: FrontEnd, options: Options) -> str:
+    """Open the port; the server's URL."""
+    try:
+        port = await front_end.start(options.host, options.port)
+    except OSError as error:
+        place = f"{options.host}:{options.port}"
+        if error.errno == errno.EADDRINUSE:
+            raise StartError(f"{place} is in use by another program: choose another --port, or 0 for any") from error
+        raise StartError(f"cannot listen on {place}: {error.strerror or error}") from error
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    return f"http://{host}:{port}"
+
+
+class _Session:
+    """Manifests, reconciled from the first reading to the signal to stop."""
+
+    def __init__(self, options: Options, agent: NodeAgent, catalog: Catalog, console: ServeConsole, url: str) -> None:
+        self._path = options.manifests
+        self._agent = agent
+        self._catalog = catalog
+        self._console = console
+        self._url = url
+        self._reader = ManifestReader()
+        self._wanted = Manifests()
+        self._applying: set[asyncio.Task[None]] = set()
+        self._retry: asyncio.TimerHandle | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        watching = asyncio.create_task(self._watch())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                watching.result()  # raises what ended it
+        finally:
+            self._catalog.mark_stopping()
+            self._console.say("stopping: requests under way are answered first")
+            for task in (watching, stopping):
+                task.cancel()
+            if self._retry is not None:
+                self._retry.cancel()
+            await self._agent.close()
+            await asyncio.gather(watching, stopping, *self._applying, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        seen = await asyncio.to_thread(fingerprint, self._path)
+        await self._read()
+        async for _ in changes(self._path, seen):
+            await self._read()
+
+    async def _read(self) -> None:
+        try:
+            found = await asyncio.to_thread(self._reader.read, self._path)
+        except OSError as error:
+            self._console.say(f"warning: {self._path}: {error.strerror}; what is served goes on")
+            return
+        for refusal in found.refusals:
+            self._console.refusal(refusal)
+        self._wanted = retain(self._wanted, found)
+        self._console.set_sources({accepted.tenant.key: accepted.source for accepted in self._wanted.accepted})
+        self._apply()
+
+    def _apply(self) -> None:
+        task = asyncio.create_task(self._reconcile())
+        self._applying.add(task)
+        task.add_done_callback(self._applying.discard)
+
+    async def _reconcile(self) -> None:
+        """Serve what is wanted now; tries again later where that may help."""
+        tenants = [accepted.tenant for accepted in self._wanted.accepted]
+        first = not self._catalog.ready
+        refused = await self._agent.apply(tenants)
+        if first and self._catalog.ready:
+            served = sum(entry.served is not None for entry in self._catalog.entries())
+            self._console.say(f"ready: {served} of {len(tenants)} tenants at {self._url} (Ctrl-C stops)")
+        if any(one.temporary for one in refused) and self._retry is None:
+            self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        self._apply()
