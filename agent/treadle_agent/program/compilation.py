@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -13,23 +14,21 @@ import msgspec
 import numpy as np
 import onnxruntime as ort
 
-from treadle_agent.program import arena, proof, segments
+from treadle_agent.program import arena, proof, segments, trials
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, WeightEntry, binding_key, read_artifact
 from treadle_agent.program.binding import bind, refuse_unknown_operators
 from treadle_agent.program.errors import ModelError
 from treadle_agent.program.folding import type_of
 from treadle_agent.program.forkserver import follow_parent
 from treadle_agent.program.limits import Limits, confine, memory_message
-from treadle_agent.program.lowering import Lowered, lower
+from treadle_agent.program.lowering import lower
 from treadle_agent.program.model import Program, Shape
-from treadle_agent.program.onnx_import import FREE, Source, read_model
-from treadle_agent.program.onnx_runtime import Level, open_session, run, session_options
+from treadle_agent.program.onnx_import import Source, read_model
+from treadle_agent.program.onnx_runtime import Level, open_session, session_options
 from treadle_agent.program.ops.registry import Array
+from treadle_agent.program.trials import Trial
 
 SOURCE, WEIGHTS = "source.onnx", "weights.bin"
-# Sizes tried for free dimensions other than rows, to see the model run before anybody names a shape.
-TRIAL_SIZES = (32, 48, 64, 224, 16, 8, 128, 1)
-TYPICAL_SIZE = 320
 
 
 class CompileJob(msgspec.Struct, frozen=True):
@@ -82,40 +81,31 @@ def work(sender: Connection, limits: Limits, job: Job) -> None:
 
 def compile_model(job: CompileJob, limits: Limits) -> None:
     """Write a whole artifact folder; raises ModelError."""
-    folder = Path(job.into)
-    path = Path(job.model)
+    folder, path = Path(job.into), Path(job.model)
     source = read_model(path, limits)
-    session = open_session(source.model.SerializeToString(), session_options(Level.ORT_ENABLE_ALL))
-    trial = _trial(source, session, job.bindings)
-    refused, lowered, batchable = "", None, False
+    session = _reference(source)
+    trial = trials.find(source, session, job.bindings)
     if trial is None:
         refuse_unknown_operators(source.model)
-        refused = "no shapes were found that the model accepts for its free dimensions; declare bindings"
+        reason = "ONNX Runtime runs it with none of the shapes tried; declare its bindings"
+        compiled = _Compiled(weights=(), architecture="", batchable=False, refused=reason)
+        feeds = None
     else:
-        batchable = source.rows and proof.rows_are_independent(session, source.inputs, trial)
-        lowered = lower(bind(source, trial, limits))
-        refused = proof.disagreement(lowered, session, source.inputs, trial)
-    offsets, weight_bytes = _write_weights(folder / WEIGHTS, lowered.weights if lowered else ())
-    if trial is not None and lowered is not None and not refused:
-        _write_program(folder, trial, lowered.program)
-        for shapes in job.bindings:
-            _write_program(folder, shapes, _bound(source, shapes, lowered.weights, session, limits))
-    static = trial is not None and trial == source.static()
+        compiled = _compile_programs(source, session, trial, job.bindings, folder, limits)
+        feeds = trials.typical(source, session, trial)
+    offsets, weight_bytes = _write_weights(folder / WEIGHTS, compiled.weights)
     segments.save_source(source.model, folder / SOURCE)
     artifact = Artifact(
         version=ARTIFACT_VERSION,
         model_sha256=job.model_sha256,
-        architecture=lowered.program.architecture if lowered and static else "",
+        architecture=compiled.architecture,
         inputs=source.inputs,
         outputs=source.outputs,
-        batchable=batchable,
-        weights=tuple(
-            WeightEntry(type_of(one), offset)
-            for one, offset in zip(lowered.weights if lowered else (), offsets, strict=True)
-        ),
+        batchable=compiled.batchable,
+        weights=tuple(WeightEntry(type_of(one), offset) for one, offset in zip(compiled.weights, offsets, strict=True)),
         weight_bytes=weight_bytes,
-        segments=segments.write(source.model, _typical(source, session, trial), folder),
-        kernels_refused=refused,
+        segments=segments.write(source.model, feeds, folder),
+        kernels_refused=compiled.refused,
         external={name: _sha256(path.parent / name) for name in source.external},
         checksums={},
     )
@@ -130,9 +120,64 @@ def bind_model(job: BindJob, limits: Limits) -> None:
     if artifact.kernels_refused:
         raise ModelError(f"no program may run for this model: {artifact.kernels_refused}")
     source = read_model(folder / SOURCE, limits)
-    session = open_session(source.model.SerializeToString(), session_options(Level.ORT_ENABLE_ALL))
-    weights = read_weights(folder, artifact)
-    _write_program(folder, job.shapes, _bound(source, job.shapes, weights, session, limits))
+    _write_bound(source, job.shapes, read_weights(folder, artifact), _reference(source), folder, limits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """What compiling the kernels of a model gave; `refused` says why they may not run."""
+
+    weights: tuple[Array, ...]
+    architecture: str
+    batchable: bool
+    refused: str
+
+
+def _compile_programs(
+    source: Source,
+    session: ort.InferenceSession,
+    trial: Trial,
+    bindings: Sequence[Mapping[str, Shape]],
+    folder: Path,
+    limits: Limits,
+) -> _Compiled:
+    lowered = lower(bind(source, trial.shapes, limits))
+    refused = proof.disagreement(lowered.program, lowered.weights, session, trial)
+    if not refused:
+        _write_program(folder, trial.shapes, lowered.program)
+        for shapes in bindings:
+            _write_bound(source, shapes, lowered.weights, session, folder, limits)
+    return _Compiled(
+        weights=lowered.weights,
+        architecture=lowered.program.architecture if trial.shapes == source.static() else "",
+        batchable=source.rows and proof.rows_are_independent(session, trial),
+        refused=refused,
+    )
+
+
+def _write_bound(
+    source: Source,
+    shapes: Mapping[str, Shape],
+    weights: Sequence[Array],
+    session: ort.InferenceSession,
+    folder: Path,
+    limits: Limits,
+) -> None:
+    """Write the program for one binding, over the weights of the model's first one."""
+    program = lower(bind(source, shapes, limits), weights).program
+    refused = proof.disagreement(program, weights, session, trials.at(source, session, shapes))
+    if refused:
+        raise ModelError(f"the program for {binding_key(shapes)} is refused: {refused}")
+    _write_program(folder, shapes, program)
+
+
+def _reference(source: Source) -> ort.InferenceSession:
+    """The model as ONNX Runtime runs it, free dimensions free; where it does not, what is unsupported comes first."""
+    try:
+        return open_session(source.model.SerializeToString(), session_options(Level.ORT_ENABLE_ALL))
+    except ModelError:
+        refuse_unknown_operators(source.model)
+        raise
 
 
 def read_weights(folder: Path, artifact: Artifact) -> tuple[Array, ...]:
@@ -141,52 +186,6 @@ def read_weights(folder: Path, artifact: Artifact) -> tuple[Array, ...]:
     return tuple(
         data[one.offset : one.offset + one.type.nbytes].view("<f4").reshape(one.type.shape) for one in artifact.weights
     )
-
-
-def _trial(
-    source: Source, session: ort.InferenceSession, bindings: Sequence[Mapping[str, Shape]]
-) -> Mapping[str, Shape] | None:
-    """The binding that everything is proved with: one row, and the first sizes that ONNX Runtime runs."""
-    static = source.static()
-    if static is not None:
-        return static
-    guesses = [source.shapes(size) for size in TRIAL_SIZES]
-    return next((shapes for shapes in (*bindings, *guesses) if _runs(source, session, shapes)), None)
-
-
-def _typical(
-    source: Source, session: ort.InferenceSession, trial: Mapping[str, Shape] | None
-) -> Mapping[str, Array] | None:
-    """Inputs to time the model with: those of the trial, each free dimension as large as a typical one if it may be."""
-    if trial is None:
-        return None
-    shapes = dict(trial)
-    for one in source.inputs:
-        for axis, dim in enumerate(one.shape):
-            if dim == FREE and not (source.rows and axis == 0):
-                shape = shapes[one.name]
-                larger = shapes | {one.name: (*shape[:axis], max(TYPICAL_SIZE, shape[axis]), *shape[axis + 1 :])}
-                shapes = larger if _runs(source, session, larger) else shapes
-    return next(proof.trials(source.inputs, shapes))
-
-
-def _runs(source: Source, session: ort.InferenceSession, shapes: Mapping[str, Shape]) -> bool:
-    try:
-        for feeds in proof.trials(source.inputs, shapes):
-            run(session, feeds)
-    except (ModelError, KeyError):
-        return False
-    return True
-
-
-def _bound(
-    source: Source, shapes: Mapping[str, Shape], weights: Sequence[Array], session: ort.InferenceSession, limits: Limits
-) -> Program:
-    lowered = lower(bind(source, shapes, limits), weights)
-    refused = proof.disagreement(Lowered(lowered.program, tuple(weights)), session, source.inputs, shapes)
-    if refused:
-        raise ModelError(f"the program for {binding_key(shapes)} is refused: {refused}")
-    return lowered.program
 
 
 def _write_program(folder: Path, shapes: Mapping[str, Shape], program: Program) -> None:
