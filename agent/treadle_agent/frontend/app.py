@@ -97,6 +97,7 @@ class FrontEnd:
                 self._idle.set()
         if self._draining or not request.content.is_eof():
             reply.close_after()
+        reply.write_timeout = self._settings.body_timeout
         return reply
 
     async def _inform(self, request: web.BaseRequest, route: Route) -> Reply:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 
 from aiohttp import hdrs, web
-from aiohttp.http_exceptions import HttpProcessingError
 
-from treadle_agent.frontend.errors import BadRequestError, FullOfBodiesError, SlowClientError, TooLargeError
+from treadle_agent.frontend.errors import (
+    BadRequestError,
+    DamagedBodyError,
+    FullOfBodiesError,
+    SlowClientError,
+    TooLargeError,
+)
 from treadle_agent.frontend.settings import FrontEndSettings
 
-_CODINGS = ("gzip", "deflate", "identity")
+THREAD_BYTES = 65536  # more than this is decompressed in a thread: zlib works without the interpreter's lock
+_WINDOW_BITS = {"gzip": 31, "deflate": 15}  # deflate is the zlib format (RFC 9110, section 8.4.1.2)
 
 
 class BodyReader:
@@ -21,7 +28,9 @@ class BodyReader:
         self._arriving = 0  # bytes of bodies that are not complete yet
 
     async def read(self, request: web.BaseRequest) -> bytes:
-        """The whole body, decompressed (aiohttp's parser does that, a chunk at a time).
+        """The whole body, decompressed.
+
+        aiohttp could decompress, but takes truncated and damaged streams for good ones.
 
         Raises:
             BadRequestError: the content coding is not known, or the body is damaged.
@@ -30,24 +39,28 @@ class BodyReader:
             FullOfBodiesError: the bodies of all clients together fill `max_arriving_bytes`.
         """
         coding = request.headers.get(hdrs.CONTENT_ENCODING)
-        if coding is not None and coding.lower() not in _CODINGS:
-            raise BadRequestError(f"Content-Encoding {coding!r} is not known; use gzip or deflate")
+        limit = self._settings.max_body_bytes
         content = request.content
         try:
             if content.is_eof():  # it came with the head
                 body = content.read_nowait()
-                if len(body) > self._settings.max_body_bytes:
-                    raise self._too_large()
-                return body
-            return await self._read_rest(request, compressed=coding is not None)
-        except (web.RequestPayloadError, HttpProcessingError) as error:
-            raise BadRequestError(f"the body is damaged: {error}") from None
+                if len(body) > limit:
+                    raise _too_large(limit)
+            else:
+                body = await self._read_rest(request)
+        except web.RequestPayloadError as error:
+            raise DamagedBodyError(f"the body is damaged: {error}") from None
+        if coding is None or coding == "identity":
+            return body
+        if len(body) > THREAD_BYTES:
+            return await asyncio.to_thread(decompress, body, coding, limit)
+        return decompress(body, coding, limit)
 
-    async def _read_rest(self, request: web.BaseRequest, *, compressed: bool) -> bytes:
+    async def _read_rest(self, request: web.BaseRequest) -> bytes:
         limits = self._settings
         declared = request.content_length
         if declared is not None and declared > limits.max_body_bytes:
-            raise self._too_large()
+            raise _too_large(limits.max_body_bytes)
         if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         parts: list[bytes] = []
@@ -59,8 +72,7 @@ class BodyReader:
                     size += len(part)
                     self._arriving += len(part)
                     if size > limits.max_body_bytes:
-                        # Reading on, to let the client see this answer, would decompress the rest.
-                        raise self._too_large(abort=compressed)
+                        raise _too_large(limits.max_body_bytes)
                     if self._arriving > limits.max_arriving_bytes:
                         raise FullOfBodiesError("too many large requests are arriving at once")
         except TimeoutError:
@@ -69,7 +81,28 @@ class BodyReader:
             self._arriving -= size
         return b"".join(parts)
 
-    def _too_large(self, *, abort: bool = False) -> TooLargeError:
-        error = TooLargeError(f"the body is larger than {self._settings.max_body_bytes} bytes")
-        error.abort = abort
-        return error
+
+def decompress(body: bytes, coding: str, limit: int) -> bytes:
+    """Undo a content coding.
+
+    Raises:
+        BadRequestError: the coding is not known, or the stream is damaged, cut off or followed by something.
+        TooLargeError: the result has more than `limit` bytes; no more than that is ever computed.
+    """
+    bits = _WINDOW_BITS.get(coding.lower())
+    if bits is None:
+        raise BadRequestError(f"Content-Encoding {coding!r} is not known; use gzip or deflate")
+    stream = zlib.decompressobj(bits)
+    try:
+        content = stream.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise BadRequestError(f"the body is not {coding}: {error}") from None
+    if len(content) > limit:
+        raise _too_large(limit)
+    if not stream.eof or stream.unused_data:
+        raise BadRequestError(f"the body's {coding} stream is cut off, or goes on after its end")
+    return content
+
+
+def _too_large(limit: int) -> TooLargeError:
+    return TooLargeError(f"the body is larger than {limit} bytes")

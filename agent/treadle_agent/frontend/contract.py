@@ -108,7 +108,7 @@ class Contract:
             raise BadRequestError(f"input {port}: got datatype {tensor.datatype!r}, expected {port.datatype.name}")
         shape = tensor.shape
         if len(shape) != len(port.shape) or any(
-            given != fixed and (fixed >= 0 or given < 1) for given, fixed in zip(shape, port.shape, strict=True)
+            given < 1 or (given != fixed and fixed >= 0) for given, fixed in zip(shape, port.shape, strict=True)
         ):
             raise BadRequestError(
                 f"input {port}: got shape {list(shape)}, expected {list(port.shape)} (-1: any size from 1)"

@@ -18,13 +18,19 @@ class RequestError(Exception):
     outcome: ClassVar[RequestOutcome | None] = None
     retry_after: ClassVar[int | None] = None  # seconds
     headers: str = ""  # further header lines
-    abort: bool = False  # close the connection without reading the rest of the request
+    abort: ClassVar[bool] = False  # close the connection without reading the rest of the request
 
 
 class BadRequestError(RequestError):
     """Raised when a request does not fit the protocol or the model; the message says what was expected."""
 
     status = 400
+
+
+class DamagedBodyError(BadRequestError):
+    """Raised when a body's framing is damaged: where the next request would begin is not known."""
+
+    abort = True
 
 
 class NotFoundError(RequestError):

@@ -64,8 +64,10 @@ class Inference:
             self._directory.requests(name).count(RequestOutcome.SHED)
             raise
         deadline = arrival + contract.served.version.deadline
+        complete = False
         try:
             body = await self._bodies.read(request)
+            complete = True
             contract, query, call = await self._open(request, name, version, arrival, body)
             try:
                 del body  # it may be large, and its tensors are in the call's memory now
@@ -85,8 +87,8 @@ class Inference:
                 contract.requests.count(error.outcome)
             raise
         except asyncio.CancelledError:
-            # The client has gone. Clients give up at their own deadlines: that is a miss, not nobody's.
-            contract.requests.count(RequestOutcome.LATE if self._clock() > deadline else RequestOutcome.ERROR)
+            if complete:  # The client has gone. Clients give up at their own deadlines: that is a miss, not nobody's.
+                contract.requests.count(RequestOutcome.LATE if self._clock() > deadline else RequestOutcome.ERROR)
             raise
         except Exception:  # noqa: BLE001 - a defect here must not cost the client its answer, nor the count
             _log.exception("request to %s failed", name)

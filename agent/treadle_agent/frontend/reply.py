@@ -36,6 +36,7 @@ class Reply(web.StreamResponse):
         self._close_after = False
         self._abort = False
         self._writer: Any = None
+        self.write_timeout: float | None = None  # seconds
         self.content = body
         self.content_type_line = f"Content-Type: {content_type}\r\n"
         self.header_lines = headers
@@ -84,8 +85,15 @@ class Reply(web.StreamResponse):
         ).encode("ascii")
 
     async def write_eof(self, data: bytes = b"") -> None:  # noqa: ARG002 - the base class's signature
-        """Wait until the client has taken most of the response."""
-        await self._writer.drain()
+        """Wait until the client has taken most of the response; one that does not take it in time is cut off."""
+        protocol = self._writer.protocol
+        if protocol.writing_paused:
+            try:
+                async with asyncio.timeout(self.write_timeout):
+                    await self._writer.drain()
+            except TimeoutError:
+                if protocol.transport is not None:
+                    protocol.transport.abort()  # close() would wait for the client once more
 
 
 class _Date:

@@ -63,6 +63,7 @@ class Server(web.Server):
             max_line_size=limits.max_header_bytes,
             max_field_size=limits.max_header_bytes,
             max_headers=limits.max_headers,
+            auto_decompress=False,
             lingering_time=limits.lingering_time,
         )
 

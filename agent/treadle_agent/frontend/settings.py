@@ -22,7 +22,7 @@ class FrontEndSettings:
         max_connections: Connections open at a time; one more is answered 503 and closed.
         max_header_bytes: Longest request line, and longest header field.
         max_headers: Number of header fields.
-        body_timeout: Seconds a client may take to send a body, then 408.
+        body_timeout: Seconds a client may take to send a body, then 408; and to read a response, then it is cut off.
         keepalive_timeout: Seconds an idle connection, or one that has not sent a whole request head, stays open.
         lingering_time: Seconds during which the rest of a refused body is read and dropped, so that the client sees
             the answer instead of a reset.

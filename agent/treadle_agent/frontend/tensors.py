@@ -101,8 +101,8 @@ def fill(view: Array, source: Source, datatype: Datatype) -> None:
 
 
 def _fill_values(view: Array, values: Values, datatype: Datatype) -> None:
-    try:  # 2.5× as fast as NumPy's conversion of a list, and it refuses what does not fit instead of wrapping
-        struct.pack_into(f"{len(values)}{datatype.code}", view.data, 0, *values)
+    try:  # twice as fast as NumPy's conversion of a list; little-endian codes refuse what does not fit, native "f" not
+        struct.pack_into(f"<{len(values)}{datatype.code}", view.data, 0, *values)
     except (struct.error, OverflowError):
         raise BadRequestError(f"data has a number out of range for {datatype.name}") from None
 

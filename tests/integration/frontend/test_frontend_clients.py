@@ -1,0 +1,287 @@
+"""Clients that are slow, greedy or gone do not stop the others, and cost no block of memory."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+GOOD = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]}
+BODY = json.dumps(GOOD).encode()
+HEAD = b"POST /v2/models/linear/infer HTTP/1.1\r\nHost: here\r\n"
+
+
+def read_response(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """One response of a connection that may go on."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        part = connection.recv(65536)
+        assert part, received
+        received += part
+    head, _, body = received.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    fields = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    while len(body) < int(fields["content-length"]):
+        body += connection.recv(65536)
+    return int(status.split()[1]), fields, body
+
+
+def closed(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_a_slow_client_is_timed_out_while_others_are_served(make_site):
+    site = make_site(body_timeout=0.5, lingering_time=0.2)
+    with site.connect() as slow:
+        slow.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY[:10])
+        for _ in range(20):
+            assert site.infer(GOOD)[0] == 200
+        status, fields, body = read_response(slow)
+        assert (status, fields["connection"]) == (408, "close")
+        assert "did not arrive within 0.5 s" in json.loads(body)["error"]
+        assert closed(slow)
+
+
+def test_a_body_in_small_pieces_is_put_together(site):
+    with site.connect() as connection:
+        for byte in HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY:
+            connection.sendall(bytes([byte]))
+        assert read_response(connection)[0] == 200
+
+
+def test_a_head_that_never_ends_is_cut_off(make_site):
+    site = make_site(keepalive_timeout=0.3)
+    with site.connect() as slow:
+        slow.sendall(HEAD)
+        assert closed(slow)
+
+
+def test_declared_sizes_are_refused_before_the_body_is_sent(make_site):
+    site = make_site(max_body_bytes=1000)
+    with site.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 100000000000\r\n\r\n")
+        status, fields, body = read_response(connection)
+    assert (status, fields["connection"]) == (413, "close")
+    assert "larger than 1000 bytes" in json.loads(body)["error"]
+    assert site.infer(GOOD)[0] == 200
+
+
+def test_chunked_bodies_are_bounded(make_site):
+    site = make_site(max_body_bytes=1000)
+    assert site.request("POST", "/v2/models/linear/infer", iter([BODY[:20], BODY[20:]]))[0] == 200
+    with site.connect() as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(b"200\r\n" + b" " * 512 + b"\r\n")
+        connection.sendall(b"200\r\n" + b" " * 512 + b"\r\n")
+        assert read_response(connection)[0] == 413
+
+
+def test_small_bodies_that_decompress_to_large_ones_are_refused(make_site):
+    site = make_site(max_body_bytes=2_000_000)
+    bomb = gzip.compress(b" " * 300_000_000, 9)
+    assert len(bomb) < 400_000
+    begin = time.process_time()
+    status, _, body = site.request("POST", "/v2/models/linear/infer", bomb, {"Content-Encoding": "gzip"})
+    assert (status, list(json.loads(body))) == (413, ["error"])
+    assert time.process_time() - begin < 0.2  # all of it takes longer
+    assert site.infer(GOOD)[0] == 200
+    _, _, text = site.request("GET", "/metrics")
+    assert b'treadle_refused_requests_total{code="413",tenant="linear",tenant_namespace="default"} 1.0' in text
+
+
+def test_damaged_framing_ends_the_connection_and_nothing_else(make_site, caplog):
+    site = make_site(body_timeout=0.3)
+    for rest in (b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", b"Transfer-Encoding: chunked\r\n\r\n5\r\n{}\r\n00zz"):
+        head, _, framing = rest.partition(b"\r\n\r\n")
+        with site.connect() as connection:
+            connection.sendall(HEAD + head + b"\r\n\r\n")
+            site.wait_for(lambda: site.front_end._in_flight == 1)
+            connection.sendall(framing)
+            status, fields, body = read_response(connection)
+            assert status in (400, 408)  # aiohttp's C parser does not tell a handler that already waits for the body
+            assert (fields["connection"], list(json.loads(body))) == ("close", ["error"])
+            assert closed(connection)
+    assert site.infer(GOOD)[0] == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_a_client_that_goes_away_while_it_sends(site, caplog):
+    with site.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY[:10])
+        site.wait_for(lambda: site.front_end._in_flight == 1)
+    site.wait_for(lambda: site.front_end._in_flight == 0)
+    assert site.outcomes() == {}
+    assert site.infer(GOOD)[0] == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_json_is_bounded_apart_from_binary(make_site):
+    site = make_site(max_json_bytes=5000)
+    rows = 100
+    document = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [rows, 4], "data": [0.123456789] * 4 * rows}]}
+    status, answer = site.infer(document)
+    assert status == 413
+    assert "send larger tensors in binary" in answer["error"]
+    document = {
+        "inputs": [{"name": "x", "datatype": "FP32", "shape": [rows, 4], "parameters": {"binary_data_size": 1600}}]
+    }
+    status, answer = site.infer(document, bytes(1600))
+    assert status == 413
+    assert "ask for binary_data_output" in answer["error"]
+    assert site.infer(GOOD)[0] == 200
+
+
+def test_bodies_of_all_clients_together_are_bounded(make_site):
+    site = make_site(max_arriving_bytes=100_000, lingering_time=0.2)
+    connections = [site.connect() for _ in range(3)]
+    try:
+        for connection in connections:
+            connection.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n" + bytes(40_000))
+        refused = [connection for connection in connections if connection is connections[-1]]
+        status, fields, _ = read_response(refused[0])
+        assert (status, fields["retry-after"]) == (503, "1")
+        assert site.infer(GOOD)[0] == 200
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def test_connections_are_bounded(make_site):
+    site = make_site(max_connections=2)
+    first, second = site.connect(), site.connect()
+    with first, second:
+        for connection in (first, second):
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
+            assert read_response(connection)[0] == 200
+        with site.connect() as third:
+            status, fields, _ = read_response(third)
+            assert (status, fields["connection"], fields["retry-after"]) == (503, "close", "1")
+            assert closed(third)
+        first.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
+        assert read_response(first)[0] == 200
+    site.wait_for(lambda: site.request("GET", "/v2/health/live")[0] == 200)
+
+
+def test_expect_continue_is_answered_before_the_body_or_refused(site):
+    with site.connect() as connection:
+        connection.sendall(HEAD + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY))
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(BODY)
+        assert read_response(connection)[0] == 200
+    with site.connect() as connection:
+        head = HEAD.replace(b"linear", b"nobody")
+        connection.sendall(head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY))
+        assert read_response(connection)[0] == 404
+
+
+def test_keep_alive_pipelining_and_http_1_0(site):
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    with site.connect() as connection:
+        connection.sendall(request * 5)
+        stream = connection.makefile("rb")
+        for _ in range(5):
+            assert stream.readline().startswith(b"HTTP/1.1 200")
+            length = 0
+            while (line := stream.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            assert b'"tier":"large"' in stream.read(length)
+    with site.connect() as connection:
+        connection.sendall(request.replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert read_response(connection)[0] == 200
+        assert closed(connection)
+
+
+def test_a_client_that_goes_away_cancels_its_request(site, make_gate):
+    gate = make_gate(site)
+    site.gateway.gate = gate.event
+    for _ in range(3):
+        with site.connect() as connection:
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
+            site.wait_for(lambda: site.gateway.waiting == 1)
+        site.wait_for(lambda: site.gateway.waiting == 0)
+    assert (site.gateway.cancelled, site.gateway.open_calls, site.gateway.answered) == (3, 0, 0)
+    assert site.outcomes() == {("", "error"): 3}
+
+
+def test_a_client_that_gives_up_after_the_deadline_is_a_late_answer(site, make_gate):
+    gate = make_gate(site)
+    site.gateway.gate = gate.event
+    site.now = 100.0
+    with site.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
+        site.wait_for(lambda: site.gateway.waiting == 1)
+        site.now = 106.0
+    site.wait_for(lambda: site.gateway.waiting == 0)
+    assert site.outcomes() == {("", "late"): 1}
+
+
+def test_a_client_that_does_not_read_stops_nobody(make_site):
+    site = make_site(body_timeout=0.5)
+    document = {
+        "inputs": [{"name": "x", "datatype": "FP32", "shape": [8, 2], "data": [1.0] * 16}],
+        "parameters": {"binary_data_output": True},
+    }
+    body = json.dumps(document).encode()
+    with site.connect() as connection:
+        head = HEAD.replace(b"linear", b"wide")
+        connection.sendall((head + b"Content-Length: %d\r\n\r\n" % len(body) + body) * 4)
+        site.wait_for(lambda: site.gateway.answered >= 1)
+        for _ in range(20):
+            assert site.infer(GOOD)[0] == 200
+        assert site.gateway.open_calls == 0
+        assert site.gateway.answered < 24  # the next page of a client that has not taken the last one waits
+        site.wait_for(lambda: not site.front_end._server.connections)  # it is cut off
+
+
+def test_draining_lets_accepted_requests_end(make_site, make_gate):
+    site = make_site()
+    gate = make_gate(site)
+    site.gateway.gate = gate.event
+    idle = site.connect()
+    with idle:
+        idle.sendall(b"GET /v2/health/ready HTTP/1.1\r\nHost: here\r\n\r\n")
+        assert read_response(idle)[0] == 200
+        answer = gate.in_background(lambda: site.request("POST", "/v2/models/linear/infer", BODY))
+        draining = threading.Thread(target=lambda: site.run(site.front_end.drain()))
+        draining.start()
+        site.wait_for(lambda: site.request("GET", "/v2/health/ready")[0] == 503)
+        assert site.request("GET", "/v2/health/live")[0] == 200
+        idle.sendall(b"GET /v2/models/linear/ready HTTP/1.1\r\nHost: here\r\n\r\n")
+        status, fields, _ = read_response(idle)
+        assert (status, fields["connection"]) == (200, "close")
+        assert closed(idle)
+        assert draining.is_alive()
+        gate.open()
+        status, fields, _ = answer.result(20)
+        assert (status, fields["connection"]) == (200, "close")
+        draining.join(20)
+        assert not draining.is_alive()
+
+
+def test_stopping_waits_for_requests_up_to_a_bound(make_site, make_gate):
+    site = make_site(drain_timeout=0.2)
+    gate = make_gate(site)
+    site.gateway.gate = gate.event
+    answer = gate.in_background(lambda: site.request("POST", "/v2/models/linear/infer", BODY))
+    site.run(site.front_end.stop())
+    with pytest.raises((ConnectionError, OSError)):
+        answer.result(20)
+    with pytest.raises(ConnectionRefusedError):
+        site.connect()
+    assert site.gateway.open_calls == 0
+
+
+def test_ready_once_the_first_tenants_are_there(make_site):
+    site = make_site()
+    site.call(lambda: setattr(site.catalog, "_reconciled", False))
+    assert site.request("GET", "/v2/health/ready")[0] == 503
+    site.call(site.catalog.mark_reconciled)
+    assert site.request("GET", "/v2/health/ready")[0] == 200

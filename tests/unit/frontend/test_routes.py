@@ -1,0 +1,44 @@
+"""Paths and what they name."""
+
+from __future__ import annotations
+
+import pytest
+
+from treadle_agent.frontend.errors import MethodError, NotFoundError
+from treadle_agent.frontend.routes import Resource, Route, resolve
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "route"),
+    [
+        ("/v2", "GET", Route(Resource.SERVER)),
+        ("/v2/", "HEAD", Route(Resource.SERVER)),
+        ("/v2/health/live", "GET", Route(Resource.LIVE)),
+        ("/v2/health/ready?verbose=1", "GET", Route(Resource.READY)),
+        ("/metrics", "GET", Route(Resource.METRICS)),
+        ("/v2/models/a", "GET", Route(Resource.MODEL, "a")),
+        ("/v2/models/a.b/ready", "GET", Route(Resource.MODEL_READY, "a.b")),
+        ("/v2/models/a/infer", "POST", Route(Resource.INFER, "a")),
+        ("/v2/models/a/versions/3", "GET", Route(Resource.MODEL, "a", "3")),
+        ("/v2/models/a/versions/3/infer", "POST", Route(Resource.INFER, "a", "3")),
+        ("/v2/models/infer/infer", "POST", Route(Resource.INFER, "infer")),
+        ("/v2/models/a%2Fb/infer", "POST", Route(Resource.INFER, "a/b")),
+    ],
+)
+def test_routes(path, method, route):
+    assert resolve(path, method) == route
+
+
+@pytest.mark.parametrize(
+    "path", ["", "/", "/v1", "/v2/models", "/v2/models/", "/v2/models/a/b", "/v2/models/a/versions"]
+)
+def test_nothing_there(path):
+    with pytest.raises(NotFoundError):
+        resolve(path, "GET")
+
+
+def test_methods():
+    with pytest.raises(MethodError, match="use POST"):
+        resolve("/v2/models/a/infer", "GET")
+    with pytest.raises(MethodError, match="use GET, HEAD"):
+        resolve("/metrics", "POST")
