@@ -12,6 +12,7 @@ import select
 import socket
 import struct
 from collections.abc import Callable
+from typing import cast
 
 import msgspec
 
@@ -109,8 +110,7 @@ class FrontEndChannel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop: the channel is open."""
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's are not subclasses of it
         self._flush()
 
     def data_received(self, data: bytes) -> None:

@@ -1,0 +1,163 @@
+"""The demo from beginning to end: prepare, serve, load, compare, report."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from treadle.demo.manifests import write_manifests
+from treadle.demo.probe import wait_for_tier
+from treadle.demo.runs import Observer, Recording, Run, Unwatched
+from treadle.demo.servers import Server, ServerError, plain_onnx_runtime, treadle
+from treadle.demo.summary import AUTOMATIC, FIFO, MAIN, PINNED, TIERED
+from treadle.demo.table import LiveTable, PlainLines
+from treadle.demo.tenants import COPIES, DIGITS, PAGES, Tenant, train_tenants
+from treadle.demo.traffic import choose_rates, schedule, targets
+from treadle.load.process import GeneratorError
+
+READY_SECONDS = 180.0
+SWITCH_SECONDS = 30.0
+RIVAL_SHARE, RIVAL_LEAST = 0.25, 3.0  # of the main run's length, and seconds: five more runs fit 90 s
+
+
+@dataclass(slots=True)
+class Demo:
+    """What the demo has so far; filled in as it goes, so that an interrupted one can report too.
+
+    `folder` gets ``models/``, ``tenants/`` (the manifests), logs, ``timeline.json``.
+    """
+
+    folder: Path
+    seconds: float
+    console: Console
+    tenants: tuple[Tenant, ...] = ()
+    runs: tuple[Run, ...] = ()
+    failures: tuple[str, ...] = ()
+
+    @property
+    def timeline(self) -> Path:
+        """Where the server leaves the launches of the main run."""
+        return self.folder / "timeline.json"
+
+    async def play(self) -> None:
+        """All of it; a server or load that fails goes into `failures`, and what would come after it is left out."""
+        try:
+            await self._prepare()
+            async with treadle(self.folder / "tenants", self.folder / "serve.log", self.timeline) as server:
+                await self._ready(server)
+                await self._main_run(server)
+                await self._rival_runs(server)
+            async with plain_onnx_runtime(self.folder / "tenants", self.folder / "fifo.log") as server:
+                await server.ready(self._names(), READY_SECONDS, lambda _: None)
+                await self._rival(FIFO, "ONNX Runtime, first come first served", server, counts=False)
+        except (ServerError, GeneratorError, aiohttp.ClientError) as error:
+            self.failures = (*self.failures, str(error))
+
+    async def _prepare(self) -> None:
+        count = COPIES * (len(PAGES) + len(DIGITS))
+        with _Steps(self.console, "training models on handwritten digits", count) as steps:
+            trained = await asyncio.to_thread(train_tenants, self.folder / "models", lambda _: steps.advance())
+        self.tenants = (*trained, *await asyncio.to_thread(self._file_tenants))
+        write_manifests(self.folder / "tenants", self.tenants)
+        self._say(f"manifests of {len(self.tenants)} tenants: {self.folder / 'tenants'}/ (edit them while this runs)")
+
+    def _file_tenants(self) -> Sequence[Tenant]:
+        return ()
+
+    async def _ready(self, server: Server) -> None:
+        with _Steps(self.console, "loading tenants", len(self.tenants)) as steps:
+            await server.ready(self._names(), READY_SECONDS, steps.reach)
+        self._say(f"treadle serves at {server.url}; its log: {server.log}")
+
+    async def _main_run(self, server: Server) -> None:
+        table = LiveTable(self.tenants, self.seconds)
+        live: AbstractContextManager[object]
+        if self.console.is_terminal:
+            observer: Observer = table
+            live = Live(table, console=self.console, refresh_per_second=4)
+        else:
+            observer, live = PlainLines(table, self.console), nullcontext()
+        with live:
+            await self._run(MAIN, "treadle, main run", server, self.seconds, observer, counts=True)
+
+    async def _rival_runs(self, server: Server) -> None:
+        await self._rival(AUTOMATIC, "treadle choosing the tier", server, counts=True)
+        tiered = [tenant for tenant in self.tenants if tenant.family == TIERED]
+        try:
+            for tier in tiered[0].tiers:
+                write_manifests(self.folder / "tenants", self.tenants, pinned=tier.name)
+                await wait_for_tier(server.url, targets(tiered), tier.name, SWITCH_SECONDS)
+                await self._rival(f"{PINNED}{tier.name}", f"treadle, {tier.name} tier only", server, counts=True)
+        finally:
+            write_manifests(self.folder / "tenants", self.tenants)
+
+    async def _rival(self, name: str, label: str, server: Server, *, counts: bool) -> None:
+        seconds = max(RIVAL_LEAST, RIVAL_SHARE * self.seconds)
+        self._say(f"the same arrivals for {seconds:.0f} s: {label}")
+        await self._run(name, label, server, seconds, Unwatched(), counts=counts)
+
+    async def _run(
+        self, name: str, label: str, server: Server, seconds: float, observer: Observer, *, counts: bool
+    ) -> None:
+        # One seed for all rivals: the arrivals are the same.
+        plan = schedule(self.tenants, choose_rates(self.tenants), seconds, seed=int(name == MAIN))
+        recording = Recording(name, label, seconds)
+        try:
+            await recording.record(targets(self.tenants), plan, server.url, observer, counts=counts)
+        finally:
+            self.runs = (*self.runs, recording.run())
+
+    def _names(self) -> list[str]:
+        return [tenant.name for tenant in self.tenants]
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+
+class _Steps:
+    """A progress bar on a terminal; one line otherwise."""
+
+    def __init__(self, console: Console, what: str, total: int) -> None:
+        self._console, self._what, self._total = console, what, total
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console,
+            disable=not console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task(what, total=total)
+
+    def __enter__(self) -> Self:
+        if not self._console.is_terminal:
+            self._console.print(f"{self._what} ({self._total})", highlight=False)
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def advance(self) -> None:
+        """One more is done."""
+        self._bar.advance(self._task)
+
+    def reach(self, done: int) -> None:
+        """So many are done."""
+        self._bar.update(self._task, completed=done)
+
+
+def describe_machine() -> str:
+    """Where the figures come from."""
+    return (
+        f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}, "
+        f"NumPy {version('numpy')}, ONNX Runtime {version('onnxruntime')}; no GPU was used"
+    )
