@@ -69,7 +69,8 @@ class Gateway(Protocol):
 
     async def bind(self, served: Served, shapes: tuple[Shape, ...]) -> None:
         """Make the input shapes (rows aside) known, compiling programs where that is needed; idempotent and cheap when
-        known. Raises RefusedError with the reason where the model does not accept them.
+        known. Raises RefusedError with the reason where the model does not accept them, FullError, GoneError.
+        Compiling goes on when the await is cancelled: for the requests to come.
         """
 
     def bound(self, served: Served, shapes: tuple[Shape, ...]) -> bool:

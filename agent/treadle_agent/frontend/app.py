@@ -77,7 +77,6 @@ class FrontEnd:
         if self._server is not None:
             self._server.pre_shutdown()
             await self._server.shutdown(timeout=1.0)  # for responses that are being written
-        await self._inference.close()
 
     async def _handle(self, request: web.BaseRequest) -> Reply:
         self._in_flight += 1

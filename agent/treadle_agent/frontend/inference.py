@@ -49,7 +49,6 @@ class Inference:
         self._settings = settings
         self._clock = clock
         self._bodies = BodyReader(settings)
-        self._binding: set[asyncio.Task[None]] = set()
 
     async def infer(self, request: web.BaseRequest, name: str, version: str | None) -> Reply:
         """Answer one request, and count how it ended.
@@ -122,6 +121,8 @@ class Inference:
             except GoneError:
                 gone = contract
                 continue
+            except KeyError:  # another request's shapes have taken the place of these since they were bound
+                continue
             except FullError as error:
                 raise BusyError(str(error) or f"model {name!r}: the queue is full; try again later") from None
             try:
@@ -133,29 +134,15 @@ class Inference:
             return contract, query, call
 
     async def _bind(self, contract: Contract, query: Query, deadline: float) -> None:
-        """Have the input shapes compiled; when that outlasts the deadline it goes on for the requests to come."""
-        task = asyncio.create_task(self._gateway.bind(contract.served, query.shapes))
-        self._binding.add(task)
-        task.add_done_callback(self._bound)
-        await asyncio.wait((task,), timeout=max(0.0, deadline - self._clock()))
-        if not task.done():
-            shapes = ", ".join(str(list(shape)) for shape in query.shapes)
-            raise ShedError(f"input shapes {shapes} are new here and still being compiled; try again")
+        """Have the input shapes compiled; what outlasts the deadline serves the requests to come."""
         try:
-            await task
+            async with asyncio.timeout(deadline - self._clock()):
+                await self._gateway.bind(contract.served, query.shapes)
+        except TimeoutError:
+            shapes = ", ".join(str(list(shape)) for shape in query.shapes)
+            raise ShedError(f"input shapes {shapes} are new here and still being compiled; try again") from None
         except RefusedError as error:
             raise BadRequestError(f"the model does not accept these input shapes: {error}") from None
-
-    def _bound(self, task: asyncio.Task[None]) -> None:
-        self._binding.discard(task)
-        if not task.cancelled():
-            task.exception()  # whoever waits for it raises it; nobody may be left
-
-    async def close(self) -> None:
-        """Give up compilations that no request waits for any more."""
-        for task in tuple(self._binding):
-            task.cancel()
-        await asyncio.gather(*self._binding, return_exceptions=True)
 
 
 def _respond(contract: Contract, query: Query, call: Call, done: Done, settings: FrontEndSettings) -> Reply:

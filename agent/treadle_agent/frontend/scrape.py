@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -38,34 +40,63 @@ class Scrape:
         An executor that does not report in time (it may be restarting) leaves its series out, and
         `treadle_executor_up` is 0: a gap is honest, zeros would not be.
         """
-        document = await self._document()
+        report = await self._report()
         self._directory.refresh()
         registry = CollectorRegistry()
         registry.register(self._requests)
-        registry.register(ExecutorSeries(document))
+        registry.register(ExecutorSeries(report))
         ProcessCollector(registry=registry)
         encoder, content_type = choose_encoder(accept)
         return Reply(encoder(registry), content_type=content_type)
 
-    async def _document(self) -> Document | None:
+    async def _report(self) -> Report:
         try:
             async with asyncio.timeout(self._timeout):
-                return msgspec.convert(await self._gateway.statistics(), Document, strict=False)
+                return read_report(await self._gateway.statistics())
         except TimeoutError:
-            return None
+            return Report(None, None)
+
+
+class SupervisorCounters(msgspec.Struct):
+    """What the supervisor counts over all its executor processes."""
+
+    restarts: int
+    replays: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `Gateway.statistics` gave; a part is None where it did not come in time."""
+
+    executor: Document | None
+    supervisor: SupervisorCounters | None
+
+
+def read_report(statistics: Mapping[str, Any]) -> Report:
+    """Read the gateway's statistics; raises msgspec.ValidationError where they are not what they should be."""
+    counters = msgspec.convert(statistics["supervisor"], SupervisorCounters)
+    executor = msgspec.convert(statistics, Document, strict=False) if "device" in statistics else None
+    return Report(executor, counters)
 
 
 class ExecutorSeries(Collector):
-    """One statistics document as metric families."""
+    """One report as metric families."""
 
-    def __init__(self, document: Document | None) -> None:
-        self._document = document
+    def __init__(self, report: Report) -> None:
+        self._report = report
 
     def collect(self) -> Iterator[Metric]:
         """The metric families, one sample for each label set."""
-        document = self._document
+        document, counters = self._report.executor, self._report.supervisor
         up = 0 if document is None else 1
         yield GaugeMetricFamily("treadle_executor_up", "Whether the executor process reported its statistics", value=up)
+        if counters is not None:
+            yield CounterMetricFamily(
+                "treadle_executor_restarts", "Executor processes that ended and were replaced", value=counters.restarts
+            )
+            yield CounterMetricFamily(
+                "treadle_replayed_requests", "Requests run again because their executor ended", value=counters.replays
+            )
         if document is not None:
             yield from _launches(document)
             yield from _tenants(document)

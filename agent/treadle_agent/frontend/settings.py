@@ -28,7 +28,7 @@ class FrontEndSettings:
             the answer instead of a reset.
         drain_timeout: Seconds that requests under way get to finish when the front end stops.
         compress_bytes: Smallest response body worth compressing for a client that accepts it.
-        statistics_timeout: Seconds the executor gets to report for `/metrics`.
+        statistics_timeout: Seconds the gateway gets to report for `/metrics`; Prometheus itself waits 10.
     """
 
     max_body_bytes: int = 64 * MEBIBYTE
@@ -44,4 +44,4 @@ class FrontEndSettings:
     lingering_time: float = 2.0
     drain_timeout: float = 30.0
     compress_bytes: int = 1024
-    statistics_timeout: float = 2.0
+    statistics_timeout: float = 8.0

@@ -139,6 +139,8 @@ class FakeGateway:
     deadlines: list[float] = field(default_factory=list)
     priorities: list[int] = field(default_factory=list)
     document: Document | None = field(default_factory=lambda: Document("host", "space-time"))
+    reports_without_executor: bool = False
+    supervisor: Mapping[str, Any] = field(default_factory=lambda: {"restarts": 2, "replays": 5, "pending": 0})
     _bindings: set[tuple[int, tuple[Shape, ...]]] = field(default_factory=set)
 
     def _key(self, served: Served, shapes: tuple[Shape, ...]) -> tuple[int, tuple[Shape, ...]]:
@@ -151,8 +153,15 @@ class FakeGateway:
         return not free or self._key(served, shapes) in self._bindings
 
     async def bind(self, served: Served, shapes: tuple[Shape, ...]) -> None:
+        compiling = asyncio.create_task(self._compile(served, shapes))
+        compiling.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(compiling)
+
+    async def _compile(self, served: Served, shapes: tuple[Shape, ...]) -> None:
         if self.bind_gate is not None:
             await self.bind_gate.wait()
+        if served.version.id in self.gone:
+            raise GoneError
         if self.bind_refusal:
             raise RefusedError(self.bind_refusal)
         self._bindings.add(self._key(served, shapes))
@@ -191,8 +200,10 @@ class FakeGateway:
 
     async def statistics(self) -> Mapping[str, Any]:
         if self.document is None:
-            await asyncio.Event().wait()
-        return msgspec.json.decode(msgspec.json.encode(self.document))
+            if not self.reports_without_executor:
+                await asyncio.Event().wait()
+            return {"supervisor": self.supervisor}
+        return {**msgspec.json.decode(msgspec.json.encode(self.document)), "supervisor": self.supervisor}
 
     async def load(self, version: Version) -> Served:
         raise NotImplementedError

@@ -90,7 +90,12 @@ def test_an_executor_that_does_not_report_leaves_a_gap(make_site):
     site.gateway.document = None
     samples = scrape(site)
     assert samples[("treadle_executor_up",)] == 0
-    assert not [key for key in samples if key[0].startswith("treadle_kernel")]
+    assert not [key for key in samples if key[0].startswith(("treadle_kernel", "treadle_executor_restarts"))]
+    site.gateway.reports_without_executor = True
+    samples = scrape(site)
+    assert samples[("treadle_executor_up",)] == 0
+    assert samples[("treadle_executor_restarts_total",)] == 2
+    assert samples[("treadle_replayed_requests_total",)] == 5
     assert samples[labels("treadle_requests_total", tier="large", outcome="good")] == 0
 
 
