@@ -51,15 +51,15 @@ def _dropout(node: Node) -> Canonical:
     if training is not None and scalar(training):
         raise UnsupportedError("input training_mode is true; only inference is supported")
     if asks(node, 1):
-        return Canonical("Dropout", {}, (0,))
+        # Version 10 leaves the mask of an inference open, and ONNX Runtime answers False; since 12 it is True.
+        return Canonical("Dropout", {"mask": node.version >= 12}, (0,))
     return _RESHAPED
 
 
 @kernel("Dropout")
 def _bind_dropout(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
-    del attributes
-    out, kept = outputs
-    return chain(copy(given(inputs[0]), out), copy(np.ones((), np.bool_), kept))
+    out, mask = outputs
+    return chain(copy(given(inputs[0]), out), copy(np.asarray(attributes["mask"], np.bool_), mask))
 
 
 @operator("Transpose", oldest=1, newest=25)

@@ -42,7 +42,8 @@ def _axes(node: Node, rank: int) -> tuple[int, ...]:
     return () if integer(node, "noop_with_empty_axes", 0) else tuple(range(rank))
 
 
-@operator("ReduceSum", "ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", oldest=11, newest=18)
+@operator("ReduceSum", oldest=11, newest=13)
+@operator("ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", oldest=11, newest=18)
 def _reduce(node: Node) -> Canonical:
     shape = operand(node, 0, SIGNED if node.op == "ReduceSum" else FLOAT).shape
     axes = _axes(node, len(shape))
