@@ -58,6 +58,17 @@ def broken_rules(schema: Schema, value: object, path: str = "") -> Iterator[Brok
             yield from broken_rules(items, item, f"{path}[{index}]")
 
 
+def compile_rules(schema: Schema) -> None:
+    """Compile all rules of a schema beforehand; raises RuleError."""
+    for rule in _rules(schema):
+        _program(rule.text)
+    properties = schema.get("properties", {})
+    assert isinstance(properties, Mapping)
+    for inner in (*properties.values(), schema.get("additionalProperties"), schema.get("items")):
+        if isinstance(inner, Mapping):
+            compile_rules(inner)
+
+
 @dataclass(frozen=True, slots=True)
 class _Rule:
     text: str
@@ -80,8 +91,13 @@ def _holds(text: str, value: Any) -> bool:
 
 
 @cache
+def _environment() -> celpy.Environment:
+    return celpy.Environment()
+
+
+@cache
 def _program(text: str) -> celpy.Runner:
-    environment = celpy.Environment()
+    environment = _environment()
     try:
         return environment.program(environment.compile(text))
     except CELParseError as error:

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 from jsonschema.protocols import Validator
 
 from treadle.crds import Definition
-from treadle.rules import broken_rules
+from treadle.rules import broken_rules, compile_rules
 
 Schema = Mapping[str, object]
 Object = dict[str, object]
@@ -39,6 +39,7 @@ class ObjectSchema:
     def __init__(self, definition: Definition) -> None:
         self._definition = definition
         self._schema = _with_object_meta(definition.schema)
+        compile_rules(self._schema)
         self._validator: Validator = _Checker(_strict(self._schema))
 
     def complete(self, manifest: Mapping[str, object]) -> Object:

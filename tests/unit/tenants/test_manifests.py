@@ -1,0 +1,173 @@
+"""Manifests on disk: documents, files, folders, and what an edit leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from treadle.documents import MOST_BYTES, DocumentError, read_documents
+from treadle.manifests import ManifestReader, retain
+
+READER = ManifestReader()
+
+
+def tenant(name: str, deadline: str = "1s", uri: str = "m.onnx", **metadata: str) -> str:
+    return yaml.safe_dump(
+        {
+            "apiVersion": "treadle.dev/v1alpha1",
+            "kind": "InferenceTenant",
+            "metadata": {"name": name, **metadata},
+            "spec": {
+                "slo": {"deadline": deadline},
+                "tiers": [{"name": "only", "accuracy": "90", "model": {"uri": uri}}],
+            },
+        }
+    )
+
+
+def keys(found) -> list[str]:
+    return [one.tenant.key for one in found.accepted]
+
+
+def test_many_documents_in_many_files(tmp_path):
+    (tmp_path / "b.yml").write_text(tenant("c"))
+    (tmp_path / "a.yaml").write_text(f"---\n{tenant('a')}---\n---\n{tenant('b')}")
+    (tmp_path / ".hidden.yaml").write_text(tenant("hidden"))
+    (tmp_path / "notes.txt").write_text("not a manifest")
+    found = READER.read(tmp_path)
+    assert keys(found) == ["a.default", "b.default", "c.default"]
+    assert [str(one.source) for one in found.accepted] == [
+        f"{tmp_path}/a.yaml document 1",
+        f"{tmp_path}/a.yaml document 3",
+        f"{tmp_path}/b.yml document 1",
+    ]
+    assert found.refusals == ()
+
+
+def test_one_file_by_name(tmp_path):
+    (tmp_path / "a.manifest").write_text(tenant("a"))
+    (tmp_path / "b.yaml").write_text(tenant("b"))
+    assert keys(READER.read(tmp_path / "a.manifest")) == ["a.default"]
+
+
+def test_what_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        READER.read(tmp_path / "missing")
+
+
+def test_plain_paths_are_relative_to_the_manifests_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("sub").mkdir()
+    Path("sub/a.yaml").write_text(tenant("a", uri="models/m.onnx"))
+    Path("sub/b.yaml").write_text(tenant("b", uri="/abs/m.onnx"))
+    Path("sub/c.yaml").write_text(tenant("c", uri="https://h/m.onnx"))
+    uris = [one.tenant.tiers[0].model.uri for one in READER.read(Path("sub")).accepted]
+    assert uris == [f"{tmp_path}/sub/models/m.onnx", "/abs/m.onnx", "https://h/m.onnx"]
+
+
+def test_a_bad_document_does_not_keep_the_others_out(tmp_path):
+    (tmp_path / "a.yaml").write_text("---\n".join([tenant("a"), tenant("b", deadline="0s"), tenant("c")]))
+    (tmp_path / "b.yaml").write_text(f"{tenant('d')}---\nx: [1\n")
+    (tmp_path / "c.yaml").write_text("- 1")
+    found = READER.read(tmp_path)
+    assert keys(found) == ["a.default", "c.default", "d.default"]
+    assert [(one.source.file.name, one.source.document, one.key, one.field) for one in found.refusals] == [
+        ("a.yaml", 2, "b.default", "spec.slo.deadline"),
+        ("b.yaml", 2, "", ""),
+        ("c.yaml", 1, "", ""),
+    ]
+    assert (
+        str(found.refusals[0])
+        == f"{tmp_path}/a.yaml document 2: spec.slo.deadline: must be longer than zero and at most 1h"
+    )
+    assert "line 1" in found.refusals[1].reason or "line" in found.refusals[1].reason
+
+
+def test_the_second_of_two_tenants_of_one_name_is_refused(tmp_path):
+    (tmp_path / "a.yaml").write_text(tenant("a"))
+    (tmp_path / "b.yaml").write_text(f"{tenant('a', namespace='other')}---\n{tenant('a', namespace='default')}")
+    found = READER.read(tmp_path)
+    assert keys(found) == ["a.default", "a.other"]
+    (refusal,) = found.refusals
+    assert (refusal.source.document, refusal.field) == (2, "metadata.name")
+    assert f"{tmp_path}/a.yaml document 1" in refusal.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a: 1\na: 2\n", "line 2, column 1: the key 'a' is here twice"),
+        ("b:\n  a: {x: 1, x: 2}\n", "the key 'x' is here twice"),
+        ("1: a\n", "keys must be strings"),
+        ("a: !!python/object:os.system {}\n", "could not determine a constructor"),
+        ("a: [1\n", "expected ',' or ']'"),
+        ("a: &a [*a]\n", "nested too deeply"),
+        ("a: b: c\n", "mapping values are not allowed here"),
+        ("a: " + "[" * 5000, "nested too deeply"),
+        ("a: " + "x" * MOST_BYTES, "more than 1048576 bytes"),
+        ("just text", "must be an object"),
+    ],
+)
+def test_unacceptable_yaml(tmp_path, text, reason):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(DocumentError) as caught:
+        list(read_documents(tmp_path / "a.yaml"))
+    assert reason in str(caught.value)
+    assert caught.value.document == 1
+
+
+def test_a_billion_laughs_are_not_heard(tmp_path):
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"] + [
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)
+    ]
+    (tmp_path / "a.yaml").write_text("\n".join(lines))
+    with pytest.raises(DocumentError, match="aliases"):
+        list(read_documents(tmp_path / "a.yaml"))
+
+
+def test_aliases_merges_and_dates_are_plain_values(tmp_path):
+    (tmp_path / "a.yaml").write_text("base: &b {x: 1}\nuse: {<<: *b, x: 2}\nagain: {<<: *b}\nday: 2026-01-01\n")
+    ((_, document),) = read_documents(tmp_path / "a.yaml")
+    assert document == {"base": {"x": 1}, "use": {"x": 2}, "again": {"x": 1}, "day": "2026-01-01"}
+
+
+def test_text_that_is_not_utf8(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"a: \xff")
+    with pytest.raises(DocumentError, match="byte 3 is not UTF-8"):
+        list(read_documents(tmp_path / "a.yaml"))
+
+
+def test_a_refused_edit_leaves_the_tenant_as_it_was(tmp_path):
+    (tmp_path / "a.yaml").write_text(f"{tenant('a')}---\n{tenant('b')}")
+    before = READER.read(tmp_path)
+    (tmp_path / "a.yaml").write_text(f"{tenant('a', deadline='0s')}---\n{tenant('b', deadline='2s')}")
+    after = retain(before, READER.read(tmp_path))
+    assert {one.tenant.key: one.tenant.slo.deadline for one in after.accepted} == {"a.default": 1.0, "b.default": 2.0}
+    assert [one.key for one in after.refusals] == ["a.default"]
+
+
+def test_a_file_that_cannot_be_parsed_keeps_its_tenants_and_no_others(tmp_path):
+    (tmp_path / "a.yaml").write_text(f"{tenant('a')}---\n{tenant('b')}")
+    (tmp_path / "c.yaml").write_text(tenant("c"))
+    before = READER.read(tmp_path)
+    (tmp_path / "a.yaml").write_text("x: [")
+    (tmp_path / "c.yaml").unlink()
+    assert keys(retain(before, READER.read(tmp_path))) == ["a.default", "b.default"]
+
+
+def test_what_is_gone_is_gone(tmp_path):
+    (tmp_path / "a.yaml").write_text(f"{tenant('a')}---\n{tenant('b')}")
+    before = READER.read(tmp_path)
+    (tmp_path / "a.yaml").write_text(tenant("b"))
+    assert keys(retain(before, READER.read(tmp_path))) == ["b.default"]
+
+
+def test_a_tenant_may_move_to_another_file(tmp_path):
+    (tmp_path / "a.yaml").write_text(tenant("a"))
+    before = READER.read(tmp_path)
+    (tmp_path / "a.yaml").write_text("x: [")
+    (tmp_path / "b.yaml").write_text(tenant("a", deadline="2s"))
+    after = retain(before, READER.read(tmp_path))
+    assert [(one.tenant.slo.deadline, one.source.file.name) for one in after.accepted] == [(2.0, "b.yaml")]
