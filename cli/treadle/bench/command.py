@@ -17,6 +17,7 @@ from treadle.bench.progress import Progress
 from treadle.bench.serving import suites
 from treadle.bench.serving.run import Benchmark
 from treadle.bench.serving.table import show
+from treadle.load.process import allow_many_files
 
 _SECONDS, _QUICK_SECONDS = 3.0, 1.5
 _PAGE_WIDTH = 150
@@ -38,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0.5 <= seconds <= 60:
         print(f"--seconds {seconds:g}: expected 0.5 to 60", file=sys.stderr)
         return 2
+    allow_many_files()  # servers inherit it
     plan = suites.quick(seconds) if arguments.quick else suites.full(seconds)
     try:
         return asyncio.run(_serving(plan, arguments))

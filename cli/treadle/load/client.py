@@ -43,6 +43,7 @@ class Client:
         self._idle: list[Connection] = []
         self._connections: set[Connection] = set()
         self._reconnects: set[asyncio.Task[None]] = set()
+        self._limit = 0
         self._start = 0.0
         self._ending = False
         self._done = asyncio.Event()
@@ -52,6 +53,7 @@ class Client:
 
     async def connect(self, connections: int) -> None:
         """Open the pool; raises OSError when the server does not listen."""
+        self._limit = connections
         for _ in range(connections):
             await self._connect()
 
@@ -101,9 +103,7 @@ class Client:
             return
         if request >= 0:
             self._record(request, time.monotonic(), LOST, b"", b"")
-        task = asyncio.get_running_loop().create_task(self._reconnect())
-        self._reconnects.add(task)
-        task.add_done_callback(self._reconnects.discard)
+        self._reopen()
 
     def _due(self) -> None:
         now, times, count = time.monotonic() - self._start, self._times, len(self._times)
@@ -112,6 +112,8 @@ class Client:
             self._next += 1
         while self._waiting and self._idle:
             self._send(self._idle.pop(), self._waiting.popleft())
+        if self._waiting:
+            self._reopen()
         if self._next < count:
             self._timer.set(self._start + times[self._next])
         elif not count:
@@ -163,12 +165,20 @@ class Client:
     async def _connect(self) -> None:
         await asyncio.get_running_loop().create_connection(lambda: Connection(self), self._host, self._port)
 
+    def _reopen(self) -> None:
+        """Replace lost connections, as many as requests wait for: servers close idle ones, which costs nobody."""
+        missing = self._limit - len(self._connections)
+        for _ in range(min(missing, len(self._waiting)) - len(self._reconnects)):
+            task = asyncio.get_running_loop().create_task(self._reconnect())
+            self._reconnects.add(task)
+            task.add_done_callback(self._reconnects.discard)
+
     async def _reconnect(self) -> None:
-        while not self._ending:
-            await asyncio.sleep(_RECONNECT_SECONDS)
+        while self._waiting and not self._ending:
             with contextlib.suppress(OSError):
                 await self._connect()
                 return
+            await asyncio.sleep(_RECONNECT_SECONDS)
 
 
 def _message(path: str, host: str, port: int, head: bytes, body: bytes) -> bytes:

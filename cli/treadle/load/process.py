@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import resource
 import signal
 import struct
 import sys
@@ -85,11 +86,14 @@ class LoadProcess:
         schedule: Schedule,
         base_url: str,
         *,
-        connections: int = 128,
+        connections: int = 1024,
         grace: float = 2.0,
         keep_body: bool = False,
     ) -> None:
-        """`connections`: most requests under way at once; `grace`: seconds to wait for answers after the last one."""
+        """`connections`: most requests under way at once, which must be far more than a server answers within a
+        deadline: what waits for a connection is overload that the server cannot see. `grace`: seconds to wait for
+        answers after the last request.
+        """
         host, port = loopback(base_url)
         if len(schedule) and int(schedule.targets.max()) >= len(targets):
             raise ValueError(f"the schedule asks target {schedule.targets.max()}, there are {len(targets)}")
@@ -197,9 +201,16 @@ async def _generate(plan: _Plan, output: BinaryIO) -> None:
         writer.submit(_write, output, _Ended(time.process_time() - cpu, time.monotonic() - begin))
 
 
+def allow_many_files() -> None:
+    """Raise this process's (and its children's) limit on open files as far as it may: one for each connection."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main() -> None:
     """Read a plan and a start signal from standard input; write frames to standard output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a run ends
+    allow_many_files()
     (length,) = _LENGTH.unpack(sys.stdin.buffer.read(_LENGTH.size))
     plan = msgspec.msgpack.decode(sys.stdin.buffer.read(length), type=_Plan)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -61,12 +61,12 @@ def answer(document, status=200):
     return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
 
 
-def load(behaviour, schedule, *, targets=None, **options):
+def load(behaviour, schedule, *, targets=None, connections=16, **options):
     targets = targets or [infer_target("m", [{"x": np.zeros(4, np.float32)}], binary=False)]
     server = Server(behaviour)
 
     async def run():
-        async with server as url, LoadProcess(targets, schedule, url, **options) as process:
+        async with server as url, LoadProcess(targets, schedule, url, connections=connections, **options) as process:
             return concatenate([batch async for batch in process]), process
 
     batch, process = asyncio.run(run())
@@ -157,7 +157,7 @@ def test_leaving_early_ends_the_process():
     async def run():
         targets = [infer_target("m", [{"x": np.zeros(1, np.float32)}], binary=True)]
         schedule = Schedule(np.array([0.0, 60.0]), np.zeros(2, np.int32), 60.0)
-        async with Server(lambda *_: answer({})) as url, LoadProcess(targets, schedule, url) as process:
+        async with Server(lambda *_: answer({})) as url, LoadProcess(targets, schedule, url, connections=4) as process:
             async for _ in process:
                 break
             child = process._process

@@ -13,7 +13,7 @@ from treadle.load.schedule import Phase, Schedule, at_once, poisson
 from treadle.load.targets import Target
 
 _WARM_UP = 0.25  # share of a run that is not counted
-_CONNECTIONS = 256  # of open loops: what waits beyond them waits in the generator, and its wait counts
+_CONNECTIONS = 2048  # of open loops: several deadlines' worth of requests, so that servers see the overload
 _CEILING_RPS = 60_000  # of closed loops: above what any server here reaches
 _GRACE_DEADLINES = 4.0
 
