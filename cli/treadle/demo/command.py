@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         failures = ("stopped by Ctrl-C: this is what ran so far",)
         console.print("\nstopping; the report is of what ran so far", highlight=False)
-    summary = summarise(demo.tenants, demo.runs, (*failures, *demo.failures))
+    summary = summarise(demo.tenants, demo.runs, (*failures, *demo.failures), demo.missing)
     machine = describe_machine()
     if arguments.json is not None:
         from treadle.demo.figures import write_figures
@@ -50,9 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
         write_figures(arguments.json, demo.tenants, summary, machine)
     _write_report(arguments.report, demo, summary, machine)
     console.print(f"report: {arguments.report}   ({time.monotonic() - begin:.0f} s in all)", highlight=False)
-    console.print(sentence(summary), style="bold", highlight=False, soft_wrap=True)
+    console.print(sentence(summary), style="bold", highlight=False, markup=False, soft_wrap=True)
     for failure in summary.failures:
-        console.print(f"FAILED: {failure}", style="red", highlight=False, soft_wrap=True)
+        console.print(f"FAILED: {failure}", style="red", highlight=False, markup=False, soft_wrap=True)
     if not arguments.no_browser and console.is_terminal and not failures:
         webbrowser.open(arguments.report.resolve().as_uri())
     return INTERRUPTED if failures else int(bool(summary.failures))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Sequence
+import shutil
+import sysconfig
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,15 +18,17 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from treadle.demo.files import read_model
 from treadle.demo.manifests import write_manifests
 from treadle.demo.probe import wait_for_tier
 from treadle.demo.runs import Observer, Recording, Run, Unwatched
 from treadle.demo.servers import Server, ServerError, plain_onnx_runtime, treadle
 from treadle.demo.summary import AUTOMATIC, FIFO, MAIN, PINNED, TIERED
 from treadle.demo.table import LiveTable, PlainLines
-from treadle.demo.tenants import COPIES, DIGITS, PAGES, Tenant, train_tenants
+from treadle.demo.tenants import COPIES, DIGITS, PAGES, Tenant, file_tenant, train_tenants
 from treadle.demo.traffic import choose_rates, schedule, targets
 from treadle.load.process import GeneratorError
+from treadle.wheels import MAGIKA, MAGIKA_CONFIG, MAGIKA_MODEL, WheelUnavailableError, member
 
 READY_SECONDS = 180.0
 SWITCH_SECONDS = 30.0
@@ -45,6 +48,7 @@ class Demo:
     tenants: tuple[Tenant, ...] = ()
     runs: tuple[Run, ...] = ()
     failures: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()  # what was left out, without being a failure
 
     @property
     def timeline(self) -> Path:
@@ -61,7 +65,7 @@ class Demo:
                 await self._rival_runs(server)
             async with plain_onnx_runtime(self.folder / "tenants", self.folder / "fifo.log") as server:
                 await server.ready(self._names(), READY_SECONDS, lambda _: None)
-                await self._rival(FIFO, "ONNX Runtime, first come first served", server, counts=False)
+                await self._rival(FIFO, "plain ONNX Runtime, FIFO", server, counts=False)
         except (ServerError, GeneratorError, aiohttp.ClientError) as error:
             self.failures = (*self.failures, str(error))
 
@@ -69,12 +73,24 @@ class Demo:
         count = COPIES * (len(PAGES) + len(DIGITS))
         with _Steps(self.console, "training models on handwritten digits", count) as steps:
             trained = await asyncio.to_thread(train_tenants, self.folder / "models", lambda _: steps.advance())
-        self.tenants = (*trained, *await asyncio.to_thread(self._file_tenants))
+        self.tenants = (*trained, *await self._file_tenant())
         write_manifests(self.folder / "tenants", self.tenants)
         self._say(f"manifests of {len(self.tenants)} tenants: {self.folder / 'tenants'}/ (edit them while this runs)")
 
-    def _file_tenants(self) -> Sequence[Tenant]:
-        return ()
+    async def _file_tenant(self) -> tuple[Tenant, ...]:
+        """Magika's model in a tenant of its own, or no tenant where the package index cannot be reached."""
+        try:
+            original = await asyncio.to_thread(member, MAGIKA, MAGIKA_MODEL)
+            config = await asyncio.to_thread(member, MAGIKA, MAGIKA_CONFIG)
+        except WheelUnavailableError as error:
+            self.missing = (f"the tenant of file types is left out: {error}",)
+            self._say(f"WITHOUT magika: {self.missing[0]}", style="bold yellow")
+            return ()
+        path = self.folder / "models" / "files" / "only.onnx"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(original, path)
+        model = read_model(path, config.read_bytes())
+        return (await asyncio.to_thread(file_tenant, model, (Path(sysconfig.get_path("platlib")),)),)
 
     async def _ready(self, server: Server) -> None:
         with _Steps(self.console, "loading tenants", len(self.tenants)) as steps:
@@ -122,8 +138,8 @@ class Demo:
     def _names(self) -> list[str]:
         return [tenant.name for tenant in self.tenants]
 
-    def _say(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True)
+    def _say(self, text: str, style: str = "") -> None:
+        self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 class _Steps:

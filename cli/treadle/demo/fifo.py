@@ -52,9 +52,13 @@ class FifoServer:
     def app(self) -> web.Application:
         """The HTTP application."""
         app = web.Application(client_max_size=BODY_LIMIT)
+        app.router.add_get("/v2/health/ready", self._healthy)
         app.router.add_get("/v2/models/{tenant}/ready", self._ready)
         app.router.add_post("/v2/models/{tenant}/infer", self._infer)
         return app
+
+    async def _healthy(self, _: web.Request) -> web.Response:
+        return web.Response()
 
     async def _ready(self, request: web.Request) -> web.Response:
         return web.Response(status=200 if request.match_info["tenant"] in self._sessions else 404)

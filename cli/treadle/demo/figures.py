@@ -19,6 +19,7 @@ def write_figures(path: Path, tenants: Sequence[Tenant], summary: Summary, machi
         "machine": machine,
         "summary": sentence(summary),
         "failures": summary.failures,
+        "missing": summary.missing,
         "runs": [_contestant(contestant) for contestant in summary.contestants],
         "tenants": [
             {

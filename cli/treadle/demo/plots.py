@@ -29,6 +29,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left", "axes.titleweight": "bold",
     "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False,
 }  # fmt: skip
+BESIDE: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}  # no legend hides what it names
 
 Array = npt.NDArray[Any]
 
@@ -64,7 +65,7 @@ def load_and_tiers(tenants: Sequence[Tenant], run: Run) -> str:
         load.stackplot(centres, layers, labels=labels, colors=colours, step="mid", linewidth=0)
         load.step(centres, sent / width, where="mid", color="black", linewidth=1, label="sent")
         load.set(ylabel="pages a second", title="Load, and the tier that answered in time")
-        load.legend(loc="upper left", ncols=1)
+        load.legend(**BESIDE)
         worth.plot(centres, 100 * earned / np.maximum(sent, 1), color="black", linewidth=1.5, label="earned")
         for tier, colour in zip(tiers, TIER_COLOURS, strict=False):
             worth.axhline(_mean_accuracy(tenants, tier.name), color=colour, linestyle="--", linewidth=1)
@@ -95,7 +96,7 @@ def latency_distribution(tenants: Sequence[Tenant], runs: Sequence[Run]) -> str:
         axes.annotate("deadline", (1, 1), xytext=(4, 4), textcoords="offset points", fontsize=9)
         axes.set(xscale="log", xlim=(0.02, 60), ylim=(0, 101), xlabel="latency ÷ deadline, from the time each was due")
         axes.set(ylabel="% of all requests sent", title="Answered within …")
-        axes.legend(loc="upper left", fontsize=9)
+        axes.legend(**BESIDE)
 
     return _svg(draw, 9, 4)
 
@@ -113,7 +114,7 @@ def accuracies(contestants: Sequence[Contestant]) -> str:
             axes.text(spiked + 0.7, row + 0.19, f"{spiked:.1f} % in the spike", va="center", fontsize=9)
             axes.text(whole + 0.7, row - 0.19, f"{whole:.1f} % over the whole run", va="center", fontsize=9, alpha=0.7)
         axes.set_yticks(rows, [contestant.label for contestant in contestants])
-        axes.set(xlim=(0, 125), xticks=range(0, 101, 20), xlabel="effective accuracy, % (late, shed, failed: 0)")
+        axes.set(xlim=(0, 140), xticks=range(0, 101, 20), xlabel="effective accuracy, % (late, shed, failed: 0)")
         axes.grid(visible=False, axis="y")
         axes.set_title("Pages read right and in time, same arrivals for all")
 
@@ -134,6 +135,7 @@ def merging(run: Run) -> str:
         axes.fill_between(centres, kernels, step="mid", color="#56b4e9", linewidth=0, label="kernels needed")
         axes.fill_between(centres, launched, step="mid", color="#1f5fa8", linewidth=0, label="kernels launched")
         axes.set(xlim=(0, run.seconds), xlabel="seconds", ylabel="a second", title="Kernels needed, and launched")
+        axes.set_ylim(0, None)
         axes.axvspan(*spike(run.seconds), color="black", alpha=0.05, linewidth=0)
         factor = axes.twinx()
         factor.plot(centres, kernels / np.maximum(launched, 1), color="black", linewidth=1.2, label="merge factor")
@@ -141,7 +143,7 @@ def merging(run: Run) -> str:
         factor.grid(visible=False)
         handles, labels = axes.get_legend_handles_labels()
         lines, names = factor.get_legend_handles_labels()
-        axes.legend(handles + lines, labels + names, loc="upper left", fontsize=9)
+        axes.legend(handles + lines, labels + names, loc="center left", bbox_to_anchor=(1.08, 0.5))
 
     return _svg(draw, 9, 3.4)
 

@@ -16,6 +16,7 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1d1d1f; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { margin-bottom: 0; } h2 { margin-top: 2.2rem; } .summary { font-size: 1.1rem; }
 .verdict { padding: .6rem 1rem; border-radius: .4rem; background: #e4f3ec; } .verdict.failed { background: #f9e1e3; }
+.verdict.missing { background: #fbf1d6; }
 svg { width: 100%; height: auto; } .scroll { overflow-x: auto; } p.note { color: #5b5b60; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; width: 100%; }
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #e3e3e6; }
@@ -73,10 +74,11 @@ def render(tenants: Sequence[Tenant], runs: Sequence[Run], summary: Summary, tim
 
 
 def _verdict(summary: Summary) -> str:
+    missing = "".join(f'<p class="verdict missing">{html.escape(each)}</p>' for each in summary.missing)
     if not summary.failures:
-        return "<p class=verdict>Everything that was checked held.</p>"
+        return f"<p class=verdict>Everything that was checked held.</p>{missing}"
     items = "".join(f"<li>{html.escape(failure)}</li>" for failure in summary.failures)
-    return f'<div class="verdict failed">Not everything held:<ul>{items}</ul></div>'
+    return f'<div class="verdict failed">Not everything held:<ul>{items}</ul></div>{missing}'
 
 
 def _contestants(summary: Summary) -> str:

@@ -62,11 +62,15 @@ class Server:
         missing = set(tenants)
         async with aiohttp.ClientSession() as session:
             while missing:
+                # Asked first: once the server is ready, a tenant that is not has been refused.
+                settled = await self._answers(session, "/v2/health/ready")
                 for tenant in sorted(missing):
                     if await self._answers(session, f"/v2/models/{tenant}/ready"):
                         missing.discard(tenant)
                 progress(len(tenants) - len(missing))
-                await self._watch(deadline, missing)
+                if missing:
+                    self._check(sorted(missing), settled=settled, late=time.monotonic() > deadline)
+                    await asyncio.sleep(POLL_SECONDS)
 
     async def _answers(self, session: aiohttp.ClientSession, path: str) -> bool:
         with contextlib.suppress(aiohttp.ClientError):
@@ -74,14 +78,14 @@ class Server:
                 return response.status == 200
         return False
 
-    async def _watch(self, deadline: float, missing: set[str]) -> None:
+    def _check(self, missing: Sequence[str], *, settled: bool, late: bool) -> None:
         assert self._process is not None
         if self._process.returncode is not None:
             raise ServerError(f"the server ended with exit status {self._process.returncode}; {self._tail()}")
-        if missing and time.monotonic() > deadline:
-            raise ServerError(f"not ready in time: {', '.join(sorted(missing))}; {self._tail()}")
-        if missing:
-            await asyncio.sleep(POLL_SECONDS)
+        if settled:
+            raise ServerError(f"the server refused {', '.join(missing)}; {self._tail()}")
+        if late:
+            raise ServerError(f"not ready in time: {', '.join(missing)}; {self._tail()}")
 
     def _tail(self) -> str:
         return f"its log {self.log} ends:\n" + "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])

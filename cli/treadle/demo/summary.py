@@ -31,14 +31,19 @@ class Contestant:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """`tenants`: each tenant's score in the main run; `failures`: what went wrong, in words; none: the demo passed."""
+    """`tenants`: each tenant's score in the main run; `failures`: what went wrong, in words; none: the demo passed.
+    `missing`: what was left out since this machine could not get it.
+    """
 
     contestants: tuple[Contestant, ...]
     tenants: Mapping[str, Score]
     failures: tuple[str, ...]
+    missing: tuple[str, ...]
 
 
-def summarise(tenants: Sequence[Tenant], runs: Sequence[Run], failures: Sequence[str]) -> Summary:
+def summarise(
+    tenants: Sequence[Tenant], runs: Sequence[Run], failures: Sequence[str], missing: Sequence[str] = ()
+) -> Summary:
     """The figures of `runs`, and all failures: those known already and those that the figures show."""
     contestants = tuple(contest(tenants, run) for run in runs)
     deadlines = [tenant.deadline for tenant in tenants]
@@ -52,7 +57,7 @@ def summarise(tenants: Sequence[Tenant], runs: Sequence[Run], failures: Sequence
     for run in runs:
         if run.name != FIFO:
             found += broken(tenants, run)
-    return Summary(contestants, by_tenant, tuple(found))
+    return Summary(contestants, by_tenant, tuple(found), tuple(missing))
 
 
 def contest(tenants: Sequence[Tenant], run: Run) -> Contestant:
@@ -87,10 +92,13 @@ def broken(tenants: Sequence[Tenant], run: Run) -> list[str]:
     if total.unanswered:
         found.append(f"{run.label}: {total.unanswered} requests were never answered")
     if run.counters is not None:
-        for index, tenant in enumerate(tenants):
-            sent, counted = len(of_targets(run.records, [index])), run.counters.requests.get(tenant.name, 0)
-            if sent != counted:
-                found.append(f"{run.label}: {tenant.name} was sent {sent} requests, /metrics counts {counted}")
+        differing = [
+            f"{tenant.name} {sent} ≠ {counted}"
+            for index, tenant in enumerate(tenants)
+            if (sent := len(of_targets(run.records, [index]))) != (counted := run.counters.requests.get(tenant.name, 0))
+        ]
+        if differing:
+            found.append(f"{run.label}: requests sent and counted by /metrics differ: {', '.join(differing)}")
     return found
 
 
@@ -113,10 +121,11 @@ def sentence(summary: Summary) -> str:
     main = next((each for each in summary.contestants if each.name == MAIN), None)
     if main is None:
         return "The demo ended before its load began."
-    total = main.everything
+    total, served = main.everything, len(summary.tenants)
+    tenants = f"{served} of {served + len(summary.missing)}" if summary.missing else f"{served}"
     parts = [
         (
-            f"{total.sent} requests to {len(summary.tenants)} tenants: {total.good / max(total.sent, 1):.2%} in time, "
+            f"{total.sent} requests to {tenants} tenants: {total.good / max(total.sent, 1):.2%} in time, "
             f"{total.late} late, {total.shed} shed, {total.failed + total.unanswered} failed"
         )
     ]

@@ -91,7 +91,7 @@ def train_tenants(folder: Path, progress: Progress) -> tuple[Tenant, ...]:
                 Tenant(
                     name=name,
                     family=family,
-                    deadline=round_up(10 * slowest if family == "pages" else 5 * slowest),
+                    deadline=round_up(15 * slowest if family == "pages" else 6 * slowest),
                     tiers=tuple(sorted(tiers, key=lambda tier: -tier.accuracy)),
                     inputs=inputs,
                     labels=tuple(tuple(map(int, row)) for row in labels),

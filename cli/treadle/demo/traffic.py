@@ -21,7 +21,7 @@ class Rates:
 def choose_rates(tenants: Sequence[Tenant]) -> Mapping[str, Rates]:
     """Rates by family, from the service times measured on this machine.
 
-    Pages: a third of what the large tier carries alone, then a fifth more than the medium tier carries. Digits cost
+    Pages: a quarter of what the large tier carries alone, then a fifth more than the medium tier carries. Digits cost
     little but their number: their share is a rate at which one request in flight is the rule, then four times it.
     Files: one core's twentieth, unchanged.
     """
@@ -29,11 +29,11 @@ def choose_rates(tenants: Sequence[Tenant]) -> Mapping[str, Rates]:
     for family in dict.fromkeys(tenant.family for tenant in tenants):
         tiers = next(tenant for tenant in tenants if tenant.family == family).tiers
         if len(tiers) > 1:
-            rates[family] = Rates(0.35 / tiers[0].service, 1.2 / tiers[1].service)
+            rates[family] = Rates(0.25 / tiers[0].service, 1.2 / tiers[1].service)
         elif family == "files":
             rates[family] = Rates(0.05 / tiers[0].service, 0.05 / tiers[0].service)
         else:
-            rates[family] = Rates(160.0, 640.0)
+            rates[family] = Rates(200.0, 800.0)
     return rates
 
 

@@ -47,7 +47,7 @@ def test_a_request_that_treadle_fails_or_forgets_is_a_failure(tenants, runs, sta
 def test_requests_that_the_server_did_not_count_are_a_failure(tenants, runs):
     lost = dataclasses.replace(runs[0], records=runs[0].records[:-1])
     (failure,) = summarise(tenants, [lost], ()).failures
-    assert "/metrics counts" in failure
+    assert "counted by /metrics differ" in failure
 
 
 def test_a_single_tier_that_beats_choosing_is_a_failure(tenants, runs, synthetic_run):
