@@ -11,7 +11,7 @@ import numpy as np
 from treadle_agent.program.model import Attribute
 from treadle_agent.program.ops.launching import call, chain, given, shaped
 from treadle_agent.program.ops.problems import part, pieces
-from treadle_agent.program.ops.reading import FLOAT, integer, operand, result
+from treadle_agent.program.ops.reading import FLOAT, integer, operand, result, text
 from treadle_agent.program.ops.registry import (
     Array,
     Attributes,
@@ -58,7 +58,9 @@ def _covering(node: Node, allowed: Sequence[str]) -> tuple[Window, Window]:
     data = operand(node, 0, allowed)  # type: ignore[arg-type]
     spatial, count = data.shape[2:], result(node).shape[2:]
     declared = window_of(node.attributes, tuple(map(int, node.attributes["kernel_shape"])), spatial)
-    axes = zip(spatial, count, declared.strides, declared.span, declared.before, strict=True)
+    axes = list(zip(spatial, count, declared.strides, declared.span, declared.before, strict=True))
+    if text(node, "auto_pad", "NOTSET").startswith("SAME") and any((o - 1) * s + w < n for n, o, s, w, _ in axes):
+        raise UnsupportedError("auto_pad SAME with strides beyond the window, for which the padding is negative")
     after = tuple(max((o - 1) * s + span - b - n, 0) for n, o, s, span, b in axes)
     return Window(declared.kernel, declared.strides, declared.dilations, declared.before, after), declared
 

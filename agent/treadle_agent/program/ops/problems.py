@@ -15,12 +15,14 @@ def part(array: Array, problems: slice) -> Array:
     return array if array.shape[0] == 1 else array[problems]
 
 
-def pieces(sizes: Sequence[int], item_bytes: int, budget: int = CACHE_BYTES) -> Iterator[tuple[slice, ...]]:
-    """Cut the leading axes `sizes` into blocks of at most `budget` bytes (at least one item each).
+def pieces(sizes: Sequence[int], item_bytes: int, budget: int | None = None) -> Iterator[tuple[slice, ...]]:
+    """Cut the leading axes `sizes` into blocks of at most `budget` bytes, CACHE_BYTES if not given (at least one item).
 
     Inner axes are taken whole before outer ones are grouped, so how axis i is cut never depends on axes before it:
     the bits of a problem do not depend on how many there are.
     """
+    if budget is None:
+        budget = CACHE_BYTES
     blocks: list[int] = []
     for size in reversed(sizes):
         block = max(1, min(size, budget // max(item_bytes, 1)))
