@@ -20,7 +20,7 @@ from treadle.bench.serving.deployment import Deployment
 from treadle.bench.serving.workload import Workload
 from treadle.load.targets import Target, infer_target
 
-_START_SECONDS = 180.0
+_START_SECONDS = 60.0  # for each tenant
 _SETTLE_SECONDS = 20.0
 _STOP_SECONDS = 10.0
 _LOG_TAIL = 2000  # characters
@@ -62,9 +62,9 @@ class RunningServer:
 
     async def wait_until_ready(self, workload: Workload) -> None:
         """Return when every tenant answers as ONNX Runtime does."""
-        bound = time.monotonic() + _START_SECONDS
         async with aiohttp.ClientSession(self.url) as session:
             for tenant in workload.models:
+                bound = time.monotonic() + _START_SECONDS
                 target = infer_target(tenant, workload.inputs[:1], binary=False)
                 while (answer := await self._ask(session, target)) is None:
                     if time.monotonic() > bound:
