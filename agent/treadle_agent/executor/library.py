@@ -6,7 +6,7 @@ that `take_changes` hands over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from treadle_agent.executor.segment_chain import SegmentChain
@@ -15,7 +15,7 @@ from treadle_agent.executor.super_kernel import MergedProgram
 from treadle_agent.executor.tuner import Profile, Tuner, merging_wins
 from treadle_agent.policy.latency import Executable
 from treadle_agent.policy.queues import Tier
-from treadle_agent.program.artifact import Artifact, binding_key, read_artifact, read_program
+from treadle_agent.program.artifact import ROW_COUNTS, Artifact, binding_key, read_artifact, read_program
 from treadle_agent.program.model import Program, TensorType
 
 MERGED = "merged"
@@ -96,10 +96,9 @@ class Architecture:
 class Library:
     """All architectures and slabs of a device."""
 
-    def __init__(self, tuner: Tuner, *, max_problems: int, max_rows: int) -> None:
+    def __init__(self, tuner: Tuner, *, max_problems: int) -> None:
         self._tuner = tuner
         self.max_problems = max_problems
-        self.row_counts = [1 << power for power in range(max_rows.bit_length()) if 1 << power <= max_rows]
         self.architectures: dict[str, Architecture] = {}
         self.slabs: dict[tuple[object, ...], Slab] = {}
         self._changes: list[Callable[[], None]] = []
@@ -129,7 +128,6 @@ class Library:
             else:
                 holder = tier.holders[types] = []
                 self._join(self._architecture(program, tier, types), tier, types)
-        self._extend(tier, types)
         if not tier.service:
             tier.service = tier.row_seconds = holder[0].cost.expected(1)
         return holder
@@ -170,7 +168,7 @@ class Library:
         population = len(architecture.members)
         if not architecture.merging and merging_wins(architecture.merged, architecture.segments.get(1), population):
             architecture.merging = True
-            self._add_program(architecture, tier, types, 1, architecture.merged)
+            architecture.executables = list(self._merged_executables(architecture, tier, types))
         if not architecture.merging:
             tier.holders[types] += self._chain_executables(tier, types, architecture.segments)
             return
@@ -188,43 +186,29 @@ class Library:
             else:
                 self._swap(member.holders[types], architecture.executables)
 
-    def _extend(self, tier: LoadedTier, types: tuple[TensorType, ...]) -> None:
-        """Add the programs for more rows that the loader has compiled meanwhile."""
-        program = tier.program(types)
-        architecture = program and self.architectures.get(program.architecture)
-        if not architecture or not architecture.merging or not tier.artifact.batchable:
-            return
-        known = {executable.rows for executable in architecture.executables}
-        for rows in self.row_counts:
-            if rows not in known and (wider := tier.program(types, rows)) is not None:
-                profile = self._tuner.merged(wider, architecture.slab, tier.folder / "weights.bin")
-                if profile is not None:
-                    self._add_program(architecture, tier, types, rows, profile)
-                    self._share(architecture, tier)
+    def _complete(self, tier: LoadedTier, types: tuple[TensorType, ...]) -> bool:
+        """Whether requests of any number of rows have a program."""
+        return not tier.artifact.batchable or tier.program(types, ROW_COUNTS[-1]) is not None
 
-    def _add_program(
-        self,
-        architecture: Architecture,
-        tier: LoadedTier,
-        types: tuple[TensorType, ...],
-        rows: int,
-        profile: Profile | None,
-    ) -> None:
-        program = tier.program(types, rows)
-        assert program is not None
-        assert profile is not None
-        capacity = 2 * self.max_problems
-        body = MergedProgram(program, architecture.slab, capacity)
-        executable = Executable(
-            f"{tier.name}/{rows}",
-            rows,
-            profile.shares,
-            mergeable=True,
-            cost=profile.cost(),
-            body=body,
-            capacity=capacity,
-        )
-        architecture.executables = sorted([*architecture.executables, executable], key=lambda one: one.rows)
+    def _merged_executables(
+        self, architecture: Architecture, tier: LoadedTier, types: tuple[TensorType, ...]
+    ) -> Iterator[Executable]:
+        """An architecture's programs, ascending in rows."""
+        for rows in ROW_COUNTS if tier.artifact.batchable else (1,):
+            program = tier.program(types, rows)
+            assert program is not None, f"{tier.folder} has no program for {rows} rows"
+            profile = self._tuner.merged(program, architecture.slab, tier.folder / "weights.bin")
+            assert profile is not None, "what was worth a trial with one row is with more"
+            capacity = 2 * self.max_problems
+            yield Executable(
+                f"{tier.name}/{rows}",
+                rows,
+                profile.shares,
+                mergeable=True,
+                cost=profile.cost(),
+                body=MergedProgram(program, architecture.slab, capacity),
+                capacity=capacity,
+            )
 
     def _chain_executables(
         self, tier: LoadedTier, types: Sequence[TensorType], profiles: dict[int, Profile]
@@ -235,7 +219,7 @@ class Library:
             raise ValueError(f"this device runs programs only, and the model has none: {reason}")
         chain = tier.chain()
         made = []
-        for rows in self.row_counts if tier.artifact.batchable else [1]:
+        for rows in ROW_COUNTS if tier.artifact.batchable else [1]:
             short = rows == 1 or profiles[1].per_request(1) * rows <= CHAIN_BATCH_SECONDS
             if short and rows not in profiles:
                 batch = [TensorType(one.dtype, (rows, *one.shape[1:])) if rows > 1 else one for one in types]

@@ -5,20 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import onnxruntime
-
 from treadle_agent.program.artifact import Artifact, Segment
 from treadle_agent.program.ops.registry import Array
-
-
-def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """A session on one thread: the scheduler, not ONNX Runtime, decides what runs beside it."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+from treadle_agent.program.segments import open_segment
 
 
 class SegmentChain:
@@ -28,7 +17,7 @@ class SegmentChain:
         self.segments: Sequence[Segment] = artifact.segments
         self.inputs = tuple(spec.name for spec in artifact.inputs)
         self.outputs = tuple(spec.name for spec in artifact.outputs)
-        self._sessions = [open_session(folder / segment.file) for segment in artifact.segments]
+        self._sessions = [open_segment(folder, segment) for segment in artifact.segments]
         digest, count = artifact.architecture or artifact.model_sha256, len(artifact.segments)
         self.signatures = [f"Segment[{digest[:12]} {index}/{count}]" for index in range(1, count + 1)]
         self._last_use = {name: index for index, segment in enumerate(self.segments) for name in segment.inputs}

@@ -60,7 +60,7 @@ class Worker:
         self.record = record
         self.device, tuner = open_device(settings.device, memory)
         self.scheduler = scheduler(settings)
-        self.library = Library(tuner, max_problems=settings.max_problems, max_rows=settings.max_rows)
+        self.library = Library(tuner, max_problems=settings.max_problems)
         self.loading = LoadingThread(self.library, record, channel.wake)
         self.versions: dict[int, LoadedVersion] = {}
         self.document = Document(settings.device, settings.mode.name.lower().replace("_", "-"))

@@ -20,7 +20,8 @@ import msgspec
 
 from treadle_agent.program.model import DType, Program, Shape, TensorType
 
-ARTIFACT_VERSION = 1
+ROW_COUNTS = (1, 2, 4, 8, 16, 32)  # programs of a batchable, launch-bound model; a request has at most the last
+ARTIFACT_VERSION = 2
 SAFE_KEY = re.compile(r"[\w.,=-]{1,150}", re.ASCII)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -15,19 +15,27 @@ import numpy as np
 import onnxruntime as ort
 
 from treadle_agent.program import arena, proof, segments, trials
-from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, WeightEntry, binding_key, read_artifact
-from treadle_agent.program.binding import bind, refuse_unknown_operators
+from treadle_agent.program.artifact import (
+    ARTIFACT_VERSION,
+    ROW_COUNTS,
+    Artifact,
+    WeightEntry,
+    binding_key,
+    read_artifact,
+)
+from treadle_agent.program.binding import bind, refuse_huge, refuse_unknown_operators
 from treadle_agent.program.errors import ModelError
 from treadle_agent.program.folding import type_of
 from treadle_agent.program.forkserver import follow_parent
-from treadle_agent.program.limits import Limits, confine, memory_message
+from treadle_agent.program.limits import OUT_OF_MEMORY, Limits, confine, explained, memory_message
 from treadle_agent.program.lowering import lower
 from treadle_agent.program.model import Program, Shape
 from treadle_agent.program.onnx_import import Source, read_model
-from treadle_agent.program.onnx_runtime import Level, open_session, session_options
+from treadle_agent.program.onnx_runtime import Level, open_session, run, session_options
 from treadle_agent.program.ops.registry import Array
 from treadle_agent.program.trials import Trial
 
+LAUNCH_BOUND_SECONDS = 0.002  # a row that takes ONNX Runtime longer is arithmetic: merging it gains nothing
 SOURCE, WEIGHTS = "source.onnx", "weights.bin"
 
 
@@ -69,13 +77,13 @@ def work(sender: Connection, limits: Limits, job: Job) -> None:
             bind_model(job, limits)
         status = Status()
     except ModelError as error:
-        status = Status(_explained(str(error), limits), tuple(error.unsupported))
+        status = Status(explained(str(error), limits), tuple(error.unsupported))
     except MemoryError:
         status = Status(memory_message(limits))
     except OSError as error:
-        status = Status(f"the artifact cannot be written: {error}")
+        status = Status(explained(f"the artifact cannot be written: {error}", limits))
     except Exception as error:  # noqa: BLE001  # whatever a library raises on hostile input is the model's fault
-        status = Status(_explained(f"the model cannot be compiled: {type(error).__name__}: {error}", limits))
+        status = Status(explained(f"the model cannot be compiled: {type(error).__name__}: {error}", limits))
     sender.send_bytes(msgspec.msgpack.encode(status))
 
 
@@ -83,6 +91,7 @@ def compile_model(job: CompileJob, limits: Limits) -> None:
     """Write a whole artifact folder; raises ModelError."""
     folder, path = Path(job.into), Path(job.model)
     source = read_model(path, limits)
+    refuse_huge(source.model, limits)
     session = _reference(source)
     trial = trials.find(source, session, job.bindings)
     if trial is None:
@@ -120,7 +129,10 @@ def bind_model(job: BindJob, limits: Limits) -> None:
     if artifact.kernels_refused:
         raise ModelError(f"no program may run for this model: {artifact.kernels_refused}")
     source = read_model(folder / SOURCE, limits)
-    _write_bound(source, job.shapes, read_weights(folder, artifact), _reference(source), folder, limits)
+    session, weights = _reference(source), read_weights(folder, artifact)
+    _write_bound(source, job.shapes, weights, session, folder, limits)
+    if artifact.batchable and all(shape[0] == 1 for shape in job.shapes.values()):
+        _write_batches(source, trials.at(source, session, job.shapes), weights, session, folder, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +155,43 @@ def _compile_programs(
 ) -> _Compiled:
     lowered = lower(bind(source, trial.shapes, limits))
     refused = proof.disagreement(lowered.program, lowered.weights, session, trial)
+    batchable = source.rows and proof.rows_are_independent(session, trial)
     if not refused:
         _write_program(folder, trial.shapes, lowered.program)
         for shapes in bindings:
             _write_bound(source, shapes, lowered.weights, session, folder, limits)
+        if batchable and trial.shapes == source.static():
+            _write_batches(source, trial, lowered.weights, session, folder, limits)
     return _Compiled(
         weights=lowered.weights,
         architecture=lowered.program.architecture if trial.shapes == source.static() else "",
-        batchable=source.rows and proof.rows_are_independent(session, trial),
+        batchable=batchable,
         refused=refused,
     )
+
+
+def _write_batches(
+    source: Source, trial: Trial, weights: Sequence[Array], session: ort.InferenceSession, folder: Path, limits: Limits
+) -> None:
+    """Write the programs for more rows of a model that may be launch-bound: the executor merges with all or not."""
+    if _seconds(session, trial) > LAUNCH_BOUND_SECONDS:
+        return
+    for rows in ROW_COUNTS[1:]:
+        shapes = {name: (rows, *shape[1:]) for name, shape in trial.shapes.items()}
+        try:
+            _write_bound(source, shapes, weights, session, folder, limits)
+        except ModelError:
+            return
+
+
+def _seconds(session: ort.InferenceSession, trial: Trial) -> float:
+    """What one row takes in ONNX Runtime."""
+    taken = []
+    for feeds in trial.feeds():
+        begin = time.perf_counter()
+        run(session, feeds)
+        taken.append(time.perf_counter() - begin)
+    return min(taken)
 
 
 def _write_bound(
@@ -175,8 +214,9 @@ def _reference(source: Source) -> ort.InferenceSession:
     """The model as ONNX Runtime runs it, free dimensions free; where it does not, what is unsupported comes first."""
     try:
         return open_session(source.model.SerializeToString(), session_options(Level.ORT_ENABLE_ALL))
-    except ModelError:
-        refuse_unknown_operators(source.model)
+    except ModelError as error:
+        if not OUT_OF_MEMORY.search(str(error)):
+            refuse_unknown_operators(source.model)
         raise
 
 
@@ -204,11 +244,6 @@ def _write_weights(path: Path, weights: Sequence[Array]) -> tuple[tuple[int, ...
             end += arena.padded(len(data))
             file.write(data.ljust(end - offsets[-1], b"\0"))
     return tuple(offsets), end
-
-
-def _explained(message: str, limits: Limits) -> str:
-    out_of_memory = re.search(r"bad.?alloc|failed to allocate|out of memory|std::length_error", message, re.IGNORECASE)
-    return f"{memory_message(limits)} ({message[:200]})" if out_of_memory else message
 
 
 def _sha256(path: Path) -> str:
