@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -20,7 +21,7 @@ from treadle.load.records import RECORD, Batch, Records
 NOW_SECONDS = 2.0  # what "now" covers
 LINE_SECONDS = 3.0
 TIER_STYLES = ("bright_blue", "cyan", "yellow", "magenta")
-BAR = 12
+BAR = 8
 
 
 class LiveTable:
@@ -55,28 +56,26 @@ class LiveTable:
 
     def __rich__(self) -> RenderableType:
         recent = self._now()
-        table = Table(expand=False, pad_edge=False, header_style="bold")
-        for name, justify in (
-            ("tenant", "left"), ("req/s", "right"), ("p99", "right"), ("deadline", "right"), ("tiers now", "left"),
-            ("good", "right"), ("late", "right"), ("shed", "right"), ("effective accuracy", "right"),
-        ):  # fmt: skip
-            table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)  # 80 columns, 24 lines
+        table.add_column("tenant", no_wrap=True)
+        for name in ("req/s", "p99/deadline"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("tiers now", no_wrap=True)
+        for name in ("good", "late", "shed", "failed", "eff. acc."):
+            table.add_column(name, justify="right", no_wrap=True)
         family = ""
         for index, (tenant, total) in enumerate(zip(self._tenants, self._totals, strict=True)):
             if family and tenant.family != family:
                 table.add_section()
             family = tenant.family
             mine = recent[recent["target"] == index]
-            now = score(mine, self._deadlines)
             table.add_row(
                 tenant.name,
                 f"{len(mine) / self._window():.0f}",
-                _p99(now, tenant.deadline),
-                f"{tenant.deadline * 1000:.0f} ms",
+                _p99(score(mine, self._deadlines), tenant.deadline),
                 self._tier_bar(tenant, mine),
                 str(total.good),
-                Text(str(total.late), "red" if total.late else "dim"),
-                Text(str(total.shed), "red" if total.shed else "dim"),
+                *(Text(str(count), "red" if count else "dim") for count in (total.late, total.shed, total.failed)),
                 f"{total.effective_accuracy:.1f} %" if total.sent else "–",
             )
         return Group(self._headline(), table, self._legend())
@@ -87,11 +86,13 @@ class LiveTable:
         now = score(recent, self._deadlines)
         mix = " ".join(f"{name} {share:.0%}" for name, share in self._mix(recent))
         total = sum((total.sent for total in self._totals), 0)
-        good, late, shed = (sum(getattr(each, key) for each in self._totals) for key in ("good", "late", "shed"))
+        good, late, shed, failed = (
+            sum(counts) for counts in zip(*((t.good, t.late, t.shed, t.failed) for t in self._totals), strict=True)
+        )
         return (
             f"{self._elapsed:5.1f} s {self._phase():<8} {now.sent / self._window():6.0f} req/s  "
             f"p99 {now.p99 * 1000:5.0f} ms  pages by: {mix or '–'}  merge factor {self._merge_factor():.1f}  "
-            f"so far {total} requests: {good} good, {late} late, {shed} shed"
+            f"so far {total} requests: {good} good, {late} late, {shed} shed, {failed} failed"
         )
 
     def _now(self) -> Records:
@@ -122,7 +123,7 @@ class LiveTable:
         for name, style in self._styles().items():
             text.append("█ ", style)
             text.append(f"{name}  ")
-        text.append("   late, shed and failed requests count as wrong", "dim")
+        text.append("  late, shed and failed count as wrong", "dim")
         return text
 
     def _styles(self) -> dict[str, str]:
@@ -171,7 +172,7 @@ class _Totals:
     """A tenant's counts since the run began."""
 
     def __init__(self) -> None:
-        self.sent = self.good = self.late = self.shed = 0
+        self.sent = self.good = self.late = self.shed = self.failed = 0
         self.credit = 0.0
 
     def add(self, part: Score) -> None:
@@ -179,6 +180,7 @@ class _Totals:
         self.good += part.good
         self.late += part.late
         self.shed += part.shed
+        self.failed += part.failed + part.unanswered
         self.credit += part.credit
 
     @property
@@ -205,6 +207,5 @@ class PlainLines:
 
 
 def _p99(now: Score, deadline: float) -> Text:
-    if math.isnan(now.p99):
-        return Text("–", "dim")
-    return Text(f"{now.p99 * 1000:.0f} ms", "red" if now.p99 > deadline else "green")
+    p99 = "–" if math.isnan(now.p99) else f"{now.p99 * 1000:.0f}"
+    return Text(f"{p99}/{deadline * 1000:.0f} ms", "red" if now.p99 > deadline else "green")
