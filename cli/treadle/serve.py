@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import uvloop
 from rich.console import Console
 
 from treadle.console import ServeConsole
@@ -89,7 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         options = _options(arguments)
-        asyncio.run(_serve(options))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # half the time of a request on asyncio's
+            runner.run(_serve(options))
     except UsageError as error:
         print(f"treadle serve: {error}", file=sys.stderr)
         return 2
