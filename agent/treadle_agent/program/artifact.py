@@ -3,6 +3,7 @@
 artifact.json            this module's `Artifact`
 weights.bin              one slab row: every weight at its offset, little-endian C order
 program-<key>.json       a `Program` for one binding of the free dimensions (`binding_key`)
+refused-<key>.json       `Refused`: why there is no program for a binding
 segment-<n>.onnx         the model as a chain of ONNX Runtime sessions, free dimensions left free, optimised for this
                          machine: open them by `segments.open_segment`
 segment-<n>.bin          their external data, so that sessions map weights instead of copying them
@@ -79,6 +80,21 @@ def binding_key(shapes: Mapping[str, Shape]) -> str:
     """File-name-safe key of a full binding, inputs by name: ``x=1x3x48x320``, or a digest where that is not safe."""
     key = ",".join(f"{name}={'x'.join(map(str, shape)) or 'scalar'}" for name, shape in sorted(shapes.items()))
     return key if SAFE_KEY.fullmatch(key) else hashlib.sha256(key.encode()).hexdigest()
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A program that may not run, and why: it still says the types of values, and segments run in its place."""
+
+    reason: str
+    program: Program
+
+
+def read_refused(folder: Path, key: str) -> Refused | None:
+    """The refused program for one binding, None where there is none or its file is damaged."""
+    try:
+        return msgspec.json.decode((folder / f"refused-{key}.json").read_bytes(), type=Refused)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def read_program(folder: Path, key: str) -> Program | None:

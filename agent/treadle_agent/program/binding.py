@@ -15,7 +15,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, TensorProto
 from treadle_agent.program import folding
 from treadle_agent.program.errors import ModelError, Triple, unsupported
 from treadle_agent.program.graph import StaticGraph, since_version
-from treadle_agent.program.limits import MIB, Limits
+from treadle_agent.program.limits import MIB, OUT_OF_MEMORY, Limits
 from treadle_agent.program.model import Shape
 from treadle_agent.program.onnx_import import DTYPES, FREE, Source, opset_of, type_name
 from treadle_agent.program.onnx_runtime import optimise
@@ -25,12 +25,13 @@ from treadle_agent.program.ops import registry
 def bind(source: Source, shapes: Mapping[str, Shape], limits: Limits) -> StaticGraph:
     """The graph of `source` with its inputs' shapes bound; raises ModelError."""
     _check_binding(source, shapes)
-    model = _with_shapes(source.model, shapes)
-    _refuse_huge(model, limits)
+    model = with_shapes(source.model, shapes)
+    refuse_huge(model, limits)
     try:
         optimised = optimise(model)
-    except ModelError:
-        refuse_unknown_operators(source.model)
+    except ModelError as error:
+        if not OUT_OF_MEMORY.search(str(error)):
+            refuse_unknown_operators(source.model)
         raise
     refuse_unknown_operators(optimised)
     return folding.fold(optimised, structural_values(model.graph))
@@ -58,7 +59,8 @@ def _check_binding(source: Source, shapes: Mapping[str, Shape]) -> None:
             raise ModelError(f"{one.name}: shape {list(shape)} does not fit the declared {list(one.shape)} (-1: any)")
 
 
-def _with_shapes(model: ModelProto, shapes: Mapping[str, Shape]) -> ModelProto:
+def with_shapes(model: ModelProto, shapes: Mapping[str, Shape]) -> ModelProto:
+    """`model` with its inputs' shapes bound, and without what it declared of all others."""
     bound = ModelProto()
     bound.CopyFrom(model)
     for value in bound.graph.input:
@@ -72,13 +74,18 @@ def _with_shapes(model: ModelProto, shapes: Mapping[str, Shape]) -> ModelProto:
     return bound
 
 
-def _refuse_huge(model: ModelProto, limits: Limits) -> None:
-    """Before anything allocates what the model merely declares."""
+def refuse_huge(model: ModelProto, limits: Limits) -> None:
+    """Raise ModelError before anything allocates what the model merely declares."""
     if len(model.graph.node) > limits.nodes:
         raise ModelError(
             f"the model has {len(model.graph.node)} nodes; at most {limits.nodes} are accepted (Limits.nodes)"
         )
-    graph = infer(model).graph
+    # Data propagation itself would allocate a huge constant, so it comes second.
+    for propagate in (False, True):
+        _refuse_huge_tensors(infer(model, propagate=propagate).graph, limits)
+
+
+def _refuse_huge_tensors(graph: GraphProto, limits: Limits) -> None:
     for value in (*graph.value_info, *graph.input, *graph.output):
         type_ = folding.static_type(value)
         if type_ is not None and type_.nbytes > limits.tensor_bytes:
@@ -88,10 +95,10 @@ def _refuse_huge(model: ModelProto, limits: Limits) -> None:
             )
 
 
-def infer(model: ModelProto) -> ModelProto:
+def infer(model: ModelProto, *, propagate: bool = True) -> ModelProto:
     """`model` with what can be said of its values' types, unknown operators skipped; raises ModelError."""
     try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+        return onnx.shape_inference.infer_shapes(model, data_prop=propagate)
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
         raise ModelError(f"the model's shapes contradict each other: {' '.join(str(error).split())[:400]}") from error
 
@@ -135,7 +142,20 @@ def _unknown(model: ModelProto) -> list[Triple]:
         operator = f"{node.domain}.{node.op_type}" if node.domain not in {"", "ai.onnx"} else node.op_type
         elements = [types[name] for name in (*node.input, *node.output) if types.get(name)]
         odd = [element for element in elements if element not in DTYPES]
+        if version and _dissolves(node.op_type, version):
+            continue
         entry = registry.NORMALISE.get(node.op_type) if version else None
         if entry is None or version not in entry.versions or odd:
             found[Triple(operator, version, type_name((odd or elements or [0])[0]))] = None
     return list(found)
+
+
+def _dissolves(operator: str, version: int) -> bool:
+    """Whether ONNX Runtime resolves an operator without a kernel: a constant, or a function of other operators."""
+    if operator == "Constant":
+        return True
+    if operator in registry.NORMALISE:
+        return False
+    schema = onnx.defs.get_schema(operator, version, "")
+    # The type stub leaves these two out.
+    return bool(getattr(schema, "has_function", False) or getattr(schema, "has_context_dependent_function", False))

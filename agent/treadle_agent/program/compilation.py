@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -14,28 +11,18 @@ import msgspec
 import numpy as np
 import onnxruntime as ort
 
-from treadle_agent.program import arena, proof, segments, trials
-from treadle_agent.program.artifact import (
-    ARTIFACT_VERSION,
-    ROW_COUNTS,
-    Artifact,
-    WeightEntry,
-    binding_key,
-    read_artifact,
-)
-from treadle_agent.program.binding import bind, refuse_huge, refuse_unknown_operators
+from treadle_agent.program import arena, segments
+from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, WeightEntry, read_artifact
+from treadle_agent.program.binding import refuse_huge
+from treadle_agent.program.compiler import Compiler
 from treadle_agent.program.errors import ModelError
 from treadle_agent.program.folding import type_of
 from treadle_agent.program.forkserver import follow_parent
-from treadle_agent.program.limits import OUT_OF_MEMORY, Limits, confine, explained, memory_message
-from treadle_agent.program.lowering import lower
-from treadle_agent.program.model import Program, Shape
-from treadle_agent.program.onnx_import import Source, read_model
-from treadle_agent.program.onnx_runtime import Level, open_session, run, session_options
+from treadle_agent.program.limits import Limits, confine, explained, memory_message
+from treadle_agent.program.model import Shape
+from treadle_agent.program.onnx_import import read_model
 from treadle_agent.program.ops.registry import Array
-from treadle_agent.program.trials import Trial
 
-LAUNCH_BOUND_SECONDS = 0.002  # a row that takes ONNX Runtime longer is arithmetic: merging it gains nothing
 SOURCE, WEIGHTS = "source.onnx", "weights.bin"
 
 
@@ -92,16 +79,8 @@ def compile_model(job: CompileJob, limits: Limits) -> None:
     folder, path = Path(job.into), Path(job.model)
     source = read_model(path, limits)
     refuse_huge(source.model, limits)
-    session = _reference(source)
-    trial = trials.find(source, session, job.bindings)
-    if trial is None:
-        refuse_unknown_operators(source.model)
-        reason = "ONNX Runtime runs it with none of the shapes tried; declare its bindings"
-        compiled = _Compiled(weights=(), architecture="", batchable=False, refused=reason)
-        feeds = None
-    else:
-        compiled = _compile_programs(source, session, trial, job.bindings, folder, limits)
-        feeds = trials.typical(source, session, trial)
+    compiler = Compiler(source, folder, limits)
+    compiled = compiler.compile(job.bindings)
     offsets, weight_bytes = _write_weights(folder / WEIGHTS, compiled.weights)
     segments.save_source(source.model, folder / SOURCE)
     artifact = Artifact(
@@ -113,7 +92,7 @@ def compile_model(job: CompileJob, limits: Limits) -> None:
         batchable=compiled.batchable,
         weights=tuple(WeightEntry(type_of(one), offset) for one, offset in zip(compiled.weights, offsets, strict=True)),
         weight_bytes=weight_bytes,
-        segments=segments.write(source.model, feeds, folder),
+        segments=segments.write(source.model, compiled.typical, folder),
         kernels_refused=compiled.refused,
         external={name: _sha256(path.parent / name) for name in source.external},
         checksums={},
@@ -123,101 +102,14 @@ def compile_model(job: CompileJob, limits: Limits) -> None:
 
 
 def bind_model(job: BindJob, limits: Limits) -> None:
-    """Write the program of one more binding; raises ModelError."""
+    """Write the program of one more binding, and those for more of its rows; raises ModelError."""
     folder = Path(job.folder)
     artifact = read_artifact(folder)
-    if artifact.kernels_refused:
-        raise ModelError(f"no program may run for this model: {artifact.kernels_refused}")
-    source = read_model(folder / SOURCE, limits)
-    session, weights = _reference(source), read_weights(folder, artifact)
-    _write_bound(source, job.shapes, weights, session, folder, limits)
-    if artifact.batchable and all(shape[0] == 1 for shape in job.shapes.values()):
-        _write_batches(source, trials.at(source, session, job.shapes), weights, session, folder, limits)
-
-
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    """What compiling the kernels of a model gave; `refused` says why they may not run."""
-
-    weights: tuple[Array, ...]
-    architecture: str
-    batchable: bool
-    refused: str
-
-
-def _compile_programs(
-    source: Source,
-    session: ort.InferenceSession,
-    trial: Trial,
-    bindings: Sequence[Mapping[str, Shape]],
-    folder: Path,
-    limits: Limits,
-) -> _Compiled:
-    lowered = lower(bind(source, trial.shapes, limits))
-    refused = proof.disagreement(lowered.program, lowered.weights, session, trial)
-    batchable = source.rows and proof.rows_are_independent(session, trial)
-    if not refused:
-        _write_program(folder, trial.shapes, lowered.program)
-        for shapes in bindings:
-            _write_bound(source, shapes, lowered.weights, session, folder, limits)
-        if batchable and trial.shapes == source.static():
-            _write_batches(source, trial, lowered.weights, session, folder, limits)
-    return _Compiled(
-        weights=lowered.weights,
-        architecture=lowered.program.architecture if trial.shapes == source.static() else "",
-        batchable=batchable,
-        refused=refused,
-    )
-
-
-def _write_batches(
-    source: Source, trial: Trial, weights: Sequence[Array], session: ort.InferenceSession, folder: Path, limits: Limits
-) -> None:
-    """Write the programs for more rows of a model that may be launch-bound: the executor merges with all or not."""
-    if _seconds(session, trial) > LAUNCH_BOUND_SECONDS:
-        return
-    for rows in ROW_COUNTS[1:]:
-        shapes = {name: (rows, *shape[1:]) for name, shape in trial.shapes.items()}
-        try:
-            _write_bound(source, shapes, weights, session, folder, limits)
-        except ModelError:
-            return
-
-
-def _seconds(session: ort.InferenceSession, trial: Trial) -> float:
-    """What one row takes in ONNX Runtime."""
-    taken = []
-    for feeds in trial.feeds():
-        begin = time.perf_counter()
-        run(session, feeds)
-        taken.append(time.perf_counter() - begin)
-    return min(taken)
-
-
-def _write_bound(
-    source: Source,
-    shapes: Mapping[str, Shape],
-    weights: Sequence[Array],
-    session: ort.InferenceSession,
-    folder: Path,
-    limits: Limits,
-) -> None:
-    """Write the program for one binding, over the weights of the model's first one."""
-    program = lower(bind(source, shapes, limits), weights).program
-    refused = proof.disagreement(program, weights, session, trials.at(source, session, shapes))
-    if refused:
-        raise ModelError(f"the program for {binding_key(shapes)} is refused: {refused}")
-    _write_program(folder, shapes, program)
-
-
-def _reference(source: Source) -> ort.InferenceSession:
-    """The model as ONNX Runtime runs it, free dimensions free; where it does not, what is unsupported comes first."""
-    try:
-        return open_session(source.model.SerializeToString(), session_options(Level.ORT_ENABLE_ALL))
-    except ModelError as error:
-        if not OUT_OF_MEMORY.search(str(error)):
-            refuse_unknown_operators(source.model)
-        raise
+    compiler = Compiler(read_model(folder / SOURCE, limits), folder, limits)
+    weights = read_weights(folder, artifact)
+    refused = compiler.bind(job.shapes, weights, artifact.kernels_refused)
+    if not refused and artifact.batchable and all(shape[0] == 1 for shape in job.shapes.values()):
+        compiler.bind_batches(job.shapes, weights)
 
 
 def read_weights(folder: Path, artifact: Artifact) -> tuple[Array, ...]:
@@ -226,13 +118,6 @@ def read_weights(folder: Path, artifact: Artifact) -> tuple[Array, ...]:
     return tuple(
         data[one.offset : one.offset + one.type.nbytes].view("<f4").reshape(one.type.shape) for one in artifact.weights
     )
-
-
-def _write_program(folder: Path, shapes: Mapping[str, Shape], program: Program) -> None:
-    path = folder / f"program-{binding_key(shapes)}.json"
-    hidden = path.with_name(f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}-{os.getpid()}")
-    hidden.write_bytes(msgspec.json.encode(program))
-    hidden.replace(path)
 
 
 def _write_weights(path: Path, weights: Sequence[Array]) -> tuple[tuple[int, ...], int]:

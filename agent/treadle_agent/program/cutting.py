@@ -50,12 +50,14 @@ def choose(steps: Sequence[Step], gaps: Sequence[tuple[str, ...]], bound: float)
     spent = list(itertools.accumulate(step.seconds for step in steps))
     begun = 0.0
     for position in range(len(steps)):
-        if reach and spent[position] - begun > bound:
+        while reach and spent[position] - begun > bound:
             cut = min(reach, key=lambda gap: (len(gaps[gap]), -gap))
             cuts.append(cut)
             begun = spent[cut]
             reach = [gap for gap in reach if spent[gap] - begun >= bound / 4]
-        if len(gaps[position]) <= MOST_CROSSING and bound / 4 <= spent[position] - begun <= bound:
+        cost = spent[position] - begun
+        # Behind the bound only where nothing before it will do.
+        if len(gaps[position]) <= MOST_CROSSING and bound / 4 <= cost and (cost <= bound or not reach):
             reach.append(position)
     while cuts and spent[-1] - spent[cuts[-1]] < bound / 4:
         cuts.pop()

@@ -26,6 +26,10 @@ class ModelError(Exception):
         self.unsupported = unsupported
 
 
+class UnmatchedWeightError(ModelError):
+    """Raised when a binding needs a weight that the model's first program does not have."""
+
+
 def unsupported(reasons: Mapping[Triple, str]) -> ModelError:
     """The error that lists all unsupported triples, each with its reason."""
     listed = "; ".join(f"{one.operator} (opset {one.opset}, {one.type}): {reason}" for one, reason in reasons.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import stat
@@ -12,6 +13,11 @@ from pathlib import Path
 from treadle_agent.program.errors import ModelError
 
 MIB = 1 << 20
+# What the libraries say when an allocation or a write fails; protobuf reports the former as "failed to serialize".
+OUT_OF_MEMORY = re.compile(
+    r"bad.?alloc|failed to allocate|out of memory|length_error|failed to serialize", re.IGNORECASE
+)
+UNWRITTEN = re.compile(r"serialization failed|file too large|no space left|write failed", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,23 @@ def memory_message(limits: Limits) -> str:
     )
 
 
+def file_message(limits: Limits) -> str:
+    """What to tell a model's owner whose compiled model does not fit a file."""
+    return (
+        f"the compiled model cannot be written: it needs a file of more than {limits.file_bytes // MIB} MiB "
+        "(raise the loader's file limit, Limits.file_bytes), or the disk is full"
+    )
+
+
+def explained(message: str, limits: Limits) -> str:
+    """A library's error message, preceded by the limit that is behind it where one is."""
+    if OUT_OF_MEMORY.search(message):
+        return f"{memory_message(limits)} ({message[:300]})"
+    if UNWRITTEN.search(message):
+        return f"{file_message(limits)} ({message[:300]})"
+    return message
+
+
 def time_message(limits: Limits) -> str:
     """What to tell a model's owner whose model takes longer than allowed."""
     return (
@@ -91,10 +114,7 @@ def death_message(exit_code: int | None, limits: Limits) -> str:
                 "raise the loader's processor limit (Limits.cpu_seconds) if it is meant to be this large"
             )
         case signal.SIGXFSZ:
-            return (
-                f"the compiled model needs a file of more than {limits.file_bytes // MIB} MiB; "
-                "raise the loader's file limit (Limits.file_bytes)"
-            )
+            return file_message(limits)
         case signal.SIGKILL:
             return (
                 f"the loader process was killed, which is what the kernel does out of memory: {memory_message(limits)}"

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from treadle_agent.program import forkserver
-from treadle_agent.program.artifact import ARTIFACT_VERSION, binding_key, read_artifact, read_program
+from treadle_agent.program.artifact import ARTIFACT_VERSION, binding_key, read_artifact, read_program, read_refused
 from treadle_agent.program.compilation import BindJob, CompileJob, Job, Status, work
 from treadle_agent.program.errors import ModelError, Triple
 from treadle_agent.program.limits import Limits, check_size, death_message, time_message
@@ -62,17 +62,20 @@ class Loader:
     def bind(self, artifact_folder: Path, shapes: Mapping[str, Shape]) -> Program:
         """The program for one more binding of all inputs' shapes, compiled where it is not known yet.
 
+        Where kernels may not run for these shapes the folder keeps a `Refused` instead of the program: what is
+        returned then says the types of inputs and outputs, and the segments run.
+
         Raises:
-            ModelError: the model does not accept the shapes, or no program may run for them; the message says why.
+            ModelError: the model does not accept the shapes; the message says why.
         """
         key = binding_key(shapes)
-        program = read_program(artifact_folder, key)
-        if program is None:
+        found = _find(artifact_folder, key)
+        if found is None:
             self._run(BindJob(str(artifact_folder), {name: tuple(shape) for name, shape in shapes.items()}))
-            program = read_program(artifact_folder, key)
-        if program is None:
-            raise ModelError("the loader process left no program")
-        return program
+            found = _find(artifact_folder, key)
+        if found is None:
+            raise ModelError("the program could not be kept: the disk is full, or the artifact folder was removed")
+        return found
 
     def _run(self, job: Job) -> None:
         """Do `job` in a child, which does not outlive this call."""
@@ -97,6 +100,14 @@ class Loader:
                     child.close()
         if status.error:
             raise ModelError(status.error, tuple(Triple(*one) for one in status.unsupported))
+
+
+def _find(folder: Path, key: str) -> Program | None:
+    program = read_program(folder, key)
+    if program is None:
+        refused = read_refused(folder, key)
+        program = refused.program if refused else None
+    return program
 
 
 def is_whole(folder: Path, model_sha256: str, model_folder: Path) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from treadle_agent.program import arena
-from treadle_agent.program.errors import ModelError, Triple, unsupported
+from treadle_agent.program.errors import Triple, UnmatchedWeightError, unsupported
 from treadle_agent.program.folding import type_of
 from treadle_agent.program.graph import GraphNode, StaticGraph, node_of, optional_output
 from treadle_agent.program.model import (
@@ -44,8 +44,9 @@ class Lowered:
 def lower(graph: StaticGraph, table: Sequence[Array] | None = None) -> Lowered:
     """Lower a graph; `table` holds the weights of the model's first binding, which all its programs share.
 
-    Raises ModelError that lists every unsupported (operator, opset, type), or that names a weight which is not in
-    `table`.
+    Raises:
+        ModelError: with every unsupported (operator, opset, type).
+        UnmatchedWeightError: a weight is not in `table`.
     """
     nodes = _in_order(graph)
     canonicals = _normalised(graph, nodes)
@@ -194,7 +195,7 @@ class _Operands:
             return Weight(same.pop(0) if len(same) > 1 else same[0])
         if value.size and (value == value.flat[0]).all():
             return self._constant(value)
-        raise ModelError(
+        raise UnmatchedWeightError(
             f"with these shapes the model computes a constant of shape {list(value.shape)} from its weights that it "
             "does not hold with one row, so that its weights would be needed twice; "
             "export the model with this constant expanded at run time, or with this shape fixed"

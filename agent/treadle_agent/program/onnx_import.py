@@ -67,7 +67,7 @@ def read_model(path: Path, limits: Limits) -> Source:
     """Read and check a model file; raises ModelError."""
     model = _parse(path, limits)
     _check_versions(model)
-    external = _load_external_data(model, path.parent, limits)
+    external = _load_external_data(model, path, limits)
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
@@ -161,21 +161,20 @@ def opset_of(model: ModelProto) -> int:
     raise ModelError("the model imports no opset of ai.onnx")
 
 
-def _load_external_data(model: ModelProto, folder: Path, limits: Limits) -> tuple[str, ...]:
+def _load_external_data(model: ModelProto, path: Path, limits: Limits) -> tuple[str, ...]:
     """Read weights kept in other files, which must lie in the model's folder, links resolved; returns their names."""
-    home = folder.resolve()
+    home = path.parent.resolve()
     external = [
         tensor
         for tensor in _tensors_of_model(model)
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data
     ]
-    total = 0
+    total = path.stat().st_size
     files: dict[str, None] = {}
     for tensor in external:
         fields = {entry.key: entry.value for entry in tensor.external_data}
         location = fields.get("location", "")
-        path = home / location
-        resolved = path.resolve()
+        resolved = (home / location).resolve()
         if (
             not location
             or Path(location).is_absolute()

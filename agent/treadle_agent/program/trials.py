@@ -45,18 +45,30 @@ class Trial:
         return generator.integers(0, 2 if spec.dtype == "bool" else self.below, shape).astype(spec.dtype)
 
 
-def find(source: Source, session: ort.InferenceSession, bindings: Sequence[Mapping[str, Shape]]) -> Trial | None:
-    """The trial that a model is proved with: one row, else the first binding or sizes that ONNX Runtime runs."""
+def find(source: Source, session: ort.InferenceSession, bindings: Sequence[Mapping[str, Shape]]) -> Trial:
+    """The trial that a model is proved with: one row, else the first binding or sizes that ONNX Runtime runs.
+
+    Raises ModelError when it runs with none.
+    """
     static = source.static()
-    return _first(source, session, [static] if static else [*bindings, *(source.shapes(size) for size in SIZES)])
+    if static is not None:
+        return at(source, session, static)
+    found = _first(source, session, [*bindings, *(source.shapes(size) for size in SIZES)])
+    if found is None:
+        raise ModelError(
+            "the model has free dimensions, and ONNX Runtime runs it with none of the sizes "
+            f"{', '.join(map(str, SIZES))}: fix the dimensions that have one right size"
+        )
+    return found
 
 
 def at(source: Source, session: ort.InferenceSession, shapes: Mapping[str, Shape]) -> Trial:
     """The trial with these shapes; raises ModelError when ONNX Runtime does not run them."""
     found = _first(source, session, [shapes])
     if found is None:
-        run(session, next(Trial(source.inputs, shapes, 1).feeds()))
-        raise ModelError("ONNX Runtime runs the model on some random inputs only")
+        for feeds in Trial(source.inputs, shapes, 1).feeds():
+            run(session, feeds)
+        raise ModelError("ONNX Runtime runs the model on some random inputs and not on others")
     return found
 
 

@@ -1,0 +1,250 @@
+"""Hostile models: each gets a clear error within seconds, and the parent lives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from treadle_agent.program.errors import ModelError
+from treadle_agent.program.limits import Limits
+from treadle_agent.program.loader import Loader
+
+MIB = 1 << 20
+Write = Callable[[str], Path]
+SECONDS = 30.0
+
+
+@pytest.fixture(autouse=True)
+def in_seconds() -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < SECONDS
+
+
+def refusal(loader: Loader, model: Path) -> str:
+    with pytest.raises(ModelError) as caught:
+        loader.compile(model)
+    return str(caught.value)
+
+
+def test_an_unsupported_operator_crosses_with_its_triple(loader: Loader, text_model: Write) -> None:
+    with pytest.raises(ModelError) as caught:
+        loader.compile(text_model("g (float[N, 4] x) => (float[N, 4] y) { a = Cosh(x)\n y = Acosh(a) }"))
+    assert caught.value.unsupported == (("Cosh", 9, "float32"), ("Acosh", 9, "float32"))
+
+
+def test_an_operator_of_another_domain_is_listed(loader: Loader, tmp_path: Path) -> None:
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in "xy"]
+    node = helper.make_node("Frobnicate", ["x"], ["y"], domain="org.example")
+    model = helper.make_model(
+        helper.make_graph([node], "g", ports[:1], ports[1:]),
+        ir_version=8,
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("org.example", 1)],
+    )
+    onnx.save_model(model, tmp_path / "custom.onnx")
+    assert "org.example.Frobnicate" in refusal(loader, tmp_path / "custom.onnx")
+
+
+@pytest.mark.parametrize("elements", ["1000000000", "100000000000000"])
+def test_a_constant_of_a_shape_beyond_memory(loader: Loader, text_model: Write, elements: str) -> None:
+    text = f"""g (float[N, 4] x) => (float[M] y) {{
+      shape = Constant<value = int64[1] {{{elements}}}>()
+      zeros = ConstantOfShape(shape)
+      one = Constant<value = float {{1.0}}>()
+      big = Add(zeros, one)
+      y = Identity(big)
+    }}"""
+    assert "MiB are accepted for a tensor (Limits.tensor_bytes)" in refusal(loader, text_model(text))
+
+
+def test_many_tensors_each_within_the_limit(loader: Loader, text_model: Write) -> None:
+    # Sixteen times 400 MB, none of which is too large alone.
+    body = "\n".join(
+        f"c{i} = Expand(w, shape)\n e{i} = Exp(c{i})\n s{i} = ReduceSum<keepdims = 1>(e{i})" for i in range(16)
+    )
+    total = "\n".join(f"t{i + 1} = Add({'x' if i == 0 else f't{i}'}, s{i})" for i in range(16))
+    text = f"""g (float[N, 1] x) => (float[N, 1] y) {{
+      shape = Constant<value = int64[2] {{10000, 10000}}>()
+      w = Constant<value = float[1, 1] {{1.0}}>()
+      {body}
+      {total}
+      y = Identity(t16)
+    }}"""
+    assert "Limits.memory_bytes" in refusal(loader, text_model(text))
+
+
+def test_declared_dimensions_without_data(loader: Loader, tmp_path: Path, text_model: Write) -> None:
+    model = onnx.load_model(
+        text_model("g (float[N, 4] x) => (float[N, 4] y) { y = Add(x, w) }"), load_external_data=False
+    )
+    model.graph.initializer.append(
+        TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1 << 40, 4], raw_data=b"\0" * 16)
+    )
+    path = tmp_path / "bomb.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert "not a valid ONNX model" in refusal(loader, path)
+
+
+def test_an_activation_beyond_memory(loader: Loader, text_model: Write) -> None:
+    text = """g (float[N, 4] x) => (float[A, B] y) {
+      repeats = Constant<value = int64[2] {100000, 100000}>()
+      y = Tile(x, repeats)
+    }"""
+    assert "Limits.tensor_bytes" in refusal(loader, text_model(text))
+
+
+def test_a_cycle(loader: Loader, tmp_path: Path) -> None:
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in "xy"]
+    nodes = [
+        helper.make_node("Add", ["x", "b"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Relu", ["b"], ["y"]),
+    ]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", ports[:1], ports[1:]), ir_version=8, opset_imports=[helper.make_opsetid("", 17)]
+    )
+    (tmp_path / "cycle.onnx").write_bytes(model.SerializeToString())
+    assert "topologically sorted" in refusal(loader, tmp_path / "cycle.onnx")
+
+
+def test_a_loop_that_does_not_end(loader: Loader, tmp_path: Path) -> None:
+    scalar = [helper.make_tensor_value_info(name, kind, []) for name, kind in (("i", 7), ("c", 9), ("v", 1))]
+    outs = [helper.make_tensor_value_info(name, kind, []) for name, kind in (("c_out", 9), ("v_out", 1))]
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["c"], ["c_out"]), helper.make_node("Exp", ["v"], ["v_out"])],
+        "body",
+        scalar,
+        outs,
+    )
+    known = [
+        numpy_helper.from_array(np.array((1 << 62), np.int64), "trips"),
+        numpy_helper.from_array(np.array(True), "true"),
+        numpy_helper.from_array(np.array(0.0, np.float32), "start"),
+    ]
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"]) for name in "xy"]
+    nodes = [
+        helper.make_node("Loop", ["trips", "true", "start"], ["end"], body=body),
+        helper.make_node("Add", ["x", "end"], ["y"]),
+    ]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", ports[:1], ports[1:], known),
+        ir_version=8,
+        opset_imports=[helper.make_opsetid("", 17)],
+    )
+    onnx.save_model(model, tmp_path / "loop.onnx")
+    quick = Loader(tmp_path / "cache", Limits(memory_bytes=512 * MIB, cpu_seconds=20, wall_seconds=3.0))
+    message = refusal(quick, tmp_path / "loop.onnx")
+    assert "Loop (opset 16" in message or "Limits.wall_seconds" in message
+
+
+def test_a_graph_of_many_nodes(loader: Loader, text_model: Write) -> None:
+    body = "\n".join(f"t{i + 1} = Relu({'x' if i == 0 else f't{i}'})" for i in range(30_000))
+    text = f"g (float[N, 4] x) => (float[N, 4] y) {{ {body}\n y = Relu(t30000) }}"
+    assert "at most 20000 are accepted (Limits.nodes)" in refusal(loader, text_model(text))
+
+
+def test_subgraphs_nested_beyond_reason(loader: Loader, tmp_path: Path) -> None:
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["o0"])], "inner", [], [_port("o0")])
+    for level in range(1, 60):
+        node = helper.make_node("If", ["c"], [f"o{level}"], then_branch=graph, else_branch=graph)
+        graph = helper.make_graph([node], f"g{level}", [], [_port(f"o{level}")])
+        if graph.ByteSize() > 4 * MIB:
+            break
+    graph.input.extend([_port("x"), helper.make_tensor_value_info("c", TensorProto.BOOL, [])])
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    (tmp_path / "deep.onnx").write_bytes(model.SerializeToString())
+    message = refusal(loader, tmp_path / "deep.onnx")
+    assert "If" in message or "Limits" in message or "not an ONNX file" in message
+
+
+def _port(name: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [4])
+
+
+def test_a_pipe_is_not_a_model(loader: Loader, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    assert "pipe.onnx is not a file" in refusal(loader, tmp_path / "pipe.onnx")
+
+
+def test_a_missing_file_is_named(loader: Loader, tmp_path: Path) -> None:
+    assert "No such file" in refusal(loader, tmp_path / "missing.onnx")
+
+
+@pytest.mark.parametrize(
+    ("limits", "field"),
+    [
+        (Limits(wall_seconds=0.001), "Limits.wall_seconds"),
+        (Limits(memory_bytes=24 * MIB), "Limits.memory_bytes"),
+        (Limits(file_bytes=100), "Limits.file_bytes"),
+    ],
+)
+def test_a_limit_that_is_met_is_named(tmp_path: Path, mlp: Callable[..., Path], limits: Limits, field: str) -> None:
+    model = mlp((512, 2048, 512))
+    assert field in refusal(Loader(tmp_path / "cache", limits), model)
+    assert Loader(tmp_path / "cache").compile(model).is_dir()  # and the next one is not hurt
+
+
+CALLER = """
+import sys
+from pathlib import Path
+from treadle_agent.program.limits import Limits
+from treadle_agent.program.loader import Loader
+print("compiling", flush=True)
+Loader(Path(sys.argv[1]), Limits(wall_seconds=60)).compile(Path(sys.argv[2]))
+print("compiled", flush=True)
+"""
+
+
+def children_of_group(group: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[2]) == group and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_outlives_the_parent(tmp_path: Path, mlp: Callable[..., Path], signal_number: signal.Signals) -> None:
+    model = mlp((2048, 4096, 4096, 2048))  # a second or two to compile
+    caller = subprocess.Popen(
+        [sys.executable, "-c", CALLER, str(tmp_path / "cache"), str(model)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    with caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == "compiling\n"
+        # Parent, fork server, resource tracker and the loader's child.
+        _wait(lambda: len(children_of_group(caller.pid)) >= 4)
+        if signal_number == signal.SIGINT:
+            os.killpg(caller.pid, signal_number)  # as a terminal does
+        else:
+            caller.kill()
+        caller.wait(timeout=10)
+        assert "compiled" not in caller.stdout.read()
+        _wait(lambda: not children_of_group(caller.pid))
+    assert not [path for path in (tmp_path / "cache").glob("*") if not path.name.startswith(".work-")]
+
+
+def _wait(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "condition not met in time"
+        time.sleep(0.01)
