@@ -170,7 +170,10 @@ class Library:
             architecture.merging = True
             architecture.executables = list(self._merged_executables(architecture, tier, types))
         if not architecture.merging:
-            tier.holders[types] += self._chain_executables(tier, types, architecture.segments)
+            # The loader cuts by measured time: chains of one architecture may differ in length, and in what they cost.
+            alone = architecture.segments.get(1)
+            alike = alone is not None and len(alone.shares) == tier.chain().length + 1
+            tier.holders[types] += self._chain_executables(tier, types, architecture.segments if alike else {})
             return
         for member in architecture.members:
             if member.slab is None:

@@ -38,6 +38,6 @@ async def _tier(session: aiohttp.ClientSession, url: str, target: Target) -> str
     async with session.post(url + target.path, data=variant.body, headers=headers) as response:
         body = await response.read()
         if not response.ok:
-            return f"HTTP {response.status}"
+            return f"HTTP {response.status}: {body.decode(errors='replace')}"
         document = body[: int(response.headers.get(BINARY_HEADER, len(body)))]
         return msgspec.json.decode(document, type=_Answer).parameters.tier

@@ -33,7 +33,7 @@ class Run:
     """A finished or interrupted run.
 
     `records` of the requests that were due, whose `tier` is an index into `tiers`; `samples` of the server's counters
-    since the run began, empty for a server that counts nothing.
+    since the run began, empty for a server that counts nothing; `complete`: it was not cut short.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Run:
     records: Records
     tiers: tuple[str, ...]
     samples: tuple[Sample, ...]
+    complete: bool
 
     @property
     def counters(self) -> Counters | None:
@@ -76,6 +77,7 @@ class Recording:
         self._name, self._label, self._seconds = name, label, seconds
         self._batches: list[Batch] = []
         self._samples: list[Sample] = []
+        self._complete = False
 
     async def record(
         self, targets: Sequence[Target], schedule: Schedule, url: str, observer: Observer, *, counts: bool
@@ -88,6 +90,7 @@ class Recording:
             async for batch in load:
                 self._batches.append(batch)
                 observer.answered(batch)
+        self._complete = True
 
     @asynccontextmanager
     async def _sampled(self, url: str, observer: Observer, *, counts: bool) -> AsyncIterator[None]:
@@ -118,4 +121,6 @@ class Recording:
     def run(self) -> Run:
         """What there is so far."""
         whole = concatenate(self._batches)
-        return Run(self._name, self._label, self._seconds, whole.records, whole.tiers, tuple(self._samples))
+        return Run(
+            self._name, self._label, self._seconds, whole.records, whole.tiers, tuple(self._samples), self._complete
+        )

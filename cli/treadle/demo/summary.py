@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from treadle.demo.runs import Run
-from treadle.demo.scoring import Score, between, of_targets, score
+from treadle.demo.scoring import Score, between, of_targets, outcomes, score
 from treadle.demo.tenants import Tenant
 from treadle.demo.traffic import spike
+from treadle.load.records import LOST
 
 TIERED = "pages"  # the family whose tenants have several tiers
 MAIN, AUTOMATIC, PINNED, FIFO = "main", "treadle", "treadle-pinned-", "onnxruntime-fifo"
@@ -53,7 +56,9 @@ def summarise(
         for index, tenant in enumerate(tenants)
         if main is not None
     }
-    found = [*failures, *unserved(by_tenant), *beaten(contestants)]
+    found = [*failures, *beaten(contestants)]
+    if main is not None and main.complete:
+        found += unserved(by_tenant)
     for run in runs:
         if run.name != FIFO:
             found += broken(tenants, run)
@@ -85,13 +90,18 @@ def unserved(by_tenant: Mapping[str, Score]) -> list[str]:
 
 def broken(tenants: Sequence[Tenant], run: Run) -> list[str]:
     """Requests to treadle that ended as none may, and counts that differ between client and server."""
-    total = score(run.records, [tenant.deadline for tenant in tenants])
+    ended = outcomes(run.records, [tenant.deadline for tenant in tenants])
     found = []
-    if total.failed:
-        found.append(f"{run.label}: {total.failed} requests failed")
-    if total.unanswered:
-        found.append(f"{run.label}: {total.unanswered} requests were never answered")
-    if run.counters is not None:
+    if ended.failed.any():
+        statuses, counts = np.unique(run.records["status"][ended.failed], return_counts=True)
+        kinds = ", ".join(
+            f"{count} × {'connection lost' if status == LOST else f'HTTP {status}'}"
+            for status, count in zip(statuses, counts, strict=True)
+        )
+        found.append(f"{run.label}: requests failed: {kinds}")
+    if ended.unanswered.any():
+        found.append(f"{run.label}: {ended.unanswered.sum()} requests were never answered")
+    if run.complete and run.counters is not None:
         differing = [
             f"{tenant.name} {sent} ≠ {counted}"
             for index, tenant in enumerate(tenants)

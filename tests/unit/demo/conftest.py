@@ -74,6 +74,6 @@ def synthetic_run(tenants: tuple[Tenant, ...]) -> Callable[..., Run]:
             Sample(step / 2, Counters(requests, 1000 * step, 1000 * step + 3000 * max(0, step - 6)))
             for step in range(1, int(2 * seconds) + 1)
         )
-        return Run(name, label, seconds, records, TIERS, samples)
+        return Run(name, label, seconds, records, TIERS, samples, complete=True)
 
     return make

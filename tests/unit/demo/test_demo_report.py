@@ -36,7 +36,9 @@ def test_a_tenant_without_an_answer_in_time_is_a_failure(tenants, runs):
     assert failure == "digits-1 got no answer in time"
 
 
-@pytest.mark.parametrize(("status", "words"), [(500, "failed"), (0, "failed"), (-1, "never answered")])
+@pytest.mark.parametrize(
+    ("status", "words"), [(500, "1 × HTTP 500"), (0, "1 × connection lost"), (-1, "never answered")]
+)
 def test_a_request_that_treadle_fails_or_forgets_is_a_failure(tenants, runs, status, words):
     main = runs[0].records.copy()
     main["status"][5] = status
@@ -85,7 +87,9 @@ def test_the_report_is_one_well_formed_file_that_loads_nothing(tenants, runs):
 
 def test_a_run_that_was_stopped_early_still_makes_a_report(tenants, runs):
     main = runs[0]
-    cut = dataclasses.replace(main, records=main.records[:7], samples=main.samples[:1])
-    nothing = dataclasses.replace(main, records=main.records[:0], samples=())
+    cut = dataclasses.replace(main, records=main.records[:7], samples=main.samples[:1], complete=False)
+    nothing = dataclasses.replace(main, records=main.records[:0], samples=(), complete=False)
     for left in ([cut], [nothing], []):
-        assert "<h1>" in render(tenants, left, summarise(tenants, left, ("stopped",)), "", "2 cores")
+        summary = summarise(tenants, left, ("stopped",))
+        assert summary.failures == ("stopped",)
+        assert "stopped" in render(tenants, left, summary, "", "2 cores")
