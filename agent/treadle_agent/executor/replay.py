@@ -20,6 +20,7 @@ from enum import Enum
 FIRST_BACKOFF = 0.05  # seconds
 SOLO_STRIKES = 1.0
 LOAD_STRIKES = 2.0
+PRESENT_AT = 2  # deaths between launches that make a request a suspect
 
 
 class End(Enum):
@@ -46,18 +47,24 @@ class Crash:
     loading: int | None
     served: bool
 
+    @property
+    def names_nobody(self) -> bool:
+        """Whether nothing was under way on the device."""
+        return not self.launched and self.complete and self.loading is None
+
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
     """A request that the dead executor had, or was about to get. `awaited`: somebody still waits for its answer.
 
-    `suspect`: it is to run, or ran, alone; `alone`: it was running alone when the executor died.
+    `posted`: the dead executor had it; `suspect`: it is to run alone; `alone`: that is what it did at the end.
     """
 
     request: int
     version: int
     deadline: float
     awaited: bool
+    posted: bool = True
     suspect: bool = False
     alone: bool = False
 
@@ -86,6 +93,7 @@ class ReplayPolicy:
     slowest_backoff: float
     _fruitless: int = 0  # crashes in a row with nothing served before them
     _solo_strikes: dict[int, float] = field(default_factory=dict)  # by request
+    _present: dict[int, int] = field(default_factory=dict)  # deaths between launches, by request that was there
     _load_strikes: dict[int, float] = field(default_factory=dict)  # by version
 
     def loaded(self, version: int) -> None:
@@ -125,9 +133,12 @@ class ReplayPolicy:
         suspects = {one.request for one in requests if one.request in crash.launched}
         if not found:  # once the culprit is found, those that only stood beside it are cleared
             suspects |= {one.request for one in requests if one.suspect}
-        if not suspects and crash.loading is None and self._fruitless > 1:
-            # Again and again between launches: any request may be what it dies of.
-            suspects = {one.request for one in requests}
+        if crash.names_nobody and crash.end is not End.KILLED:
+            # It died between launches: of a request's mere presence, perhaps. Once can be chance.
+            for one in requests:
+                if one.posted:
+                    self._present[one.request] = self._present.get(one.request, 0) + 1
+            suspects |= {request for request, deaths in self._present.items() if deaths >= PRESENT_AT}
         return suspects
 
     def _blamed(self, crash: Crash, requests: list[Unanswered]) -> dict[int, str]:
@@ -138,7 +149,7 @@ class ReplayPolicy:
                 continue
             if crash.launched == {one.request}:
                 strikes = weight
-            elif not crash.launched and crash.loading is None:
+            elif crash.names_nobody:
                 strikes = 0.5  # between launches, so perhaps of something else
             else:
                 continue
@@ -156,6 +167,7 @@ class ReplayPolicy:
     def _forget_all_but(self, requests: list[Unanswered]) -> None:
         known = {one.request for one in requests}
         self._solo_strikes = {request: count for request, count in self._solo_strikes.items() if request in known}
+        self._present = {request: count for request, count in self._present.items() if request in known}
 
     def _delay(self) -> float:
         if self._fruitless < 2:

@@ -141,6 +141,7 @@ class Requests:
                 version=call.resident.version.id,
                 deadline=call.deadline,
                 awaited=call.awaited,
+                posted=call.posted,
                 suspect=call.suspect,
                 alone=call is self._alone,
             )
