@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 from importlib.util import find_spec
 
+from treadle_agent.executor.simulated import GPUS
+
 _BACKENDS = "treadle_agent.executor"  # a backend is a module in there
 
 
@@ -27,9 +29,9 @@ def choose_device(asked: str) -> str:
         if (missing := _missing_for_cuda()) is not None:
             raise DeviceError(f"--device cuda: {missing}; or serve without a GPU: --device host")
         return asked
-    if kind == "simulated" and model:
-        if find_spec(f"{_BACKENDS}.simulated") is None:
-            raise DeviceError(f"--device {asked}: this version of treadle has no simulated GPU; use --device host")
+    if kind == "simulated":
+        if model not in GPUS:
+            raise DeviceError(f"--device {asked}: the simulated GPUs are {', '.join(GPUS)}")
         return asked
     raise DeviceError(f"--device {asked}: must be auto, host, cuda or simulated:MODEL")
 

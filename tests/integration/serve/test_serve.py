@@ -1,0 +1,166 @@
+"""`treadle serve`, from manifests to answers, while the manifests are edited under load."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+
+def until(condition, seconds: float = 60.0) -> None:
+    """Poll until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)
+
+
+def ordered(values: list) -> list:
+    """Values without immediate repetition."""
+    return [value for index, value in enumerate(values) if index == 0 or value != values[index - 1]]
+
+
+def test_manifests_are_edited_under_load_and_no_request_is_dropped(serve, folder, write, load, model):
+    (folder / "a.yaml").write_text(write("a", 1, 2))
+    (folder / "bc.yaml").write_text(f"{write('b', 3)}---\n{write('c', 4)}")
+    it = serve()
+    it.wait_until_ready()
+    loads = {name: load(it, name) for name in ("a", "b", "c")}
+    until(lambda: all(len(one.answers) > 20 for one in loads.values()))
+
+    # An editor that renames a new file over the old one.
+    (folder / ".a.tmp").write_text(write("a", 5, 6))
+    (folder / ".a.tmp").rename(folder / "a.yaml")
+    until(lambda: 5.0 in loads["a"].factors())
+
+    # A broken manifest: what it held goes on.
+    mark = len(it.lines)
+    (folder / "bc.yaml").write_text("spec: [")
+    it.wait_for(r"refused .*bc\.yaml document 1: line", after=mark)
+
+    # A broken model, and tiers that do not fit each other; a manifest that breaks a rule.
+    mark = len(it.lines)
+    (folder / "broken.onnx").write_bytes(b"not a model")
+    model(folder / "wide.onnx", 1, width=7)
+    text = write("b", 3).replace("3.onnx", "broken.onnx")
+    (folder / "bc.yaml").write_text(f"{text}---\n{write('c', 4, deadline='0s')}")
+    it.wait_for(r"refused .*bc\.yaml document 2: spec\.slo\.deadline: must be longer than zero", after=mark)
+    it.wait_for(r"refused b\.default: .*bc\.yaml document 1: spec\.tiers\[tier-0\]\.model: .*previous", after=mark)
+
+    # A new tenant beside them, then one that is deleted.
+    mark = len(it.lines)
+    (folder / "d.yaml").write_text(write("d", 7))
+    it.wait_for(r"serving d\.default", after=mark)
+    loads["d"] = load(it, "d")
+    until(lambda: len(loads["d"].answers) > 20)
+    loads["d"].stop()
+    (folder / "d.yaml").unlink()
+    it.wait_for(r"removed d\.default", after=mark)
+    assert it.infer("d", [1.0] * 4)[0] == 404
+
+    # Repaired: served again, in the new version.
+    (folder / "bc.yaml").write_text(f"{write('b', 8)}---\n{write('c', 4, deadline='30s')}")
+    until(lambda: 8.0 in loads["b"].factors())
+    until(lambda: len(set(loads["c"].versions())) == 2)
+
+    for one in loads.values():
+        one.stop()
+        assert one.errors == []
+    assert set(loads["a"].factors()) <= {1.0, 2.0, 5.0, 6.0}
+    assert ordered([factor > 4 for factor in loads["a"].factors()]) == [False, True], "no way back to the old version"
+    assert ordered(loads["b"].factors()) == [3.0, 8.0]
+    assert set(loads["c"].factors()) == {4.0}
+    assert set(loads["d"].factors()) == {7.0}
+    assert len(ordered(loads["c"].versions())) == 2
+    assert it.stop() == 0
+    assert not any("Traceback" in line for line in it.lines), it.lines
+
+
+def test_a_config_maps_swap_is_an_edit(serve, folder, write):
+    data = folder.parent / "mount"
+    for name, factor in (("..1", 1), ("..2", 2)):
+        (data / name).mkdir(parents=True)
+        text = write("a", factor).replace(f"{factor}.onnx", f"{folder}/{factor}.onnx")
+        (data / name / "a.yaml").write_text(text)
+    (data / "..data").symlink_to("..1")
+    (data / "a.yaml").symlink_to("..data/a.yaml")
+    it = serve("-f", str(data))  # the last -f counts
+    it.wait_until_ready()
+    assert it.infer("a", [1.0] * 4)[1]["outputs"][0]["data"] == [1.0] * 4
+    (data / "..new").symlink_to("..2")
+    (data / "..new").rename(data / "..data")
+    until(lambda: it.infer("a", [1.0] * 4)[1]["outputs"][0]["data"] == [2.0] * 4)
+
+
+def test_the_line_it_prints_for_a_shell_works(serve, folder, write):
+    (folder / "a.yaml").write_text(write("a", 3))
+    it = serve()
+    it.wait_until_ready()
+    line = it.wait_for(r"try: (curl .*)").group(1)
+    answer = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=True).stdout
+    assert '"outputs":[{"name":"y"' in answer
+
+
+def test_no_tenants_yet(serve, folder, write):
+    it = serve()
+    it.wait_until_ready()
+    with urllib.request.urlopen(f"{it.url}/v2/health/ready", timeout=10) as response:
+        assert response.status == 200
+    (folder / "a.yaml").write_text(write("a", 3))
+    it.wait_for(r"serving a\.default")
+    assert it.infer("a", [1.0] * 4)[1]["parameters"] == {"tier": "tier-0", "accuracy": 90.0}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_cleanly_even_while_it_loads(serve, folder, write, number):
+    for index in range(1, 10):
+        (folder / f"{index}.yaml").write_text(write(f"t{index}", index))
+    it = serve()
+    it.wait_for("serving")
+    assert it.stop(number) == 0
+    assert it.lines[-1].startswith("stopping"), it.lines
+    assert not any("Traceback" in line for line in it.lines), it.lines
+
+
+def test_a_port_in_use(serve):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        it = serve("--port", str(port))
+        assert it.wait() == 1
+        assert it.lines == [
+            f"treadle serve: 127.0.0.1:{port} is in use by another program: choose another --port, or 0 for any"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-f", "/nowhere"], "-f /nowhere: there is no such file or folder"),
+        (["-f", "/tmp", "--port", "70000"], "--port 70000: must be 0 to 65535"),
+        (["-f", "/tmp", "--device", "tpu"], "--device tpu: must be auto, host, cuda or simulated:MODEL"),
+        ([], "the following arguments are required: -f"),
+        (["-f", "/tmp", "--mode", "fast"], "invalid choice: 'fast'"),
+    ],
+)
+def test_wrong_usage(options, message):
+    done = subprocess.run(
+        [sys.executable, "-m", "treadle", "serve", *options], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["bench"], ["bench", "serving"]])
+def test_every_command_explains_itself(command):
+    done = subprocess.run(
+        [sys.executable, "-m", "treadle", *command, "--help"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.startswith("usage: treadle")
