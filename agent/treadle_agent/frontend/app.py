@@ -36,7 +36,7 @@ class FrontEnd:
         self._settings = settings or FrontEndSettings()
         self._catalog = catalog
         metrics = RequestMetrics()
-        self._directory = Directory(catalog, metrics, self._settings.max_rows)
+        self._directory = Directory(catalog, metrics)
         self._inference = Inference(gateway, self._directory, self._settings, clock)
         self._scrape = Scrape(gateway, self._directory, metrics, self._settings.statistics_timeout)
         self._server: Server | None = None

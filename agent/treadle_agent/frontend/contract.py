@@ -16,8 +16,10 @@ from treadle_agent.frontend.errors import BadRequestError
 from treadle_agent.frontend.messages import InputTensor, RequestedOutput, ResponseParameters
 from treadle_agent.frontend.tensors import DATATYPES, Datatype
 from treadle_agent.metrics import TenantRequests
-from treadle_agent.program.artifact import TensorSpec
+from treadle_agent.program.artifact import ROW_COUNTS, TensorSpec
 from treadle_agent.program.model import ITEM_BYTES, Shape
+
+MOST_ROWS = ROW_COUNTS[-1]  # no program takes more; splitting a request could answer it from two tiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,11 @@ class TierLabel:
 class Contract:
     """One version's inputs, outputs and tiers, as clients see them."""
 
-    __slots__ = ("_by_name", "_outputs_by_name", "inputs", "max_rows", "name", "outputs", "requests", "served", "tiers")
-
-    def __init__(self, name: str, served: Served, requests: TenantRequests, max_rows: int) -> None:
+    def __init__(self, name: str, served: Served, requests: TenantRequests) -> None:
         self.name = name
         self.served = served
         self.requests = requests
-        self.max_rows = max_rows
+        self.version = str(served.version.id)  # its name in paths and documents
         self.inputs = tuple(_port(position, spec) for position, spec in enumerate(served.inputs))
         self.outputs = tuple(_port(position, spec) for position, spec in enumerate(served.outputs))
         self.tiers = tuple(
@@ -61,11 +61,6 @@ class Contract:
         )
         self._by_name = {port.name: port for port in self.inputs}
         self._outputs_by_name = {port.name: port for port in self.outputs}
-
-    @property
-    def version(self) -> str:
-        """The version's name in paths and documents."""
-        return str(self.served.version.id)
 
     @property
     def metadata(self) -> bytes:
@@ -95,8 +90,8 @@ class Contract:
             rows = tensors[0].shape[0]
             if any(tensor.shape[0] != rows for tensor in tensors):
                 raise BadRequestError("inputs: all must have the same number of rows (dimension 0)")
-            if rows > self.max_rows:
-                raise BadRequestError(f"inputs: {rows} rows (dimension 0); at most {self.max_rows} in one request")
+            if rows > MOST_ROWS:
+                raise BadRequestError(f"inputs: {rows} rows (dimension 0); at most {MOST_ROWS} in one request")
         return ports
 
     def _input(self, tensor: InputTensor) -> Port:

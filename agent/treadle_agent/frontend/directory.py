@@ -11,10 +11,9 @@ from treadle_agent.metrics import RequestMetrics, TenantRequests, TenantSeries
 class Directory:
     """The catalog as request handlers use it."""
 
-    def __init__(self, catalog: Catalog, metrics: RequestMetrics, max_rows: int) -> None:
+    def __init__(self, catalog: Catalog, metrics: RequestMetrics) -> None:
         self._catalog = catalog
         self._metrics = metrics
-        self._max_rows = max_rows
         self._contracts: dict[str, Contract] = {}
 
     def contract(self, name: str, version: str | None) -> Contract:
@@ -35,7 +34,7 @@ class Directory:
             raise NotServedYetError(_message(error)) from None
         contract = self._contracts.get(tenant.key)
         if contract is None or contract.served is not served:
-            contract = Contract(tenant.name, served, self.requests(name), self._max_rows)
+            contract = Contract(tenant.name, served, self.requests(name))
             self._contracts[tenant.key] = contract
         if version is not None and version != contract.version:
             raise NotFoundError(f"model {name!r} has no version {version!r}; version {contract.version} is served")

@@ -17,7 +17,6 @@ class FrontEndSettings:
         max_json_bytes: Largest JSON part of a request, and largest tensor data rendered as JSON (estimated); more is
             answered 413. JSON is parsed on the event loop, so this bounds how long one client can stop the others.
             Tensors beyond it travel in the binary extension.
-        max_rows: Largest batch dimension of one request.
         max_timeout: Longest `timeout` a request may ask for, in seconds.
         max_connections: Connections open at a time; one more is answered 503 and closed.
         max_header_bytes: Longest request line, and longest header field.
@@ -34,7 +33,6 @@ class FrontEndSettings:
     max_body_bytes: int = 64 * MEBIBYTE
     max_arriving_bytes: int = 512 * MEBIBYTE
     max_json_bytes: int = 8 * MEBIBYTE
-    max_rows: int = 4096
     max_timeout: float = 3600.0
     max_connections: int = 4096
     max_header_bytes: int = 8190

@@ -85,12 +85,12 @@ def test_chunked_bodies_are_bounded(make_site):
 
 def test_small_bodies_that_decompress_to_large_ones_are_refused(make_site):
     site = make_site(max_body_bytes=2_000_000)
-    bomb = gzip.compress(b" " * 300_000_000, 9)
+    bomb = gzip.compress(b" " * 100_000_000, 9)
     assert len(bomb) < 400_000
     begin = time.process_time()
     status, _, body = site.request("POST", "/v2/models/linear/infer", bomb, {"Content-Encoding": "gzip"})
     assert (status, list(json.loads(body))) == (413, ["error"])
-    assert time.process_time() - begin < 0.2  # all of it takes longer
+    assert time.process_time() - begin < 0.1  # all of it takes longer
     assert site.infer(GOOD)[0] == 200
     _, _, text = site.request("GET", "/metrics")
     assert b'treadle_refused_requests_total{code="413",tenant="linear",tenant_namespace="default"} 1.0' in text
@@ -123,16 +123,16 @@ def test_a_client_that_goes_away_while_it_sends(site, caplog):
 
 
 def test_json_is_bounded_apart_from_binary(make_site):
-    site = make_site(max_json_bytes=5000)
-    rows = 100
+    site = make_site(max_json_bytes=1000)
+    rows = 32
     document = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [rows, 4], "data": [0.123456789] * 4 * rows}]}
     status, answer = site.infer(document)
     assert status == 413
     assert "send larger tensors in binary" in answer["error"]
     document = {
-        "inputs": [{"name": "x", "datatype": "FP32", "shape": [rows, 4], "parameters": {"binary_data_size": 1600}}]
+        "inputs": [{"name": "x", "datatype": "FP32", "shape": [rows, 4], "parameters": {"binary_data_size": 512}}]
     }
-    status, answer = site.infer(document, bytes(1600))
+    status, answer = site.infer(document, bytes(512))
     assert status == 413
     assert "ask for binary_data_output" in answer["error"]
     assert site.infer(GOOD)[0] == 200

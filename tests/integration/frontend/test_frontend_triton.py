@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
+import zlib
 from typing import Any
 
 import numpy as np
@@ -104,16 +107,23 @@ def test_every_type_and_several_tensors_in_any_order(client, binary):
 
 @pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
 @pytest.mark.parametrize("binary", [False, True])
-def test_compression_both_ways(client, weights, algorithm, binary):
-    rows = np.repeat(ROWS, 500, axis=0)
-    result = client.infer(
-        "linear",
-        [tensor("x", rows, "FP32", binary=binary)],
-        outputs=[triton.InferRequestedOutput("y", binary_data=binary)],
-        request_compression_algorithm=algorithm,
-        response_compression_algorithm=algorithm,
-    )
-    np.testing.assert_allclose(result.as_numpy("y"), rows @ weights, rtol=1e-6)
+def test_compression_both_ways(site, client, algorithm, binary):
+    x = np.random.default_rng(3).standard_normal((3, 20_000), dtype=np.float32)
+    for columns in (2_000, 20_000):  # compressed on the event loop, and in a thread
+        result = client.infer(
+            "means",
+            [tensor("x", x[:, :columns], "FP32", binary=binary)],
+            outputs=[triton.InferRequestedOutput("mean", binary_data=binary)],
+            request_compression_algorithm=algorithm,
+            response_compression_algorithm=algorithm,
+        )
+        np.testing.assert_allclose(result.as_numpy("mean"), x[:, :columns].mean(axis=0), rtol=1e-5, atol=1e-6)
+    body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2000], "data": [0.5] * 2000}]})
+    _, fields, plain = site.request("POST", "/v2/models/means/infer", body.encode())
+    assert "content-encoding" not in fields
+    _, fields, packed = site.request("POST", "/v2/models/means/infer", body.encode(), {"Accept-Encoding": algorithm})
+    assert fields["content-encoding"] == algorithm
+    assert (gzip.decompress if algorithm == "gzip" else zlib.decompress)(packed) == plain
 
 
 def test_scalars_and_free_dimensions(client):

@@ -39,7 +39,7 @@ def contract_for(named):
     specs = tuple(TensorSpec(name, dtype, (-1,) * array.ndim) for name, (dtype, array) in named.items())
     version = Version(1, "t.default", 1.0, 1, 1, (TierSpec("only", 90.0, ""),))
     served = Served(version, specs, specs, False, ("merged",), (0.001,))
-    return Contract("t", served, TenantRequests(TenantSeries("t", "default", ("only",))), 100)
+    return Contract("t", served, TenantRequests(TenantSeries("t", "default", ("only",))))
 
 
 def read(document, binary, contract):
