@@ -57,33 +57,32 @@ class NodeRunner:
         self.version = since_version("", self.proto.op_type, opset)
         self.names = [value.name for value in model.graph.input]
         plumbing = PLUMBING.get(self.proto.op_type, ())
-        self.fixed = {name for index, name in enumerate(self.proto.input) if index in plumbing}
+        known = {one.name for one in model.graph.initializer}
+        self.fixed = known | {name for index, name in enumerate(self.proto.input) if name and index in plumbing}
 
     def node(self, feeds: Mapping[str, Array], results: Sequence[Array]) -> registry.Node:
         """`results` only lend their types, as shape inference would."""
         outputs = iter(results)
-        plumbing = PLUMBING.get(self.proto.op_type, ())
         inputs = list(self.proto.input)
         return registry.Node(
             op=self.proto.op_type,
             version=self.version,
             attributes={one.name: onnx.helper.get_attribute_value(one) for one in self.proto.attribute},
             types=tuple(_type(feeds[name]) if name else None for name in inputs),
-            static=tuple(feeds[name] if name and index in plumbing else None for index, name in enumerate(inputs)),
+            static=tuple(feeds[name] if name in self.fixed else None for name in inputs),
             outputs=tuple(_type(next(outputs)) if name else None for name in self.proto.output),
         )
 
     def __call__(self, problems: Sequence[Mapping[str, Array]], results: Sequence[Array]) -> list[list[Array]]:
         """The outputs of each problem, computed in one launch over slots of an arena with unused bytes between them."""
         canonical = registry.normalise(self.node(problems[0], results))
-        plumbing = PLUMBING.get(self.proto.op_type, ())
         count = len(problems)
         operands: list[Array | None] = []
         for index in canonical.operands:
             name = self.proto.input[index] if index is not None and index < len(self.proto.input) else ""
             if not name:
                 operands.append(None)
-            elif index in plumbing:
+            elif name in self.fixed:
                 operands.append(problems[0][name][np.newaxis])
             else:
                 operands.append(slots([one[name] for one in problems]))

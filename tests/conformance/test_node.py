@@ -19,7 +19,6 @@ from onnx.backend.test.loader import load_model_tests
 from onnx.numpy_helper import to_array
 
 from treadle_agent.program import ops
-from treadle_agent.program.ops import registry
 from treadle_agent.program.ops.registry import UnsupportedError
 
 Array = np.ndarray[Any, Any]

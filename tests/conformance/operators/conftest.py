@@ -140,6 +140,8 @@ def _pow(n: Numbers, version: int) -> Iterator[Example]:
         yield Example((n.positive(3, 4), np.asarray(n(*right) % 4, n.dtype)))
     for value in (2, 3, 0):
         yield Example((n(3, 4), n.one(value)))
+        yield Example((n(3, 4), n.one(value)), {}, (1,))
+    yield Example((n.positive(), n.one(2)))
     if version >= 12:
         for dtype in ("int32", "int64", "float32"):
             yield Example((n.positive(3, 4), np.asarray(2, dtype)))

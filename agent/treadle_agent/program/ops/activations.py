@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from treadle_agent.program.ops.launching import call, chain, constant, copy, float_of, given
+from treadle_agent.program.ops.launching import call, chain, constant, copy, float_of, given, negated
 from treadle_agent.program.ops.reading import FLOAT, SIGNED, number, operands
 from treadle_agent.program.ops.registry import (
     Array,
@@ -125,7 +125,7 @@ def sigmoid(source: Array, out: Array) -> list[Launch]:
     """``1 / (1 + exp(-source))``; exp overflows to infinity below -88, whose reciprocal is the right answer."""
     one = constant(1, out)
     return [
-        call(np.negative, source, out=out),
+        negated(source, out),
         call(np.exp, out, out=out),
         call(np.add, out, one, out=out),
         call(np.reciprocal, out, out=out),
@@ -191,7 +191,7 @@ def softplus(source: Array, out: Array) -> list[Launch]:
     (positive,) = scratch(out.shape)
     return [
         call(np.absolute, source, out=out),
-        call(np.negative, out, out=out),
+        negated(out, out),
         call(np.exp, out, out=out),
         call(np.log1p, out, out=out),
         call(np.maximum, source, constant(0, out), out=positive),

@@ -18,6 +18,7 @@ from treadle_agent.program.ops.registry import (
     aligned,
     kernel,
     operator,
+    scalar,
 )
 from treadle_agent.program.ops.scratch import per_thread, scratch
 
@@ -52,7 +53,10 @@ def _bind_div(attributes: Attributes, inputs: Sequence[Array | None], outputs: S
 @operator("Pow", oldest=7, newest=15)
 def _pow(node: Node) -> Canonical:
     operand(node, 0, SIGNED)
-    operand(node, 1, NUMERIC)
+    exponent = operand(node, 1, NUMERIC)
+    # A number without dimensions belongs to the structure. ONNX Runtime computes this one as a product, too.
+    if exponent.shape == () and node.static[1] is not None and scalar(node.static[1]) == 2:
+        return Canonical("Mul", {}, (0, 0))
     return Canonical("Pow", {}, (0, 1))
 
 
@@ -62,8 +66,8 @@ def _bind_pow(attributes: Attributes, inputs: Sequence[Array | None], outputs: S
     del attributes
     (out,) = outputs
     base, exponent = (aligned(given(one), out.ndim - 1) for one in inputs)
-    # np.power takes another path (square, square root, reciprocal) where the exponent's stride happens to be zero,
-    # which for R = 1 is not always so: a full-sized exponent of float keeps the bits apart from R.
+    # np.power takes another path (square, square root, reciprocal) where the exponent's stride is zero, as that of a
+    # single element is for R = 1 and is not for more: over a full-sized exponent the bits do not depend on R.
     if out.dtype == np.float32:
         (powers,) = scratch(out.shape)
         return chain(copy(exponent, powers), call(np.power, base, powers, out=out))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from treadle_agent.program.model import DType
-from treadle_agent.program.ops.launching import call, given
+from treadle_agent.program.ops.launching import call, given, negated
 from treadle_agent.program.ops.reading import ANY, BOOLEAN, FLOAT, NUMERIC, SIGNED, operands
 from treadle_agent.program.ops.registry import (
     Array,
@@ -35,10 +35,18 @@ def _bind(ufunc: np.ufunc) -> Bind:
     return bind
 
 
+@kernel("Neg")
+def _bind_neg(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
+    del attributes
+    return negated(given(inputs[0]), outputs[0])
+
+
+operator("Neg", oldest=6, newest=13)(_normalise("Neg", SIGNED))
+
+
 # name, ufunc, element types of the inputs, since-versions in force from opset 11 on
 for _name, _ufunc, _allowed, _oldest, _newest in (
     ("Abs", np.absolute, NUMERIC, 6, 13),
-    ("Neg", np.negative, SIGNED, 6, 13),
     ("Sign", np.sign, NUMERIC, 9, 13),
     ("Ceil", np.ceil, FLOAT, 6, 13),
     ("Floor", np.floor, FLOAT, 6, 13),
