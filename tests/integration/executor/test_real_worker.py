@@ -1,0 +1,139 @@
+"""The supervisor over the real executor process and the real loader."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import trapped_worker
+from onnx import TensorProto, helper, numpy_helper
+
+from treadle_agent.executor import worker
+from treadle_agent.executor.executor_process import WorkerMain
+from treadle_agent.executor.gateway import Served
+from treadle_agent.executor.protocol import Done, Mode, Outcome, TierSpec, Version
+from treadle_agent.executor.supervisor import Supervisor
+from treadle_agent.executor.worker_settings import WorkerSettings
+from treadle_agent.program.artifact import read_artifact
+from treadle_agent.program.loader import Loader
+from treadle_agent.program.model import Program, Shape
+
+WIDTH = 12
+
+
+class Tenants:
+    """Tenants of one architecture, ``y = tanh(x w)`` with weights of their own, behind a supervisor."""
+
+    def __init__(self, supervisor: Supervisor, loader: Loader, folder: Path) -> None:
+        self.supervisor = supervisor
+        self.loader = loader
+        self.folder = folder
+        self.weights: dict[int, np.ndarray] = {}
+
+    async def load(self, number: int) -> Served:
+        self.weights[number] = np.random.default_rng(number).standard_normal((WIDTH, WIDTH)).astype(np.float32) / 4
+        nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Tanh", ["h"], ["y"])]
+        x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", WIDTH]) for name in "xy")
+        graph = helper.make_graph(nodes, "tenant", [x], [y], [numpy_helper.from_array(self.weights[number], "w")])
+        path = self.folder / f"{number}.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+        artifact = await asyncio.to_thread(self.loader.compile, path)
+        tiers = (TierSpec("only", 90.0, str(artifact)),)
+        return await self.supervisor.load(Version(number, f"tenant-{number}", 1.0, 0, 1000, tiers))
+
+    async def ask(self, served: Served, x: np.ndarray) -> Done:
+        """One request; checks that a DONE answer is the right one."""
+        call = self.supervisor.open(served, (x.shape,))
+        try:
+            call.inputs[0][:] = x
+            done = await self.supervisor.answer(call, time.monotonic() + 20)
+            if done.outcome == Outcome.DONE:
+                expected = np.tanh(x @ self.weights[served.version.id])
+                np.testing.assert_allclose(call.outputs[0], expected, rtol=1e-5, atol=1e-6)
+            return done
+        finally:
+            call.release()
+
+
+@pytest.fixture
+def tenants(tmp_path: Path) -> Callable[..., None]:
+    """Runs an async function with tenants of the real executor."""
+    loader = Loader(tmp_path / "artifacts")
+
+    def compile_binding(folder: Path, shapes: tuple[Shape, ...]) -> Program:
+        names = [spec.name for spec in read_artifact(folder).inputs]
+        return loader.bind(folder, dict(zip(names, shapes, strict=True)))
+
+    def run(body: Callable[[Tenants], Awaitable[None]], main: WorkerMain, mode: Mode = Mode.SPACE_TIME) -> None:
+        async def whole() -> None:
+            supervisor = await Supervisor.start(main, WorkerSettings(mode=mode), compile_binding)
+            try:
+                await body(Tenants(supervisor, loader, tmp_path))
+                assert len(supervisor._requests.blocks) == 0
+            finally:
+                await supervisor.close()
+
+        asyncio.run(whole())
+
+    return run
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_killed_under_load_every_request_is_answered(tenants, mode: Mode) -> None:
+    async def body(house: Tenants) -> None:
+        served = [await house.load(number) for number in range(1, 5)]
+        ends = time.monotonic() + 2.0
+        answers = 0
+
+        async def client(seed: int) -> None:
+            nonlocal answers
+            random_ = random.Random(seed)
+            numbers = np.random.default_rng(seed)
+            while time.monotonic() < ends:
+                x = numbers.standard_normal((random_.randint(1, 3), WIDTH)).astype(np.float32)
+                done = await house.ask(random_.choice(served), x)
+                assert done.outcome == Outcome.DONE, done
+                answers += 1
+
+        clients = [asyncio.ensure_future(client(seed)) for seed in range(30)]
+        for _ in range(2):
+            await asyncio.sleep(0.6)
+            process = house.supervisor._process
+            assert process is not None
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGKILL)
+        await asyncio.gather(*clients)
+        counters = (await house.supervisor.statistics())["supervisor"]
+        assert counters["restarts"] == 2
+        assert counters["replays"] > 0
+        assert counters["isolated"] == {}
+        assert answers > 200
+
+    tenants(body, worker.main, mode)
+
+
+def test_the_culprit_is_isolated_and_the_others_are_answered(tenants) -> None:
+    async def body(house: Tenants) -> None:
+        served = [await house.load(number) for number in range(1, 7)]
+        good = np.ones((1, WIDTH), np.float32)
+        asks = [house.ask(one, good * step / 20) for step in range(20) for one in served[:5]]
+        asks.insert(43, house.ask(served[5], np.full((1, WIDTH), trapped_worker.TRAP, np.float32)))
+        done = await asyncio.gather(*asks)
+        culprit = done.pop(43)
+        assert (culprit.outcome, {one.outcome for one in done}) == (Outcome.ERROR, {Outcome.DONE})
+        assert "signal SIGABRT" in culprit.reason
+        counters = (await house.supervisor.statistics())["supervisor"]
+        assert counters["restarts"] == 2
+        assert list(counters["isolated"]) == ["6"]
+        assert (await house.ask(served[5], good)).outcome == Outcome.ERROR
+        assert (await house.ask(served[0], good)).outcome == Outcome.DONE
+
+    tenants(body, trapped_worker.main)
