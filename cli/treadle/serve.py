@@ -19,8 +19,8 @@ from rich.console import Console
 from treadle.console import ServeConsole
 from treadle.devices import DeviceError, choose_device
 from treadle.manifests import ManifestReader, Manifests, retain
+from treadle.tracing import executor_main
 from treadle.watch import changes, fingerprint
-from treadle_agent.executor import worker
 from treadle_agent.executor.bindings import Shapes
 from treadle_agent.executor.protocol import Mode
 from treadle_agent.executor.supervisor import Supervisor
@@ -107,11 +107,17 @@ def _options(arguments: argparse.Namespace) -> Options:
         raise UsageError(f"-f {path}: there is no such file or folder")
     if not 0 <= arguments.port <= 65535:
         raise UsageError(f"--port {arguments.port}: must be 0 to 65535")
+    if arguments.trace is not None and not arguments.trace.resolve().parent.is_dir():
+        raise UsageError(f"--trace {arguments.trace}: there is no such folder")
     try:
         device = choose_device(arguments.device)
     except DeviceError as error:
         raise UsageError(str(error)) from error
-    return Options(path, arguments.host, arguments.port, device, MODES[arguments.mode], arguments.trace)
+    trace: Path | None = arguments.trace
+    if trace is not None and not os.access(trace.absolute().parent, os.W_OK):
+        raise UsageError(f"--trace {trace}: its folder does not exist, or cannot be written")
+    trace = trace.absolute() if trace is not None else None
+    return Options(path, arguments.host, arguments.port, device, MODES[arguments.mode], trace)
 
 
 async def _serve(options: Options) -> None:
@@ -122,6 +128,8 @@ async def _serve(options: Options) -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "treadle"
     loader = Loader(cache / "artifacts")
     gateway = await _start_executor(options, loader)
+    if options.trace is not None:
+        gateway.trace(options.trace.resolve())
     try:
         catalog = Catalog()
         front_end = FrontEnd(gateway, catalog)
@@ -132,6 +140,8 @@ async def _serve(options: Options) -> None:
                 await _Session(options, agent, catalog, console, url).run(stop)
         finally:
             await front_end.stop()
+            if options.trace is not None:
+                await gateway.end_trace()
     finally:
         await gateway.close()
 
@@ -143,7 +153,7 @@ async def _start_executor(options: Options, loader: Loader) -> Supervisor:
 
     settings = WorkerSettings(device=options.device, mode=options.mode)
     try:
-        return await Supervisor.start(worker.main, settings, compile_binding)
+        return await Supervisor.start(executor_main(options.trace), settings, compile_binding)
     except (OSError, EOFError) as error:
         raise StartError(f"the executor process cannot be started: {error}") from error
 

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Coroutine, Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import msgspec
@@ -30,6 +31,7 @@ from treadle_agent.executor.protocol import (
     Statistics,
     ToExecutor,
     ToFrontEnd,
+    Trace,
     Unloaded,
     Version,
 )
@@ -216,6 +218,15 @@ class Supervisor:
             "block_bytes": self._requests.blocks.in_use,
         }
         return document
+
+    def trace(self, path: Path) -> None:
+        """Record launches from now on, for the timeline that `end_trace` writes to `path`; lost with the process."""
+        self._post(Trace(str(path)))
+
+    async def end_trace(self) -> None:
+        """End the recording; the file is there afterwards."""
+        self._post(Trace(""))
+        await self.statistics()  # answered after the file was written
 
     async def close(self) -> None:
         """Stop the process; calls under way are shed. Nothing of it is left afterwards."""
