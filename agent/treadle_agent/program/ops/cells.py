@@ -12,7 +12,7 @@ import numpy as np
 from treadle_agent.program.ops.recurrence import Frame, Gate, Layer
 from treadle_agent.program.ops.registry import Array, Launch
 
-_ONE = np.float32(1)
+_ONE = np.asarray(1, np.float32)  # an array: ufuncs take it faster than a scalar
 
 
 def rnn(layer: Layer) -> Launch:

@@ -29,7 +29,6 @@ from treadle_agent.program.ops.window import (
     at,
     interior,
     padded_shape,
-    tap_slices,
     window_of,
     windows_over,
 )
@@ -95,8 +94,6 @@ def _bind_conv(attributes: Attributes, inputs: Sequence[Array | None], outputs: 
         bias = shaped(bias, (1, bias.shape[1], *(1,) * len(window.kernel)))
     if window.trivial:
         return _pointwise(groups, data, weight, bias, out)
-    if groups == data.shape[2] == out.shape[2]:
-        return _depthwise(window, data, weight, bias, out)
     return _columns(window, groups, data, weight, bias, out)
 
 
@@ -168,67 +165,6 @@ def _padding(window: Window, source: Array, padded: Array, *, again: bool) -> tu
         np.copyto(inside, source)
 
     return padded, None if again else prepare
-
-
-def _depthwise(window: Window, data: Array, weight: Array, bias: Array | None, out: Array) -> Launch:
-    """One filter a channel: a multiply-add for each tap, over whole padded planes where the stride is 1.
-
-    With stride 1 the windows of a plane, laid out flat, are shifts of one another: long inner loops, at the price of
-    a few results in the padding, which are dropped.
-    """
-    axes = len(window.kernel)
-    spatial, result = data.shape[3:], out.shape[3:]
-    full = padded_shape(window, spatial)
-    plane = math.prod(full)
-    flat_steps = tuple(math.prod(full[i + 1 :]) for i in range(axes))
-    dense = all(s == 1 for s in window.strides)
-    # Output position o lies at Σ o·step of its plane, so the last one bounds how far every tap must reach.
-    reach = sum((o - 1) * step for o, step in zip(result, flat_steps, strict=True)) + 1
-    lead = out.shape[:3]
-    cuts = list(pieces(lead, 3 * plane * _FLOAT))
-    block = tuple(s.stop - s.start for s in cuts[0])
-    work = (plane,) if dense else (math.prod(result),)
-    padded, total, product = scratch((*block, *full), (*block, *work), (*block, *work))
-
-    def piece(p: slice, n: slice, c: slice) -> Launch:
-        count = (p.stop - p.start, n.stop - n.start, c.stop - c.start)
-        copy = padded.ravel()[: math.prod(count) * plane].reshape(*count, *full)
-        source = part(data, p)[:, n, c]
-        _, prepare = _padding(window, source, copy, again=False)
-        assert prepare is not None
-        taps = part(weight, p)[:, c].reshape(-1, 1, count[2], *window.kernel)
-        sums, products = (a.ravel()[: math.prod(count) * work[0]].reshape(*count, *work) for a in (total, product))
-        target = out[p, n, c]
-        if dense:
-            flat = copy.reshape(*count, plane)
-            sums, products = sums[..., :reach], products[..., :reach]
-            shifted = []
-            for tap in window.taps():
-                offset = sum(t * d * step for t, d, step in zip(tap, window.dilations, flat_steps, strict=True))
-                shifted.append(flat[..., offset : offset + reach])
-            strides = (*sums.strides[:3], *(s * _FLOAT for s in flat_steps))
-            finished = np.lib.stride_tricks.as_strided(sums, (*count, *result), strides)
-            filters = [at(taps, ..., *tap, None) for tap in window.taps()]
-        else:
-            sums, products = sums.reshape(*count, *result), products.reshape(*count, *result)
-            shifted = [at(copy, ..., *tap_slices(window, tap, result)) for tap in window.taps()]
-            finished = sums
-            filters = [at(taps, ..., *tap, *(None,) * axes) for tap in window.taps()]
-        steps = list(zip(shifted[1:], filters[1:], strict=True))
-        first, scale = shifted[0], filters[0]
-        added = np.zeros((), np.float32) if bias is None else part(bias, p)[:, :, c]
-
-        def launch() -> None:
-            prepare()
-            np.multiply(first, scale, sums)
-            for view, factor in steps:
-                np.multiply(view, factor, products)
-                np.add(sums, products, sums)
-            np.add(finished, added, target)
-
-        return launch
-
-    return chain(*[piece(*cut) for cut in cuts])
 
 
 @kernel("ConvTranspose")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from treadle_agent.program.ops.launching import float_of, given, int_of, shaped
+from treadle_agent.program.ops.problems import constant_data_apart
 from treadle_agent.program.ops.reading import FLOAT, axis_of, integer, number, operand, present
 from treadle_agent.program.ops.registry import (
     Array,
@@ -117,6 +118,7 @@ class _Rows:
 
 
 @kernel("LayerNormalization")
+@constant_data_apart
 @per_thread
 def _bind_layer(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
     results = attributes["results"]
@@ -142,6 +144,7 @@ def _bind_layer(attributes: Attributes, inputs: Sequence[Array | None], outputs:
 
 
 @kernel("RMSNormalization")
+@constant_data_apart
 @per_thread
 def _bind_rms(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
     data, scale, out = given(inputs[0]), aligned(given(inputs[1]), given(inputs[0]).ndim - 1), outputs[0]
@@ -162,6 +165,7 @@ def _flattened(data: Array, axis: int) -> tuple[tuple[int, ...], tuple[int, ...]
 
 
 @kernel("GroupNormalization")
+@constant_data_apart
 @per_thread
 def _bind_group(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
     data, scale, bias = map(given, inputs)

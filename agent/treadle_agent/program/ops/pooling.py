@@ -10,7 +10,7 @@ import numpy as np
 
 from treadle_agent.program.model import Attribute
 from treadle_agent.program.ops.launching import call, chain, given, shaped
-from treadle_agent.program.ops.problems import part, pieces
+from treadle_agent.program.ops.problems import constant_data_apart, part, pieces
 from treadle_agent.program.ops.reading import FLOAT, integer, operand, result, text
 from treadle_agent.program.ops.registry import (
     Array,
@@ -150,12 +150,14 @@ def _along(combine: Callable[..., Array], window: Window, axis: int, source: Arr
 
 
 @kernel("GlobalMaxPool")
+@constant_data_apart
 def _bind_global_max(_: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
     planes, means = _planes(given(inputs[0]), outputs[0])
     return lambda: np.maximum.reduce(planes, axis=-1, out=means)
 
 
 @kernel("GlobalAveragePool")
+@constant_data_apart
 def _bind_global_average(_: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
     planes, means = _planes(given(inputs[0]), outputs[0])
     size = np.float32(planes.shape[-1])

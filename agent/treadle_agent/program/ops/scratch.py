@@ -59,12 +59,13 @@ def per_thread(bind: Bind) -> Bind:
     @functools.wraps(bind)
     def bind_for_threads(attributes: Attributes, inputs: Sequence[Array | None], outputs: Sequence[Array]) -> Launch:
         # A thread that has ended may pass its identity on to a new one, and with it scratch that nobody else uses.
-        bound = {threading.get_ident(): bind(attributes, inputs, outputs)}
+        identity = threading.get_ident
+        bound = {identity(): bind(attributes, inputs, outputs)}
 
         def launch() -> None:
-            here = bound.get(threading.get_ident())
+            here = bound.get(identity())
             if here is None:
-                here = bound[threading.get_ident()] = bind(attributes, inputs, outputs)
+                here = bound[identity()] = bind(attributes, inputs, outputs)
             here()
 
         return launch

@@ -100,12 +100,6 @@ def windows_over(padded: Array, window: Window, count: Ints) -> Array:
     return np.lib.stride_tricks.as_strided(padded, shape, (*strides[:-axes], *steps, *jumps), writeable=False)
 
 
-def tap_slices(window: Window, tap: Ints, count: Ints) -> tuple[slice, ...]:
-    """Where one tap of `count` windows lies along the padded spatial axes."""
-    axes = zip(tap, window.dilations, window.strides, count, strict=True)
-    return tuple(slice(t * d, t * d + (n - 1) * s + 1, s) for t, d, s, n in axes)
-
-
 def interior(window: Window, spatial: Shape) -> tuple[slice, ...]:
     """Where the input lies inside its padded copy."""
     return tuple(slice(b, b + n) for b, n in zip(window.before, spatial, strict=True))
