@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -110,3 +110,21 @@ def slots(rows: Sequence[Array]) -> Array:
 @pytest.fixture(scope="session")
 def node_runner() -> type[NodeRunner]:
     return NodeRunner
+
+
+@pytest.fixture(scope="session")
+def plumbing_of() -> Callable[[onnx.ModelProto], set[str]]:
+    """Names of a model's inputs that only say what its nodes do."""
+
+    def find(model: onnx.ModelProto) -> set[str]:
+        given = {value.name for value in model.graph.input}
+        plumbing: set[str] = set()
+        for node in model.graph.node:
+            for index, name in enumerate(node.input):
+                if index in PLUMBING.get(node.op_type, ()):
+                    plumbing.add(name)
+                else:
+                    given.discard(name)
+        return given & plumbing
+
+    return find
