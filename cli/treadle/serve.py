@@ -19,8 +19,8 @@ from rich.console import Console
 from treadle.console import ServeConsole
 from treadle.devices import DeviceError, choose_device
 from treadle.manifests import ManifestReader, Manifests, retain
-from treadle.tracing import executor_main
 from treadle.watch import changes, fingerprint
+from treadle_agent.executor import worker
 from treadle_agent.executor.bindings import Shapes
 from treadle_agent.executor.protocol import Mode
 from treadle_agent.executor.supervisor import Supervisor
@@ -113,11 +113,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         device = choose_device(arguments.device)
     except DeviceError as error:
         raise UsageError(str(error)) from error
-    trace: Path | None = arguments.trace
-    if trace is not None and not os.access(trace.absolute().parent, os.W_OK):
-        raise UsageError(f"--trace {trace}: its folder does not exist, or cannot be written")
-    trace = trace.absolute() if trace is not None else None
-    return Options(path, arguments.host, arguments.port, device, MODES[arguments.mode], trace)
+    return Options(path, arguments.host, arguments.port, device, MODES[arguments.mode], arguments.trace)
 
 
 async def _serve(options: Options) -> None:
@@ -153,7 +149,7 @@ async def _start_executor(options: Options, loader: Loader) -> Supervisor:
 
     settings = WorkerSettings(device=options.device, mode=options.mode)
     try:
-        return await Supervisor.start(executor_main(options.trace), settings, compile_binding)
+        return await Supervisor.start(worker.main, settings, compile_binding)
     except (OSError, EOFError) as error:
         raise StartError(f"the executor process cannot be started: {error}") from error
 
