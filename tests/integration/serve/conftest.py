@@ -98,7 +98,10 @@ class Serve:
         self.url = self.wait_for(r"^ready: .* at (http://\S+)").group(1)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        os.killpg(self.process.pid, number)  # as Ctrl-C does: the children get it too
+        if number == signal.SIGTERM:
+            self.process.terminate()
+        else:
+            os.killpg(self.process.pid, number)  # as Ctrl-C does: the children get it too
         return self.wait()
 
     def wait(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -127,6 +128,16 @@ def test_it_ends_cleanly_even_while_it_loads(serve, folder, write, number):
     assert not any("Traceback" in line for line in it.lines), it.lines
 
 
+def test_a_timeline_of_launches(serve, folder, write, tmp_path):
+    (folder / "a.yaml").write_text(write("a", 3))
+    it = serve("--trace", str(tmp_path / "trace.json"))
+    it.wait_until_ready()
+    assert it.infer("a", [1.0] * 4)[0] == 200
+    assert it.stop() == 0
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert any("a.default" in event["args"]["tenants"] for event in events)
+
+
 def test_a_port_in_use(serve):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -145,6 +156,7 @@ def test_a_port_in_use(serve):
         (["-f", "/nowhere"], "-f /nowhere: there is no such file or folder"),
         (["-f", "/tmp", "--port", "70000"], "--port 70000: must be 0 to 65535"),
         (["-f", "/tmp", "--device", "tpu"], "--device tpu: must be auto, host, cuda or simulated:MODEL"),
+        (["-f", "/tmp", "--trace", "/nowhere/t.json"], "--trace /nowhere/t.json: there is no such folder"),
         ([], "the following arguments are required: -f"),
         (["-f", "/tmp", "--mode", "fast"], "invalid choice: 'fast'"),
     ],
