@@ -25,6 +25,7 @@ from treadle_agent.program.ops.scratch import per_thread, scratch
 
 @operator("Relu", oldest=6, newest=14)
 def _relu(node: Node) -> Canonical:
+    """Of float32, int32, int64."""
     return Canonical("Relu", {}, operands(node, SIGNED))
 
 
@@ -96,6 +97,7 @@ def _selu(node: Node) -> Canonical:
 
 @operator("Celu", oldest=12, newest=28)
 def _celu(node: Node) -> Canonical:
+    """With alpha above zero."""
     alpha = number(node, "alpha", 1)
     if alpha <= 0:
         raise UnsupportedError(f"attribute alpha is {alpha}; supported: above zero")

@@ -25,6 +25,7 @@ from treadle_agent.program.ops.scratch import per_thread, scratch
 
 @operator("Div", oldest=7, newest=14)
 def _div(node: Node) -> Canonical:
+    """Of float32, int32, int64, uint8; integers are divided towards zero, and by zero give no error."""
     return Canonical("Div", {}, operands(node, NUMERIC))
 
 
@@ -52,6 +53,7 @@ def _bind_div(attributes: Attributes, inputs: Sequence[Array | None], outputs: S
 
 @operator("Pow", oldest=7, newest=15)
 def _pow(node: Node) -> Canonical:
+    """A float32, int32 or int64 to the power of any number; powers of integers go through float64."""
     operand(node, 0, SIGNED)
     exponent = operand(node, 1, NUMERIC)
     # A number without dimensions belongs to the structure. ONNX Runtime computes this one as a product, too.
@@ -80,6 +82,7 @@ def _bind_pow(attributes: Attributes, inputs: Sequence[Array | None], outputs: S
 
 @operator("Clip", oldest=11, newest=13)
 def _clip(node: Node) -> Canonical:
+    """Of float32, int32, int64, uint8; bounds may be computed at run time."""
     operand(node, 0, NUMERIC)
     bounds = tuple(index if present(node, index) else None for index in (1, 2))
     return Canonical("Clip", {}, (0, *bounds), view=bounds == (None, None))
@@ -129,4 +132,5 @@ def _sum(node: Node) -> Canonical:
 
 @operator("Max", "Min", oldest=8, newest=13)
 def _extremum(node: Node) -> Canonical:
+    """Of float32, int32, int64, uint8."""
     return Canonical(node.op, {}, operands(node, NUMERIC), view=len(node.types) == 1)

@@ -29,7 +29,7 @@ _ELEMENT_TYPES: dict[int, DType] = {
 
 @operator("Cast", oldest=9, newest=28)
 def _cast(node: Node) -> Canonical:
-    """`saturate` and `round_mode` speak of 8-bit floats only."""
+    """Between float32, int32, int64, uint8 and bool."""
     target = _ELEMENT_TYPES.get(integer(node, "to", 0))
     if target is None:
         raise UnsupportedError(f"attribute to is element type {integer(node, 'to', 0)}; supported: {', '.join(ANY)}")
@@ -38,6 +38,7 @@ def _cast(node: Node) -> Canonical:
 
 @operator("CastLike", oldest=15, newest=25)
 def _cast_like(node: Node) -> Canonical:
+    """Between float32, int32, int64, uint8 and bool."""
     return Canonical("Cast", {}, (0,), view=operand(node, 0, ANY).dtype == result(node).dtype)
 
 

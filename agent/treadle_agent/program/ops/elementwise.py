@@ -15,6 +15,7 @@ from treadle_agent.program.ops.registry import (
     Bind,
     Canonical,
     Launch,
+    Node,
     Normalise,
     aligned,
     kernel,
@@ -23,7 +24,11 @@ from treadle_agent.program.ops.registry import (
 
 
 def _normalise(name: str, allowed: tuple[DType, ...]) -> Normalise:
-    return lambda node: Canonical(name, {}, operands(node, allowed))
+    def normalise(node: Node) -> Canonical:
+        return Canonical(name, {}, operands(node, allowed))
+
+    normalise.__doc__ = f"Of {', '.join(allowed)}." if allowed != ANY else "Of every type."
+    return normalise
 
 
 def _bind(ufunc: np.ufunc) -> Bind:

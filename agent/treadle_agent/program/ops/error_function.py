@@ -78,6 +78,7 @@ def _bind_erf(attributes: Attributes, inputs: Sequence[Array | None], outputs: S
 
 @operator("Gelu", oldest=20, newest=20)
 def _gelu(node: Node) -> Canonical:
+    """Exact and by tanh."""
     approximate = text(node, "approximate", "none")
     if approximate not in {"none", "tanh"}:
         raise UnsupportedError(f"attribute approximate is {approximate}; supported: none, tanh")

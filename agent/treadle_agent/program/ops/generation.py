@@ -22,6 +22,7 @@ from treadle_agent.program.ops.registry import (
 
 @operator("Shape", oldest=1, newest=25)
 def _shape(node: Node) -> Canonical:
+    """Known at load, as all shapes are."""
     shape = operand(node, 0, ANY).shape
     end = node.attributes.get("end")
     return Canonical("Constant", {"values": shape[integer(node, "start", 0) : None if end is None else int(end)]}, ())
@@ -29,6 +30,7 @@ def _shape(node: Node) -> Canonical:
 
 @operator("Size", oldest=1, newest=25)
 def _size(node: Node) -> Canonical:
+    """Known at load, as all shapes are."""
     return Canonical("Constant", {"values": (operand(node, 0, ANY).elements,)}, ())
 
 
@@ -41,6 +43,7 @@ def _bind_constant(attributes: Attributes, inputs: Sequence[Array | None], outpu
 
 @operator("ConstantOfShape", oldest=9, newest=25)
 def _constant_of_shape(node: Node) -> Canonical:
+    """Of every type; the shape must be known at load."""
     value = tensor(node, "value")
     return Canonical("Fill", {"value": 0.0 if value is None else scalar(value)}, ())
 
@@ -54,6 +57,7 @@ def _bind_fill(attributes: Attributes, inputs: Sequence[Array | None], outputs: 
 
 @operator("Range", oldest=11, newest=27)
 def _range(node: Node) -> Canonical:
+    """Of float32, int32, int64; start, limit and delta must be known at load."""
     for index in range(3):
         operand(node, index, SIGNED)
     start, _, delta = (static(node, index, name) for index, name in enumerate(("start", "limit", "delta")))

@@ -23,6 +23,7 @@ from treadle_agent.program.ops.registry import (
 
 @operator("Concat", oldest=11, newest=13)
 def _concat(node: Node) -> Canonical:
+    """Of every type."""
     axis = axis_of(integer(node, "axis", 0), len(operand(node, 0, ANY).shape))
     return Canonical("Concat", {"axis": axis}, operands(node, ANY), view=len(node.types) == 1)
 
@@ -37,6 +38,7 @@ def _bind_concat(attributes: Attributes, inputs: Sequence[Array | None], outputs
 
 @operator("Split", oldest=11, newest=18)
 def _split(node: Node) -> Canonical:
+    """Of every type; the sizes must be known at load."""
     axis = axis_of(integer(node, "axis", 0), len(operand(node, 0, ANY).shape))
     for index in range(len(node.outputs)):
         result(node, index)  # the sizes of the parts are the outputs' own
@@ -52,6 +54,7 @@ def _bind_split(attributes: Attributes, inputs: Sequence[Array | None], outputs:
 
 @operator("Slice", oldest=11, newest=13)
 def _slice(node: Node) -> Canonical:
+    """Of every type; starts, ends, axes and steps must be known at load."""
     shape = operand(node, 0, ANY).shape
     starts = static_integers(node, 1, "starts") or ()
     ends = static_integers(node, 2, "ends") or ()
@@ -83,6 +86,7 @@ def stepped(starts: Sequence[int], steps: Sequence[int], counts: Sequence[int]) 
 
 @operator("Gather", oldest=11, newest=13)
 def _gather(node: Node) -> Canonical:
+    """Of every type, by int32 or int64. An index outside [-n, n) is taken modulo n: it must not fail other tenants."""
     shape = operand(node, 0, ANY).shape
     operand(node, 1, ("int32", "int64"))
     axis = axis_of(integer(node, "axis", 0), len(shape))

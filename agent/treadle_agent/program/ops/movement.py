@@ -25,7 +25,7 @@ _RESHAPED = Canonical("Reshape", {}, (0,), view=True)
 
 
 def _reshaped(node: Node) -> Canonical:
-    """The same bytes under another shape, which the output's static shape already says."""
+    """Of every type; costs nothing. Shapes and axes must be known at load."""
     before, after = operand(node, 0, ANY), result(node)
     if before.elements != after.elements:
         raise UnsupportedError(f"shape {before.shape} does not hold as many elements as {after.shape}")
@@ -46,6 +46,7 @@ def _bind_reshape(attributes: Attributes, inputs: Sequence[Array | None], output
 
 @operator("Dropout", oldest=10, newest=22)
 def _dropout(node: Node) -> Canonical:
+    """Of every type, inference only: costs nothing unless the mask is asked for."""
     operand(node, 0, ANY)
     training = static(node, 2, "training_mode")
     if training is not None and scalar(training):
@@ -64,6 +65,7 @@ def _bind_dropout(attributes: Attributes, inputs: Sequence[Array | None], output
 
 @operator("Transpose", oldest=1, newest=25)
 def _transpose(node: Node) -> Canonical:
+    """Of every type; costs nothing where only axes of extent 1 move."""
     shape = operand(node, 0, ANY).shape
     order = integers(node, "perm") or tuple(reversed(range(len(shape))))
     moved = [axis for axis in order if shape[axis] != 1]
@@ -81,6 +83,7 @@ def _bind_transpose(attributes: Attributes, inputs: Sequence[Array | None], outp
 
 @operator("Expand", oldest=8, newest=13)
 def _expand(node: Node) -> Canonical:
+    """Of every type; the shape must be known at load."""
     before = operand(node, 0, ANY)
     if before.elements == result(node).elements:
         return _RESHAPED
@@ -96,6 +99,7 @@ def _bind_expand(attributes: Attributes, inputs: Sequence[Array | None], outputs
 
 @operator("Tile", oldest=6, newest=13)
 def _tile(node: Node) -> Canonical:
+    """Of every type; the repeats must be known at load."""
     before = operand(node, 0, ANY)
     if before.elements == result(node).elements:
         return _RESHAPED

@@ -26,6 +26,7 @@ _MODES = ("constant", "reflect", "edge", "wrap")
 
 @operator("Pad", oldest=11, newest=25)
 def _pad(node: Node) -> Canonical:
+    """Of every type, modes constant, reflect, edge and wrap; pads and axes must be known at load."""
     shape = operand(node, 0, ANY).shape
     mode = text(node, "mode", "constant")
     if mode not in _MODES:

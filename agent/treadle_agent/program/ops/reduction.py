@@ -45,6 +45,7 @@ def _axes(node: Node, rank: int) -> tuple[int, ...]:
 @operator("ReduceSum", oldest=11, newest=13)
 @operator("ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", oldest=11, newest=18)
 def _reduce(node: Node) -> Canonical:
+    """Of float32, ReduceSum also of int32 and int64; axes must be known at load."""
     shape = operand(node, 0, SIGNED if node.op == "ReduceSum" else FLOAT).shape
     axes = _axes(node, len(shape))
     return Canonical(node.op, {"axes": axes}, (0,), view=not axes and node.op in _SELF_OF_ONE)
@@ -52,6 +53,7 @@ def _reduce(node: Node) -> Canonical:
 
 @operator("ReduceMax", "ReduceMin", oldest=11, newest=20)
 def _extremum(node: Node) -> Canonical:
+    """Of every type; axes must be known at load."""
     axes = _axes(node, len(operand(node, 0, ANY).shape))
     return Canonical(node.op, {"axes": axes}, (0,), view=not axes)
 

@@ -33,6 +33,7 @@ from treadle_agent.program.ops.registry import (
 
 @operator("Where", oldest=9, newest=16)
 def _where(node: Node) -> Canonical:
+    """Of every type."""
     operand(node, 0, BOOLEAN)
     operand(node, 1, ANY)
     operand(node, 2, ANY)
@@ -49,6 +50,7 @@ def _bind_where(attributes: Attributes, inputs: Sequence[Array | None], outputs:
 
 @operator("ArgMax", "ArgMin", oldest=11, newest=13)
 def _arg_extremum(node: Node) -> Canonical:
+    """Of float32, int32, int64, uint8."""
     shape = operand(node, 0, NUMERIC).shape
     axis = axis_of(integer(node, "axis", 0), len(shape))
     if shape[axis] == 0:
@@ -79,6 +81,7 @@ _bind_arg("ArgMin")
 
 @operator("TopK", oldest=11, newest=24)
 def _topk(node: Node) -> Canonical:
+    """Of float32, int32, int64, uint8; K must be known at load. Sorted; of equal values the lower index is first."""
     shape = operand(node, 0, NUMERIC).shape
     axis = axis_of(integer(node, "axis", -1), len(shape))
     wanted = static_integers(node, 1, "K")
