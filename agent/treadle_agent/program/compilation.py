@@ -4,74 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import msgspec
 import numpy as np
-import onnxruntime as ort
 
 from treadle_agent.program import arena, segments
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, WeightEntry, read_artifact
 from treadle_agent.program.binding import refuse_huge
 from treadle_agent.program.compiler import Compiler
-from treadle_agent.program.errors import ModelError
 from treadle_agent.program.folding import type_of
-from treadle_agent.program.forkserver import follow_parent
-from treadle_agent.program.limits import Limits, confine, explained, memory_message
-from treadle_agent.program.model import Shape
+from treadle_agent.program.jobs import BindJob, CompileJob
+from treadle_agent.program.limits import Limits
 from treadle_agent.program.onnx_import import read_model
 from treadle_agent.program.ops.registry import Array
 
 SOURCE, WEIGHTS = "source.onnx", "weights.bin"
-
-
-class CompileJob(msgspec.Struct, frozen=True):
-    """Compile `model` into the existing empty folder `into`."""
-
-    model: str
-    into: str
-    model_sha256: str
-    bindings: tuple[dict[str, Shape], ...]
-
-
-class BindJob(msgspec.Struct, frozen=True):
-    """Compile the program of one more binding into an artifact folder."""
-
-    folder: str
-    shapes: dict[str, Shape]
-
-
-Job = CompileJob | BindJob
-
-
-class Status(msgspec.Struct, frozen=True):
-    """What the child tells: nothing, or why it failed."""
-
-    error: str = ""
-    unsupported: tuple[tuple[str, int, str], ...] = ()
-
-
-def work(sender: Connection, limits: Limits, job: Job) -> None:
-    """Entry of the child process: do `job` under `limits` and send one Status."""
-    follow_parent()
-    confine(limits)
-    ort.set_default_logger_severity(4)
-    try:
-        if isinstance(job, CompileJob):
-            compile_model(job, limits)
-        else:
-            bind_model(job, limits)
-        status = Status()
-    except ModelError as error:
-        status = Status(explained(str(error), limits), tuple(error.unsupported))
-    except MemoryError:
-        status = Status(memory_message(limits))
-    except OSError as error:
-        status = Status(explained(f"the artifact cannot be written: {error}", limits))
-    except Exception as error:  # noqa: BLE001  # whatever a library raises on hostile input is the model's fault
-        status = Status(explained(f"the model cannot be compiled: {type(error).__name__}: {error}", limits))
-    sender.send_bytes(msgspec.msgpack.encode(status))
 
 
 def compile_model(job: CompileJob, limits: Limits) -> None:

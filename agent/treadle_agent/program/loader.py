@@ -14,8 +14,8 @@ import msgspec
 
 from treadle_agent.program import forkserver
 from treadle_agent.program.artifact import ARTIFACT_VERSION, binding_key, read_artifact, read_program, read_refused
-from treadle_agent.program.compilation import BindJob, CompileJob, Job, Status, work
 from treadle_agent.program.errors import ModelError, Triple
+from treadle_agent.program.jobs import STATUS_BYTES, BindJob, CompileJob, Job, Status, work
 from treadle_agent.program.limits import Limits, check_size, death_message, time_message
 from treadle_agent.program.model import Program, Shape
 
@@ -91,7 +91,7 @@ class Loader:
                     raise ModelError(time_message(self._limits))
                 status = _receive(receiver)
                 if status is None:
-                    child.join()
+                    child.join(timeout=1.0)
                     raise ModelError(death_message(child.exitcode, self._limits))
             finally:
                 if child.pid is not None:
@@ -136,7 +136,7 @@ def _publish(made: Path, final: Path, model_sha256: str, model_folder: Path) -> 
 
 def _receive(receiver: connection.Connection[object, object]) -> Status | None:
     try:
-        return msgspec.msgpack.decode(receiver.recv_bytes(maxlength=1 << 20), type=Status)
+        return msgspec.msgpack.decode(receiver.recv_bytes(maxlength=STATUS_BYTES), type=Status)
     except (EOFError, OSError, msgspec.MsgspecError):
         return None
 

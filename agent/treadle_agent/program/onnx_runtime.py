@@ -14,6 +14,7 @@ from treadle_agent.program.errors import ModelError
 from treadle_agent.program.ops.registry import Array
 
 Level = ort.GraphOptimizationLevel
+ort.set_default_logger_severity(4)  # errors come as exceptions
 
 # They look at the values of weights, so that tenants of one architecture would get different graphs: a bias that is
 # all zeros in one of them, two scalars that happen to be equal in another.

@@ -158,7 +158,7 @@ def test_subgraphs_nested_beyond_reason(loader: Loader, tmp_path: Path) -> None:
     for level in range(1, 60):
         node = helper.make_node("If", ["c"], [f"o{level}"], then_branch=graph, else_branch=graph)
         graph = helper.make_graph([node], f"g{level}", [], [_port(f"o{level}")])
-        if graph.ByteSize() > 4 * MIB:
+        if graph.ByteSize() > MIB:
             break
     graph.input.extend([_port("x"), helper.make_tensor_value_info("c", TensorProto.BOOL, [])])
     model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
