@@ -1,6 +1,7 @@
 """Host kernels, as ratios: R problems in one launch against R launches of one, and against ONNX Runtime called in turn.
 
-Each figure is the median of ratios of times taken alternately, so that a busy machine disturbs both sides alike.
+Each figure is the median of ratios of CPU times of the one thread that works, taken alternately, so that what else
+runs on the machine disturbs it little and both sides alike.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/kernels_host.py [--json FILE] [--only NAME]
 """
@@ -34,7 +35,7 @@ assert ops.__all__
 
 Shape = tuple[int, ...]
 REPEATS = 31
-SECONDS = 0.003  # of one timing
+SECONDS = 0.002  # of one timing
 
 # Name: operator, shapes of inputs (activation first), attributes, outputs asked for.
 KERNELS: Mapping[str, tuple[str, Sequence[Shape | None], Mapping[str, Any], int]] = {
@@ -131,16 +132,16 @@ def _spaced(rows: Array) -> Array:
 
 
 def _seconds(function: Callable[[], object], times: int) -> float:
-    start = time.perf_counter()
+    start = time.thread_time()
     for _ in range(times):
         function()
-    return (time.perf_counter() - start) / times
+    return (time.thread_time() - start) / times
 
 
 def _compare(merged: Callable[[], object], *others: Callable[[], object]) -> tuple[float, list[float]]:
     """Median seconds of `merged`, and median ratios of the others to it, timed in turn."""
     functions = (merged, *others)
-    times = [max(1, int(SECONDS / _seconds(each, 3))) for each in functions]
+    times = [max(1, int(SECONDS / max(_seconds(each, 3), 1e-7))) for each in functions]
     taken = [[_seconds(each, n) for each, n in zip(functions, times, strict=True)] for _ in range(REPEATS)]
     ratios = [statistics.median(row[i] / row[0] for row in taken) for i in range(1, len(functions))]
     return statistics.median(row[0] for row in taken), ratios
