@@ -36,14 +36,14 @@ def run(arguments: argparse.Namespace) -> int:
     console = Console()
     demo = Demo(FOLDER, arguments.seconds, console)
     failures: tuple[str, ...] = ()
-    begin = time.monotonic()
+    begin, machine = time.monotonic(), describe_machine()
+    console.print(machine, style="dim", highlight=False, soft_wrap=True)
     try:
         asyncio.run(demo.play())
     except KeyboardInterrupt:
         failures = ("stopped by Ctrl-C: this is what ran so far",)
         console.print("\nstopping; the report is of what ran so far", highlight=False)
     summary = summarise(demo.tenants, demo.runs, (*failures, *demo.failures), demo.missing)
-    machine = describe_machine()
     if arguments.json is not None:
         from treadle.demo.figures import write_figures
 

@@ -45,6 +45,7 @@ def _contestant(each: Contestant) -> dict[str, object]:
         "launches": each.launches,
         "kernels": each.problems,
         "merge_factor": _number(each.merge_factor),
+        "tiers": each.tiers,
         "all": _score(each.everything),
         "pages": _score(each.tiered),
         "pages_in_spike": _score(each.tiered_in_spike),

@@ -63,7 +63,7 @@ def render(tenants: Sequence[Tenant], runs: Sequence[Run], summary: Summary, tim
     parts += [_contestants(summary), _tenants(tenants, summary)]
     if timeline:
         parts.append(
-            f'<h2>Timeline</h2><p>Every launch of the main run is in <a href="{html.escape(timeline)}">'
+            f'<h2>Timeline</h2><p>Every launch in the runs on treadle is in <a href="{html.escape(timeline)}">'
             f"<code>{html.escape(timeline)}</code></a>: open it at ui.perfetto.dev or chrome://tracing.</p>"
         )
     body = "\n".join(parts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from treadle.demo.runs import Run
-from treadle.demo.scoring import Score, between, of_targets, outcomes, score
+from treadle.demo.scoring import ANSWERED, Score, between, of_targets, outcomes, score
 from treadle.demo.tenants import Tenant
 from treadle.demo.traffic import spike
 from treadle.load.records import LOST
@@ -19,7 +19,10 @@ MAIN, AUTOMATIC, PINNED, FIFO = "main", "treadle", "treadle-pinned-", "onnxrunti
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A run's scores: of all requests, of those to the tenants with several tiers, and of the latter in the spike."""
+    """A run's scores: of all requests, of those to the tenants with several tiers, and of the latter in the spike.
+
+    `tiers`: answers of the tenants with several tiers, by tier.
+    """
 
     name: str
     label: str
@@ -27,6 +30,7 @@ class Contestant:
     everything: Score
     tiered: Score
     tiered_in_spike: Score
+    tiers: Mapping[str, int]
     merge_factor: float | None
     launches: int | None
     problems: int | None
@@ -77,6 +81,11 @@ def contest(tenants: Sequence[Tenant], run: Run) -> Contestant:
         everything=score(run.records, deadlines),
         tiered=score(tiered, deadlines),
         tiered_in_spike=score(between(tiered, *spike(run.seconds)), deadlines),
+        tiers={
+            name: count
+            for index, name in enumerate(run.tiers)
+            if (count := int(np.sum(tiered["tier"][tiered["status"] == ANSWERED] == index)))
+        },
         merge_factor=counters.merge_factor if counters else None,
         launches=counters.launches if counters else None,
         problems=counters.problems if counters else None,

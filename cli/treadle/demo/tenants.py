@@ -24,8 +24,8 @@ TIMINGS = 15
 
 # Service times on one core span three orders of magnitude, accuracies ten points.
 PAGES = (
-    Recipe("large", convolutional((96, 192), pool=2), ridge=0.01),
-    Recipe("medium", convolutional((64, 64, 16), pool=4), ridge=0.01),
+    Recipe("large", convolutional((112, 224), pool=2), ridge=0.01),
+    Recipe("medium", convolutional((80, 80, 16), pool=4), ridge=0.01),
     Recipe("small", dense((40,), per_page=True), ridge=0.001),
 )
 DIGITS = (Recipe("only", dense((128, 128), per_page=False), ridge=0.001),)

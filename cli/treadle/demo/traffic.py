@@ -33,7 +33,7 @@ def choose_rates(tenants: Sequence[Tenant]) -> Mapping[str, Rates]:
         elif family == "files":
             rates[family] = Rates(0.05 / tiers[0].service, 0.05 / tiers[0].service)
         else:
-            rates[family] = Rates(200.0, 800.0)
+            rates[family] = Rates(150.0, 600.0)
     return rates
 
 

@@ -1,0 +1,104 @@
+"""`treadle demo`, short, offline and without a terminal: what it leaves behind is looked at, not how fast it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from treadle_api.tenant import read_tenant
+
+SLOW = "in the spike "  # begins the one failure that a busy machine may cause
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def demo(tmp_path, cache):
+    """Start the demo in an empty folder, with its own cache and no package index to reach."""
+
+    def start(*arguments):
+        environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(cache)}
+        return subprocess.Popen(
+            [sys.executable, "-m", "treadle", "demo", "--no-browser", "--json", "figures.json", *arguments],
+            cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    return start
+
+
+def test_it_serves_loads_compares_and_reports(demo, tmp_path):
+    process = demo("--seconds", "4", "--report", "out/page.html")
+    output, _ = process.communicate(timeout=240)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert [failure for failure in figures["failures"] if not failure.startswith(SLOW)] == [], output
+    assert process.returncode == (1 if figures["failures"] else 0), output
+    assert output.count("FAILED") == len(figures["failures"])
+
+    assert "WITHOUT magika" in output
+    (missing,) = figures["missing"]
+    assert "magika" in missing
+    assert "16 of 17 tenants" in figures["summary"]
+
+    main, *rivals = figures["runs"]
+    assert [run["name"] for run in rivals] == [
+        "treadle", "treadle-pinned-large", "treadle-pinned-medium", "treadle-pinned-small", "onnxruntime-fifo",
+    ]  # fmt: skip
+    assert len({run["all"]["sent"] for run in rivals}) == 1, "the same arrivals"
+    for run in figures["runs"]:
+        total = run["all"]
+        assert total["sent"] == sum(total[each] for each in ("good", "late", "shed", "failed", "unanswered")) > 0
+        assert total["failed"] == 0
+    assert len(main["tiers"]) >= 2
+    for tier in ("large", "medium", "small"):
+        (pinned,) = (run for run in rivals if run["name"] == f"treadle-pinned-{tier}")
+        assert list(pinned["tiers"]) == [tier]
+    assert main["merge_factor"] > 1.0
+    for tenant in figures["tenants"]:
+        assert tenant["score"]["good"] > 0, tenant["name"]
+
+    folder = tmp_path / "demo-out"
+    manifests = sorted((folder / "tenants").glob("*.yaml"))
+    assert len(manifests) == 16
+    for path in manifests:
+        tenant = read_tenant(yaml.safe_load(path.read_text()))
+        assert tenant.pinned is None, "what was pinned to compare is free again"
+        for tier in tenant.tiers:
+            assert (path.parent / tier.model.uri).is_file()
+
+    events = json.loads((folder / "timeline.json").read_text())["traceEvents"]
+    assert max(len(event["args"]["tenants"]) for event in events) > 1
+    page = (tmp_path / "out" / "page.html").read_text()
+    assert page.count("<svg") == 4
+    assert 'href="../demo-out/timeline.json"' in page
+
+
+def test_ctrl_c_reports_what_ran_so_far(demo, tmp_path):
+    process = demo("--seconds", "60")
+    for line in process.stdout:
+        if "req/s" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    (run,) = figures["runs"]
+    assert run["all"]["good"] > 0
+    assert any("Ctrl-C" in failure for failure in figures["failures"])
+    assert "Ctrl-C" in (tmp_path / "demo-out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("seconds", ["0", "ten", "1e9"])
+def test_a_length_that_cannot_be_is_refused(demo, seconds):
+    process = demo("--seconds", seconds)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "--seconds" in output
