@@ -101,13 +101,3 @@ def _start(main: WorkerMain, there: socket.socket, memory: SharedMemory, setting
     process = forkserver.context().Process(target=_run, args=(main, there, memory, settings), name="treadle-executor")
     forkserver.start(process)
     return process
-
-
-def describe(code: int) -> str:
-    """An exit code in words: ``signal SIGSEGV``, ``exit code 1``."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"signal {signal.Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"

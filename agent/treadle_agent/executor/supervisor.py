@@ -18,9 +18,10 @@ from typing import Any, Self
 import msgspec
 
 from treadle_agent.executor.bindings import Shapes
-from treadle_agent.executor.executor_process import ExecutorProcess, WorkerMain, describe
+from treadle_agent.executor.executor_process import ExecutorProcess, WorkerMain
 from treadle_agent.executor.flight_record import Activity, Flight
 from treadle_agent.executor.gateway import Call, GoneError, RefusedError, Served
+from treadle_agent.executor.post_mortem import examine
 from treadle_agent.executor.protocol import (
     Bind,
     Done,
@@ -35,7 +36,7 @@ from treadle_agent.executor.protocol import (
     Unloaded,
     Version,
 )
-from treadle_agent.executor.replay import Crash, End, ReplayPolicy
+from treadle_agent.executor.replay import ReplayPolicy
 from treadle_agent.executor.requests import Requests
 from treadle_agent.executor.resident import PendingCall, Resident, Stage
 from treadle_agent.executor.roster import Roster
@@ -288,7 +289,14 @@ class Supervisor:
     def _bury(self, code: int) -> float:
         """Settle what the dead process leaves; the seconds to wait before the next one."""
         self._died = time.monotonic()
-        crash = self._crash(code)
+        loading = self._roster.loading
+        crash = examine(
+            code,
+            self._hang,
+            self._memory.record.flights(),
+            loading=loading.version.id if loading is not None else None,
+            served=self._served,
+        )
         decision = self._policy.decide(crash, self._requests.unanswered(), self._died)
         again = len(decision.resubmit) + len(decision.solo)
         self._replays += again
@@ -306,26 +314,6 @@ class Supervisor:
             if resident is not None:
                 self._roster.isolate(resident, reason)
         return decision.delay
-
-    def _crash(self, code: int) -> Crash:
-        """What is known about the death of the process."""
-        if self._hang is not None:
-            end, reason, flights = End.HUNG, self._hang.reason, list(self._hang.flights)
-        else:
-            end, reason = (End.KILLED if code in (-9, -15) else End.CRASHED), describe(code)
-            flights = self._memory.record.flights()
-        launches = [flight for flight in flights if flight.activity is Activity.LAUNCH]
-        loads = [flight.names[0] for flight in flights if flight.activity is Activity.LOAD]
-        if not flights and self._roster.loading is not None:
-            loads = [self._roster.loading.version.id]
-        return Crash(
-            end=end,
-            reason=reason,
-            launched=frozenset(name for flight in launches for name in flight.names),
-            complete=all(flight.complete for flight in launches),
-            loading=loads[0] if loads else None,
-            served=self._served,
-        )
 
     def _post(self, message: ToExecutor) -> None:
         if self._process is not None:
