@@ -64,10 +64,10 @@ class ModelStore:
         settings: ModelStoreSettings | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
-        """`ssl_context` replaces the system's trust (which the variable SSL_CERT_FILE extends)."""
+        """`ssl_context` replaces the system's trust, which the variable SSL_CERT_FILE names."""
         self._folder = folder
         self._settings = settings or ModelStoreSettings()
-        self._ssl_context = ssl_context
+        self._ssl_context = ssl_context or ssl.create_default_context()
 
     async def fetch(self, model: Model, progress: Progress | None = None) -> Path:
         """The local file of a model, of the digest that the manifest gives where it gives one.
@@ -158,7 +158,7 @@ class ModelStore:
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=self._settings.silence, sock_read=self._settings.silence
         )
-        connector = aiohttp.TCPConnector(ssl=self._ssl_context or True)
+        connector = aiohttp.TCPConnector(ssl=self._ssl_context)
         try:
             async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=True) as session:
                 place = uri

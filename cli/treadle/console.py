@@ -89,7 +89,11 @@ class ServeConsole:
             zip(version.tiers, served.implementations, served.service_seconds, strict=True)
         ):
             pinned = "  pinned" if index == version.pinned else ""
-            lines.append(f"  tier {tier.name}  {tier.accuracy:g} %  {how}  {seconds * 1e3:.3g} ms a row{pinned}")
+            # Without shapes nothing can be measured; the first request that has them brings both.
+            measured = (
+                f"{how}  {seconds * 1e3:.3g} ms a row" if seconds > 0 else "measured once a request gives its shapes"
+            )
+            lines.append(f"  tier {tier.name}  {tier.accuracy:g} %  {measured}{pinned}")
         return "\n".join([*lines, f"  {url}", f"  try: {_curl(url, served.inputs)}"])
 
     def _shortest_name(self, key: str) -> str:

@@ -37,11 +37,11 @@ class Server:
     def __init__(self, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> None:
         self.handler = handler
         self.requests: list[str] = []
-        authority = trustme.CA()
+        self.authority = trustme.CA()
         self._server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1").configure_cert(self._server_context)
+        self.authority.issue_cert("127.0.0.1").configure_cert(self._server_context)
         self.trust = ssl.create_default_context()
-        authority.configure_trust(self.trust)
+        self.authority.configure_trust(self.trust)
 
     async def __aenter__(self) -> Self:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -197,6 +197,16 @@ def test_a_certificate_that_nobody_trusts(tmp_path):
         async with Server(whole) as server:
             with pytest.raises(RefusedByServerError, match="certificate is not trusted"):
                 await ModelStore(tmp_path, SETTINGS).fetch(Model(f"{server.url}/m.onnx", None))
+
+    asyncio.run(run())
+
+
+def test_the_systems_trust_is_the_environments(tmp_path, monkeypatch):
+    async def run() -> None:
+        async with Server(whole) as server:
+            server.authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+            await ModelStore(tmp_path, SETTINGS).fetch(Model(f"{server.url}/m.onnx", DIGEST))
 
     asyncio.run(run())
 

@@ -1,0 +1,129 @@
+"""What `treadle serve` does with readings and refusals, beside a node agent that only takes notes."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+
+import pytest
+from rich.console import Console
+
+from treadle import serve
+from treadle.console import ServeConsole
+from treadle.serve import MODES, Options, _Session
+from treadle_agent.executor.gateway import Served
+from treadle_agent.executor.protocol import Mode, TierSpec, Version
+from treadle_agent.frontend.catalog import Catalog, Entry
+from treadle_agent.node_events import Leaking, Loading, Refused, Removed, Serving
+from treadle_agent.program.artifact import TensorSpec
+
+
+class Agent:
+    """Notes what is wanted; refuses it for now as often as told."""
+
+    def __init__(self, catalog: Catalog, refusals: int) -> None:
+        self.catalog = catalog
+        self.refusals = refusals
+        self.applied: list[list[str]] = []
+        self.third = asyncio.Event()
+
+    async def apply(self, tenants) -> list[Refused]:
+        self.applied.append([tenant.key for tenant in tenants])
+        self.catalog.mark_reconciled()
+        self.refusals -= 1
+        if len(self.applied) == 3:
+            self.third.set()
+        return [Refused("a.default", "spec", "no route", previous=False, temporary=True)] * (self.refusals >= 0)
+
+    async def close(self) -> None:
+        self.applied.append(["closed"])
+
+
+MANIFEST = """
+apiVersion: treadle.dev/v1alpha1
+kind: InferenceTenant
+metadata: {name: a}
+spec: {slo: {deadline: 1s}, tiers: [{name: only, accuracy: "9", model: {uri: m.onnx}}]}
+"""
+
+
+def test_what_may_come_right_by_itself_is_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(serve, "RETRY_SECONDS", 0.01)
+    (tmp_path / "a.yaml").write_text(MANIFEST)
+    catalog = Catalog()
+    agent = Agent(catalog, refusals=2)
+    output = io.StringIO()
+
+    async def run() -> None:
+        console = ServeConsole(Console(file=output), catalog, "http://h")
+        session = _Session(Options(tmp_path, "", 0, "host", Mode.TIME, None), agent, catalog, console, "http://h")
+        stop = asyncio.Event()
+        running = asyncio.create_task(session.run(stop))
+        async with asyncio.timeout(20):
+            await agent.third.wait()
+        await asyncio.sleep(0.05)  # five times what a fourth try would take
+        stop.set()
+        await running
+
+    asyncio.run(run())
+    assert agent.applied == [["a.default"]] * 3 + [["closed"]]
+    assert not catalog.ready, "readiness goes off before requests under way are waited for"
+    assert "ready: 0 of 1 tenants at http://h" in output.getvalue()
+
+
+def test_the_modes_are_those_of_the_executor():
+    assert MODES == {"exclusive": 0, "time": 1, "space": 2, "space-time": 3}
+
+
+@pytest.fixture
+def shown(tenant):
+    """What the console prints of an event."""
+
+    def show(*events, shape=(-1, 2), seconds=0.00123) -> str:
+        spec = (TensorSpec("x", "float32", shape),)
+        catalog, output = Catalog(), io.StringIO()
+        catalog.put(Entry(tenant("a")))
+        with ServeConsole(Console(file=output, width=40), catalog, "http://h:1") as console:
+            for event in events or (Serving(tenant("a"), served(spec, seconds)),):
+                console.event(event)
+        return output.getvalue()
+
+    def served(spec, seconds) -> Served:
+        version = Version(1, "a.default", 0.25, 5, 8, (TierSpec("best", 97.5, ""),), pinned=0)
+        return Served(version, spec, spec, True, ("merged",), (seconds,))
+
+    return show
+
+
+def test_a_tenant_that_is_served(shown):
+    inputs = """{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [0, 0]}]}"""
+    assert shown().splitlines() == [
+        "serving a.default  deadline 0.25 s",
+        "  tier best  97.5 %  merged  1.23 ms a row  pinned",
+        "  http://h:1/v2/models/a",
+        f"  try: curl -s http://h:1/v2/models/a/infer -d '{inputs}'",
+    ]
+
+
+def test_a_tenant_whose_shapes_are_the_clients(shown):
+    lines = shown(shape=(-1, 3, -1), seconds=0.0).splitlines()
+    assert "measured once a request gives its shapes" in lines[1]
+    assert lines[-1] == "  try: curl -s http://h:1/v2/models/a"
+
+
+def test_large_inputs_are_made_by_a_line_of_python(shown):
+    assert "| curl -s http://h:1/v2/models/a/infer -d @-" in shown(shape=(-1, 784))
+
+
+def test_the_rest(shown):
+    found = shown(
+        Loading("a.default", "compiling"),
+        Refused("a.default", "spec.tiers", "full", previous=True, temporary=False),
+        Removed("a.default"),
+        Leaking("a.default", "why"),
+    )
+    assert found.splitlines() == [
+        "refused a.default: spec.tiers: full; its previous version goes on",
+        "removed a.default",
+        "warning: an old version of a.default could not be unloaded: why",
+    ]
