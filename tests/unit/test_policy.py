@@ -215,6 +215,44 @@ def test_the_device_never_holds_more_problems_than_it_has_room_for() -> None:
     assert len(launch.group.streams) == 8
 
 
+def test_a_batch_is_no_larger_than_the_slack_of_its_first_request_allows() -> None:
+    for slack, rows in ((1.0, 8), (0.05, 4), (0.015, 1)):
+        scheduler = SpaceTime(max_problems=8, quantum=1.0)
+        one = tenant(1, (0.01, executable("one")))
+        one.tiers[0].buckets[0] = [executable(f"{rows}", rows, seconds=0.01 * rows) for rows in (1, 2, 4, 8)]
+        scheduler.add(one)
+        for index in range(9):
+            scheduler.submit(one, Asked(index, deadline=slack + index / 1000))
+        launch = scheduler.step(0.0)
+        assert launch is not None
+        assert launch.group.executable.rows == rows
+
+
+def test_company_is_no_larger_than_the_most_urgent_request_allows() -> None:
+    shared = Executable("shared", 1, (0.0, 1.0), mergeable=True, cost=CostModel(0.0, 0.01), capacity=8)
+    scheduler = SpaceTime(max_problems=8, quantum=1.0)
+    for one in fill(scheduler, shared, tenants=6):
+        one.pop()
+        scheduler.cancel(one, -1)
+        scheduler.submit(one, Asked(one.id, deadline=0.035 if one.id == 0 else 1.0))
+    launch = scheduler.step(0.0)
+    assert launch is not None
+    assert len(launch.group.streams) == 3  # a fourth would make the first one late
+
+
+def test_a_tenant_that_does_not_join_does_not_switch() -> None:
+    shared = executable("shared", seconds=0.4)
+    urgent, calm = tenant(1, (0.4, shared), deadline=0.5), tenant(2, (0.1, SLOW), (0.01, shared))
+    scheduler = space_time()
+    for one, deadline in ((urgent, 0.5), (calm, 1.0)):
+        scheduler.add(one)
+        scheduler.submit(one, Asked(one.id, deadline=deadline))
+    launch = scheduler.step(0.0)
+    assert launch is not None
+    assert [stream.tenant for stream in launch.group.streams] == [urgent]
+    assert (calm.current, calm.downs) == (0, 0)
+
+
 def test_holding_finishes_what_runs_and_begins_nothing() -> None:
     scheduler = SpaceTime(max_problems=8, quantum=0.0)
     fill(scheduler, executable("shared"), tenants=1, each=2)

@@ -63,13 +63,17 @@ class Tier:
         """Whether this tier can answer by `executable`."""
         return executable in self.buckets.get(binding, ())
 
-    def bucket(self, binding: int, waiting_rows: int, least: int) -> Executable | None:
-        """The largest executable that `waiting_rows` rows fill, but one that holds `least` rows; None if none does."""
+    def bucket(self, binding: int, waiting_rows: int, least: int, within: float = FOREVER) -> Executable | None:
+        """The largest executable that `waiting_rows` rows fill and that takes at most `within` seconds.
+
+        At any rate one that holds `least` rows, however long it takes; None if none does.
+        """
         best: Executable | None = None
         for executable in self.buckets.get(binding, ()):
             if executable.rows < least:
                 continue
-            if best is None or (executable.batches and executable.rows <= waiting_rows):
+            fits = executable.batches and executable.rows <= waiting_rows and executable.cost.expected(1) <= within
+            if best is None or fits:
                 best = executable
             else:
                 break

@@ -161,14 +161,13 @@ class Scheduler(ABC):
         return running + sum(tenant.backlog for tenant in self._waiting.values())
 
     def _choose(self, tenant: Tenant, now: float, backlog: float) -> int:
-        """The tier for the tenant's head, remembered as its current one unless the client pinned it."""
-        tier = choose_tier(tenant, tenant.head, now, max(0.0, backlog - tenant.backlog))
-        if tenant.head.tier < 0:
-            tenant.switch(tier)
-        return tier
+        """The tier for the tenant's head, with `backlog` seconds of accepted work on the device."""
+        return choose_tier(tenant, tenant.head, now, max(0.0, backlog - tenant.backlog))
 
     def _begin(self, tenant: Tenant, tier: int, executable: Executable) -> Stream:
         """Bind what fits one problem of `executable` from the head of the tenant's queue to it."""
+        if tenant.head.tier < 0:  # a tier that the client asked for says nothing about the load
+            tenant.switch(tier)
         requests = tenant.take(executable.rows)
         if not tenant:
             del self._waiting[tenant.id]
@@ -189,7 +188,7 @@ class Exclusive(Scheduler):
         """The next tenant's batch."""
         for tenant in self._candidates():
             tier = self._choose(tenant, now, self._backlog())
-            executable = tenant.tiers[tier].bucket(tenant.head.binding, tenant.rows, tenant.head.rows)
+            executable = _bucket(tenant, tier, now)
             if executable is None:
                 continue
             group = self._group([self._begin(tenant, tier, executable)])
@@ -277,20 +276,19 @@ class SpaceTime(Scheduler):
         """Begin `head`'s requests and those of other tenants that share the executable; None where there is no room."""
         backlog = self._backlog()
         tier = self._choose(head, now, backlog)
-        executable = head.tiers[tier].bucket(head.head.binding, head.rows, head.head.rows)
+        executable = _bucket(head, tier, now)
         if executable is None or executable.running >= executable.capacity:
             return None
         streams = [self._begin(head, tier, executable)]
         if not executable.mergeable:
             return self._group(streams)
+        deadline = streams[0].deadline
         room = min(self.max_problems, executable.capacity - executable.running + 1)
         padding = executable.rows - streams[0].rows
         for tenant in sorted(self._waiting.values(), key=lambda one: -one.rows):
-            if len(streams) >= room:
-                break
-            if tenant is head or not any(
-                executable in tier.buckets.get(tenant.head.binding, ()) for tier in tenant.tiers
-            ):
+            if len(streams) >= room or now + executable.cost.expected(len(streams) + 1) > deadline:
+                break  # one more would make the most urgent one late
+            if tenant is head or not any(one.holds(tenant.head.binding, executable) for one in tenant.tiers):
                 continue
             padded = padding + max(0, executable.rows - tenant.rows)
             if padded > PADDING_LIMIT * executable.rows * (len(streams) + 1):
@@ -301,6 +299,12 @@ class SpaceTime(Scheduler):
             streams.append(self._begin(tenant, tier, executable))
             padding += executable.rows - streams[-1].rows
         return self._group(streams)
+
+
+def _bucket(tenant: Tenant, tier: int, now: float) -> Executable | None:
+    """The executable for the tenant's waiting requests: as many rows at once as the first one's slack allows."""
+    head = tenant.head
+    return tenant.tiers[tier].bucket(head.binding, tenant.rows, head.rows, head.deadline - now)
 
 
 def _urgency(tenant: Tenant) -> float:
