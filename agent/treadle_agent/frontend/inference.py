@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import msgspec
 from aiohttp import hdrs, web
-from multidict import istr
 
 from treadle_agent.executor.gateway import Call, FullError, Gateway, GoneError, RefusedError
 from treadle_agent.executor.protocol import Done, Outcome
@@ -31,7 +30,7 @@ from treadle_agent.frontend.settings import FrontEndSettings
 from treadle_agent.frontend.tensors import fill, list_values
 from treadle_agent.metrics import RequestOutcome
 
-HEADER_LENGTH = istr("Inference-Header-Content-Length")
+HEADER_LENGTH = "Inference-Header-Content-Length"
 JSON_ITEM_BYTES = 20  # a float32 as the shortest decimal of the double it becomes, with its comma
 
 _encode = msgspec.json.Encoder().encode

@@ -42,7 +42,7 @@ _FIXED = {
 _OF_MODEL = {(): Resource.MODEL, ("ready",): Resource.MODEL_READY, ("infer",): Resource.INFER}
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def resolve(path: str, method: str) -> Route:
     """The route of a raw request target and method.
 
@@ -58,6 +58,8 @@ def resolve(path: str, method: str) -> Route:
 
 
 def _resolve(path: str) -> Route:
+    if not path.startswith("/"):  # absolute form, as proxies write it (RFC 9112, section 3.2.2)
+        path = path.partition("://")[2].partition("/")[2]
     parts = tuple(path.strip("/").split("/"))
     if (fixed := _FIXED.get(parts)) is not None:
         return Route(fixed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -15,7 +16,16 @@ from treadle_agent.frontend.reply import Reply, error_reply
 from treadle_agent.frontend.settings import FrontEndSettings
 
 _log = logging.getLogger(__name__)
+RESERVED_FILES = 256  # artifacts, pipes to processes, logs, and connections that are just being refused
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+def connection_limit(wanted: int, open_files: int) -> int:
+    """Connections that leave descriptors for everything else; `open_files` is the process's limit (-1: none).
+
+    A server that has none left cannot even refuse.
+    """
+    return wanted if open_files < 0 else max(1, min(wanted, open_files - RESERVED_FILES))
 
 
 class Connection(RequestHandler):
@@ -50,6 +60,7 @@ class Server(web.Server):
         super().__init__(handler, handler_cancellation=True)
         self._settings = settings
         self._count = 0
+        self._most = connection_limit(settings.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
     def __call__(self) -> RequestHandler:
         """The protocol of a new connection."""
@@ -71,7 +82,7 @@ class Server(web.Server):
         """Count a connection; one too many is told so and closed."""
         super().connection_made(handler, transport)
         self._count += 1
-        if self._count > self._settings.max_connections:
+        if self._count > self._most:
             reply = error_reply(TooManyConnectionsError("too many connections"))
             transport.write(reply.head(close=True) + reply.content)
             transport.close()

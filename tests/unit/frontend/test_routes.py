@@ -22,6 +22,7 @@ from treadle_agent.frontend.routes import Resource, Route, resolve
         ("/v2/models/a/versions/3", "GET", Route(Resource.MODEL, "a", "3")),
         ("/v2/models/a/versions/3/infer", "POST", Route(Resource.INFER, "a", "3")),
         ("/v2/models/infer/infer", "POST", Route(Resource.INFER, "infer")),
+        ("http://proxy:80/v2/models/a/infer", "POST", Route(Resource.INFER, "a")),
         ("/v2/models/a%2Fb/infer", "POST", Route(Resource.INFER, "a/b")),
     ],
 )
