@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 
 from treadle.crds import Definition, definition_text, read_definition
@@ -129,3 +131,10 @@ def test_everything_in_spec_is_bounded():
 
 def test_the_definition_is_the_file_in_crds(request):
     assert definition_text() == (request.config.rootpath / "crds/inferencetenants.treadle.dev.yaml").read_text()
+
+
+def test_every_definition_ships_in_the_wheel(request):
+    root = request.config.rootpath
+    build = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    shipped = {f"crds/{file.name}": f"treadle_api/crds/{file.name}" for file in (root / "crds").glob("*.yaml")}
+    assert build["force-include"] == shipped
