@@ -19,7 +19,7 @@ from treadle.bench.serving.run import Benchmark
 from treadle.bench.serving.table import show
 from treadle.load.process import allow_many_files
 
-_SECONDS, _QUICK_SECONDS = 3.0, 1.5
+_SECONDS, _QUICK_SECONDS = 3.0, 1.0
 _PAGE_WIDTH = 150
 _INTERRUPTED = 130  # as shells report SIGINT
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     serving = benchmarks.add_parser("serving", help="treadle beside aiohttp with ONNX Runtime, and MLServer")
     serving.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
     serving.add_argument("--quick", action="store_true", help="few servers and loads, one round: about two minutes")
-    serving.add_argument("--seconds", type=float, metavar="S", help="length of one run of load (default 3; quick 1.5)")
+    serving.add_argument("--seconds", type=float, metavar="S", help="length of one run of load (default 3; quick 1)")
 
 
 def run(arguments: argparse.Namespace) -> int:

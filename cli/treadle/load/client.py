@@ -16,6 +16,9 @@ from treadle.load.targets import Target
 from treadle.load.timer import Timer
 
 _RECONNECT_SECONDS = 0.05
+# Connections opened together, then a pause to accept them: a server's backlog holds about 100, and a connection
+# beyond it is tried again after a whole second.
+_AT_ONCE, _ACCEPT_SECONDS = 64, 0.01
 _OK = 200
 
 
@@ -54,8 +57,9 @@ class Client:
     async def connect(self, connections: int) -> None:
         """Open the pool; raises OSError when the server does not listen."""
         self._limit = connections
-        for _ in range(connections):
-            await self._connect()
+        for begin in range(0, connections, _AT_ONCE):
+            await asyncio.gather(*(self._connect() for _ in range(min(_AT_ONCE, connections - begin))))
+            await asyncio.sleep(_ACCEPT_SECONDS)
 
     async def run(self, start: float, grace: float) -> None:
         """Send everything, the first at `start` (CLOCK_MONOTONIC); returns when all is answered, at the latest `grace`

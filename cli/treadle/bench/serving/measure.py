@@ -16,6 +16,7 @@ _WARM_UP = 0.25  # share of a run that is not counted
 _CONNECTIONS = 2048  # of open loops: several deadlines' worth of requests, so that servers see the overload
 _CEILING_RPS = 60_000  # of closed loops: above what any server here reaches
 _GRACE_DEADLINES = 4.0
+_FEWEST_REQUESTS, _LONGEST = 100, 4.0  # a run of a slow model is made longer, up to this many times
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,11 @@ async def saturation(server: RunningServer, targets: Sequence[Target], *, concur
 async def open_run(
     server: RunningServer, targets: Sequence[Target], *, rate: float, seconds: float, deadline: float, seed: int
 ) -> OpenRun:
-    """Poisson load of `rate` requests per second, spread evenly over the targets."""
+    """Poisson load of `rate` requests per second, spread evenly over the targets, for `seconds` (longer where they
+    would hold too few requests).
+    """
     await server.settle(targets[0])
+    seconds = max(seconds, min(_FEWEST_REQUESTS / rate, _LONGEST * seconds))
     schedule = poisson([Phase(seconds, rate)], seed=seed, weights=[1.0] * len(targets))
     usage, merges = server.usage(), await server.merges()
     batch, process = await _load(server, targets, schedule, _CONNECTIONS, grace=_GRACE_DEADLINES * deadline)

@@ -24,6 +24,7 @@ from treadle.bench.serving.server import RunningServer, ServerError, free_ports,
 from treadle.bench.serving.suites import PLAIN_THREADED, MemorySuite, Plan, Suite
 from treadle.bench.serving.workload import Workload
 from treadle.load.limit import measure_limit
+from treadle.wheels import WheelUnavailableError
 
 _MEGABYTE = 1e6
 _QUEUE_SHARE = 0.1  # of the deadline may pass in a bounded queue: tuned, as requests also wait in sockets, unseen by it
@@ -65,7 +66,11 @@ class Benchmark:
 
     async def _suite(self, suite: Suite) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            workload = suite.make(self._folder / suite.name)
+            try:
+                workload = suite.make(self._folder / suite.name)
+            except WheelUnavailableError as error:
+                self._left_out.append(LeftOut(suite.name, "all", str(error)))
+                return
             servers: dict[str, RunningServer] = {}
             for name in suite.servers:
                 if not name.endswith(BOUNDED):

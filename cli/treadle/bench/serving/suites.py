@@ -62,6 +62,7 @@ def full(seconds: float) -> Plan:
             Suite("mlp-binary", _mlps, BINARY, (PLAIN, PLAIN + BOUNDED, *MODES), LOADS),
             Suite("mlp-json", _mlps, JSON, (PLAIN, PLAIN + BOUNDED, MLSERVER, MLSERVER + BOUNDED, SPACE_TIME), LOADS),
             Suite("gru-binary", _grus, BINARY, (PLAIN, *MODES), (LOW_LOAD, 1.0, OVERLOAD)),
+            *_real((LOW_LOAD, 1.0, OVERLOAD)),
         ),
         _memory(64),
         seconds,
@@ -77,10 +78,19 @@ def quick(seconds: float) -> Plan:
             Suite("mlp-binary", _mlps, BINARY, (PLAIN, SPACE_TIME), loads),
             Suite("mlp-json", _mlps, JSON, (PLAIN, MLSERVER, SPACE_TIME), loads),
             Suite("gru-binary", _grus, BINARY, (TIME, SPACE_TIME), loads),
+            *_real((LOW_LOAD,)),
         ),
         _memory(8),
         seconds,
         rounds=1,
+    )
+
+
+def _real(loads: tuple[float, ...]) -> tuple[Suite, ...]:
+    servers = (PLAIN, PLAIN_THREADED, SPACE_TIME)
+    return (
+        Suite("magika", workload.magika, BINARY, servers, loads, concurrency=8),
+        Suite("rapidocr-cls", workload.rapidocr_classifier, BINARY, servers, loads, concurrency=8),
     )
 
 

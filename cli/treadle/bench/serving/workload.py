@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ import onnx
 import onnxruntime as ort
 
 from treadle.bench import models
+from treadle.demo.files import read_model, sample_files
 from treadle.load.targets import Array, Target, infer_target
+from treadle.wheels import MAGIKA, MAGIKA_CONFIG, MAGIKA_MODEL, RAPIDOCR, RAPIDOCR_CLASSIFIER, member
 
 _VARIANTS = 8  # different requests for each tenant
+_REAL_TENANTS = 4  # tenants that serve the same real model
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,25 @@ def convolutionals(folder: Path, tenants: int) -> Workload:
     return _made(
         "conv", folder, tenants, lambda seed: models.convolutional(channels, 64, 10, seed=seed), (1, 3, 64, 64), 0.5
     )
+
+
+def magika(folder: Path) -> Workload:  # noqa: ARG001
+    """The file-type model that ships in magika's wheel, on files of Python's own library."""
+    model = read_model(member(MAGIKA, MAGIKA_MODEL), member(MAGIKA, MAGIKA_CONFIG).read_bytes())
+    files = sample_files(model, [Path(sysconfig.get_path("stdlib"))], _VARIANTS, seed=0)
+    return Workload("magika", _tenants("magika", model.path), files.inputs, 0.5)
+
+
+def rapidocr_classifier(folder: Path) -> Workload:  # noqa: ARG001
+    """The text-direction model that ships in rapidocr's wheel, on images of the size it is used with."""
+    path = member(RAPIDOCR, RAPIDOCR_CLASSIFIER)
+    random = np.random.default_rng(0)
+    inputs = [{"x": random.uniform(-1, 1, (1, 3, 48, 192)).astype(np.float32)} for _ in range(_VARIANTS)]
+    return Workload("rapidocr-cls", _tenants("rapidocr-cls", path), inputs, 0.5)
+
+
+def _tenants(name: str, path: Path) -> dict[str, Path]:
+    return {f"{name}-{number}": path for number in range(_REAL_TENANTS)}
 
 
 def _made(

@@ -1,0 +1,41 @@
+"""Generated models: equal seeds are equal, other seeds differ in weights alone, and they are what they say."""
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from treadle.bench import models
+
+BUILDERS = {
+    "mlp": (lambda seed: models.mlp((784, 256, 128, 10), seed=seed), (784,)),
+    "gru": (lambda seed: models.gru(28, 28, 32, 10, seed=seed), (28, 28)),
+    "conv": (lambda seed: models.convolutional((3, 64, 128, 256, 512, 256), 64, 10, seed=seed), (3, 64, 64)),
+}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_models_differ_in_weights_alone(name):
+    build, _ = BUILDERS[name]
+    first, again, other = build(1), build(1), build(2)
+    assert first.SerializeToString() == again.SerializeToString()
+    assert [node.SerializeToString() for node in first.graph.node] == [
+        node.SerializeToString() for node in other.graph.node
+    ]
+    assert first.SerializeToString() != other.SerializeToString()
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_rows_are_free_and_inputs_matter(name):
+    build, shape = BUILDERS[name]
+    session = ort.InferenceSession(build(1).SerializeToString(), providers=["CPUExecutionProvider"])
+    rows = np.random.default_rng(0).random((3, *shape), dtype=np.float32)
+    (result,) = session.run(None, {models.INPUT: rows})
+    assert result.shape == (3, 10)
+    assert np.isfinite(result).all()
+    assert np.abs(result - result[0]).max() > 1e-3
+
+
+def test_the_convolutional_model_is_as_large_as_said():
+    weights = sum(onnx.numpy_helper.to_array(one).nbytes for one in BUILDERS["conv"][0](0).graph.initializer)
+    assert 10e6 < weights < 11.5e6
