@@ -59,6 +59,7 @@ class Bindings:
     def __init__(self, *, batchable: bool, limit: int) -> None:
         self._batchable = batchable
         self._limit = limit
+        self._made = 0
         self._bindings: dict[Shapes, Binding] = {}  # by one row's shapes, the least recently bound first
         self._plans: dict[Shapes, Plan] = {}  # by a request's own shapes: one look-up on the hot path
 
@@ -92,19 +93,23 @@ class Bindings:
         self._bindings[one_row] = binding
         return True
 
-    def add(self, one_row: Shapes, inputs: tuple[TensorType, ...], outputs: tuple[TensorType, ...]) -> Binding:
-        """Bind; raises FullError when `limit` bindings are all in use by requests under way."""
-        number = len(self._bindings)
-        if number >= self._limit:
-            number = self._evict()
-        binding = self._bindings[one_row] = Binding(number, inputs, outputs)
-        return binding
+    def add(
+        self, one_row: Shapes, inputs: tuple[TensorType, ...], outputs: tuple[TensorType, ...]
+    ) -> tuple[Binding, Binding | None]:
+        """The new binding and the one that gave way to it.
 
-    def _evict(self) -> int:
-        """The number that has become free."""
+        Raises FullError when `limit` bindings are all in use by requests under way.
+        """
+        evicted = self._evict() if len(self._bindings) >= self._limit else None
+        # Numbers are not used again: the executor may still be preparing the old binding of a number.
+        binding = self._bindings[one_row] = Binding(self._made, inputs, outputs)
+        self._made += 1
+        return binding, evicted
+
+    def _evict(self) -> Binding:
         for one_row, binding in self._bindings.items():
             if not binding.calls:
                 del self._bindings[one_row]
                 self._plans = {shapes: plan for shapes, plan in self._plans.items() if plan.binding is not binding}
-                return binding.number
+                return binding
         raise FullError(f"requests of {self._limit} different input shapes are under way: try again later")

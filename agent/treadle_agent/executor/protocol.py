@@ -76,6 +76,15 @@ class Bind(msgspec.Struct, tag=2, array_like=True):
     outputs: tuple[TensorType, ...]
 
 
+class Unbind(msgspec.Struct, tag=8, array_like=True):
+    """Front end: no more requests with a binding will come, and none is unanswered: what it holds may go. Its number
+    is not used again.
+    """
+
+    version: int
+    binding: int
+
+
 class Unload(msgspec.Struct, tag=3, array_like=True):
     """Front end: no more requests will come for a version; answered by Unloaded when its queue is empty."""
 
@@ -159,7 +168,7 @@ class Statistics(msgspec.Struct, tag=5, array_like=True):
     document: bytes
 
 
-ToExecutor = Load | Bind | Unload | Submit | Cancel | Report | Trace
+ToExecutor = Load | Bind | Unbind | Unload | Submit | Cancel | Report | Trace
 ToFrontEnd = Loaded | Refused | Unloaded | Done | Statistics
 
 

@@ -33,6 +33,7 @@ from treadle_agent.executor.protocol import (
     ToExecutor,
     ToFrontEnd,
     Trace,
+    Unbind,
     Unloaded,
     Version,
 )
@@ -166,8 +167,10 @@ class Supervisor:
             async with self._compilers:
                 inputs, outputs = await asyncio.to_thread(compile_types, self._compile_binding, served, one_row)
             self._resident(served)
-            binding = resident.bindings.add(one_row, inputs, outputs)
+            binding, evicted = resident.bindings.add(one_row, inputs, outputs)
             if resident.stage is Stage.UP:
+                if evicted is not None:
+                    self._post(Unbind(served.version.id, evicted.number))
                 self._post(Bind(served.version.id, binding.number, inputs, outputs))
         finally:
             del resident.compiling[one_row]

@@ -45,14 +45,15 @@ def test_rows_must_agree() -> None:
 def test_the_least_recently_bound_gives_way_unless_it_is_in_use() -> None:
     bindings = Bindings(batchable=False, limit=2)
 
-    def bind(width: int) -> int:
+    def bind(width: int) -> tuple[int, int | None]:
         one = TensorType("float32", (width,))
-        return bindings.add(((width,),), (one,), (one,)).number
+        binding, evicted = bindings.add(((width,),), (one,), (one,))
+        return binding.number, evicted and evicted.number
 
-    assert (bind(1), bind(2)) == (0, 1)
+    assert (bind(1), bind(2)) == ((0, None), (1, None))
     bindings.plan(((2,),))
     assert bindings.touch(((1,),))
-    assert bind(3) == 1
+    assert bind(3) == (2, 1)
     assert not bindings.touch(((2,),))
     with pytest.raises(KeyError):
         bindings.plan(((2,),))
@@ -61,5 +62,5 @@ def test_the_least_recently_bound_gives_way_unless_it_is_in_use() -> None:
     with pytest.raises(FullError, match="2 different input shapes"):
         bind(4)
     bindings.plan(((3,),)).binding.calls = 0
-    assert bind(4) == 1
+    assert bind(4) == (3, 2)
     assert len(bindings) == 2

@@ -28,6 +28,7 @@ from treadle_agent.executor.protocol import (
     Statistics,
     Submit,
     ToExecutor,
+    Unbind,
     Unload,
     Unloaded,
     block_layout,
@@ -38,6 +39,7 @@ from treadle_agent.executor.worker_settings import WorkerSettings
 
 ABORT, HANG, KILL_SELF, SLOW, BETWEEN = -1001.0, -1002.0, -1003.0, -1004.0, -1005.0
 SLOW_SECONDS = 0.3
+REFUSED_WIDTH = 31
 LAUNCH = 8  # requests at most in one launch
 
 
@@ -79,21 +81,39 @@ class Worker:
             case Load():
                 self.load(message)
             case Bind():
-                self.bindings[message.version, message.binding] = message
+                self.bind(message)
+            case Unbind():
+                del self.bindings[message.version, message.binding]
             case Unload():
                 self.unloading.add(message.version)
             case Submit():
-                assert message.version in self.loaded
-                if self.inputs(message)[0].flat[0] == BETWEEN:
-                    os.abort()
-                self.queue.append(message)
+                self.submit(message)
             case Cancel():
-                for request in [one for one in self.queue if one.request == message.request]:
-                    self.queue.remove(request)
-                    self.channel.post(Done(request.request, Outcome.SHED, reason="cancelled"))
+                self.cancel(message.request)
             case Report():
-                counts = {"answered": self.answered, "solo": self.solo, "loaded": sorted(self.loaded)}
-                self.channel.post(Statistics(message.sequence, json.dumps(counts).encode()))
+                self.report(message)
+
+    def bind(self, message: Bind) -> None:
+        assert (message.version, message.binding) not in self.bindings
+        self.bindings[message.version, message.binding] = message
+        if message.inputs[0].shape[1:] == (REFUSED_WIDTH,):
+            self.channel.post(Refused(message.version, "the double refuses this width"))
+
+    def submit(self, message: Submit) -> None:
+        assert message.version in self.loaded
+        if self.inputs(message)[0].flat[0] == BETWEEN:
+            os.abort()
+        self.queue.append(message)
+
+    def cancel(self, number: int) -> None:
+        for request in [one for one in self.queue if one.request == number]:
+            self.queue.remove(request)
+            self.channel.post(Done(number, Outcome.SHED, reason="cancelled"))
+
+    def report(self, message: Report) -> None:
+        counts = {"answered": self.answered, "solo": self.solo, "loaded": sorted(self.loaded)}
+        document = json.dumps({**counts, "bindings": len(self.bindings)})
+        self.channel.post(Statistics(message.sequence, document.encode()))
 
     def load(self, message: Load) -> None:
         version = message.version
