@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import shutil
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from multiprocessing import connection
@@ -18,6 +20,9 @@ from treadle_agent.program.errors import ModelError, Triple
 from treadle_agent.program.jobs import STATUS_BYTES, BindJob, CompileJob, Job, Status, work
 from treadle_agent.program.limits import Limits, check_size, death_message, time_message
 from treadle_agent.program.model import Program, Shape
+
+WORK = ".work-"
+ABANDONED_SECONDS = 3600.0
 
 
 class Loader:
@@ -48,7 +53,8 @@ class Loader:
         for folder in sorted(self._cache.glob(f"{name}*")):
             if is_whole(folder, digest, model.parent):
                 return folder
-        with tempfile.TemporaryDirectory(prefix=".work-", dir=self._cache, ignore_cleanup_errors=True) as work_folder:
+        self._sweep()
+        with tempfile.TemporaryDirectory(prefix=WORK, dir=self._cache, ignore_cleanup_errors=True) as work_folder:
             made = Path(work_folder) / "artifact"
             made.mkdir()
             self._run(CompileJob(str(model), str(made), digest, shapes))
@@ -76,6 +82,16 @@ class Loader:
         if found is None:
             raise ModelError("the program could not be kept: the disk is full, or the artifact folder was removed")
         return found
+
+    def _sweep(self) -> None:
+        """Remove what callers left that were killed while they compiled."""
+        for folder in self._cache.glob(f"{WORK}*"):
+            try:
+                abandoned = time.time() - folder.stat().st_mtime > ABANDONED_SECONDS
+            except FileNotFoundError:  # its owner has finished
+                continue
+            if abandoned:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _run(self, job: Job) -> None:
         """Do `job` in a child, which does not outlive this call."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -132,6 +133,16 @@ def test_many_may_compile_the_same_model_at_once(loader: Loader, mlp: Mlp, tmp_p
         folders = set(pool.map(lambda _: loader.compile(model), range(4)))
     assert len(folders) == 1
     assert [path for path in (tmp_path / "cache").iterdir() if path not in folders] == []
+
+
+def test_what_a_killed_caller_left_is_swept(loader: Loader, mlp: Mlp, tmp_path: Path) -> None:
+    old, new = (tmp_path / "cache" / f".work-{age}" / "artifact" for age in ("old", "new"))
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    os.utime(old.parent, (0, 0))
+    loader.compile(mlp())
+    assert not old.parent.exists()
+    assert new.exists()
 
 
 def test_a_model_with_changed_external_data_is_another_model(loader: Loader, tmp_path: Path, mlp: Mlp) -> None:

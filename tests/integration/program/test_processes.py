@@ -1,9 +1,17 @@
-"""What a process of ours carries, seen from a fresh interpreter."""
+"""What the processes of a loader carry, and how they end, seen from outside."""
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
 
 
 def fresh(script: str) -> str:
@@ -25,3 +33,82 @@ from treadle_agent.program import compilation
 print(os.environ["ORT_DISABLE_TELEMETRY"], len(os.listdir("/proc/self/task")))
 """
     assert fresh(script) == "1 1"
+
+
+CALLER = """
+import sys
+from pathlib import Path
+from treadle_agent.program.limits import Limits
+from treadle_agent.program.loader import Loader
+try:
+    print("compiling", flush=True)
+    Loader(Path(sys.argv[1]), Limits(wall_seconds=60)).compile(Path(sys.argv[2]))
+    print("compiled", flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def others(group: int) -> list[int]:
+    """Live processes of a process group beside its leader."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != group:
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[2]) == group and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def wait(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "condition not met in time"
+        time.sleep(0.01)
+
+
+def ignores_ctrl_c(process: int) -> bool:
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
+    return bool(int(fields["SigIgn"], 16) >> (signal.SIGINT - 1) & 1)
+
+
+@contextmanager
+def compiling(model: Path, cache: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that compiles a model, caught with a fork server, a resource tracker and a loader's child."""
+    caller = subprocess.Popen(
+        [sys.executable, "-c", CALLER, str(cache), str(model)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == "compiling\n"
+        wait(lambda: len(others(caller.pid)) >= 3)
+        yield caller
+    wait(lambda: not others(caller.pid))
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_outlives_the_caller(endless: Path, tmp_path: Path, signal_number: signal.Signals) -> None:
+    with compiling(endless, tmp_path / "cache") as caller:
+        if signal_number == signal.SIGINT:
+            os.killpg(caller.pid, signal_number)  # as a terminal does
+        else:
+            caller.kill()
+        out, err = caller.communicate(timeout=10)
+        assert out == ("interrupted\n" if signal_number == signal.SIGINT else "")
+        assert err == ""
+
+
+def test_ctrl_c_is_the_callers_to_answer(mlp: Callable[..., Path], tmp_path: Path) -> None:
+    with compiling(mlp((1024, 2048, 1024)), tmp_path / "cache") as caller:
+        wait(lambda: all(ignores_ctrl_c(process) for process in others(caller.pid)))
+        for process in others(caller.pid):
+            os.kill(process, signal.SIGINT)
+        out, _ = caller.communicate(timeout=60)
+        assert out == "compiled\n"
