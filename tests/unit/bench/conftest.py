@@ -15,6 +15,8 @@ def report():
     rows = [row(suite, server, 0.25) for suite in ("magika", "rapidocr-cls") for server in (mine, plain)]
     rows += [row("mlp-binary", mine, 2.0), row("mlp-binary", plain, 2.0, goodput=0.0)]
     rows += [row("mlp-json", mine, 2.0), row("mlp-json", plain, 2.0, 300.0), row("mlp-json", "mlserver", 2.0, 200.0)]
+    rows += [row(suite, mine, 2.0) for suite in ("magika", "rapidocr-cls")]
+    rows += [row(suite, plain, 2.0, 100.0) for suite in ("magika", "rapidocr-cls")]
     rows += [row("gru-binary", mine, 2.0, merged=5.5)]
     rates = {
         ("mlp-binary", mine): 9000.0, ("mlp-binary", plain): 6000.0, ("mlp-json", mine): 7000.0,

@@ -78,7 +78,7 @@ def quick(seconds: float) -> Plan:
             Suite("mlp-binary", _mlps, BINARY, (PLAIN, SPACE_TIME), loads),
             Suite("mlp-json", _mlps, JSON, (PLAIN, MLSERVER, SPACE_TIME), loads),
             Suite("gru-binary", _grus, BINARY, (TIME, SPACE_TIME), loads),
-            *_real((LOW_LOAD,)),
+            *_real(loads),
         ),
         _memory(8),
         seconds,

@@ -65,7 +65,7 @@ def magika(folder: Path) -> Workload:  # noqa: ARG001
     """The file-type model that ships in magika's wheel, on files of Python's own library."""
     model = read_model(member(MAGIKA, MAGIKA_MODEL), member(MAGIKA, MAGIKA_CONFIG).read_bytes())
     files = sample_files(model, [Path(sysconfig.get_path("stdlib"))], _VARIANTS, seed=0)
-    return Workload("magika", _tenants("magika", model.path), files.inputs, 0.5)
+    return Workload("magika", _tenants("magika", model.path), files.inputs, 0.1)
 
 
 def rapidocr_classifier(folder: Path) -> Workload:  # noqa: ARG001
@@ -73,7 +73,7 @@ def rapidocr_classifier(folder: Path) -> Workload:  # noqa: ARG001
     path = member(RAPIDOCR, RAPIDOCR_CLASSIFIER)
     random = np.random.default_rng(0)
     inputs = [{"x": random.uniform(-1, 1, (1, 3, 48, 192)).astype(np.float32)} for _ in range(_VARIANTS)]
-    return Workload("rapidocr-cls", _tenants("rapidocr-cls", path), inputs, 0.5)
+    return Workload("rapidocr-cls", _tenants("rapidocr-cls", path), inputs, 0.1)
 
 
 def _tenants(name: str, path: Path) -> dict[str, Path]:
