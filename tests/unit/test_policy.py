@@ -275,6 +275,19 @@ def test_costs_follow_what_is_observed() -> None:
     assert cost.expected(4) < 0.1  # one preempted launch does not make a model unusable
 
 
+def test_what_was_slow_once_is_tried_again() -> None:
+    scheduler = space_time()
+    (one,) = fill(scheduler, executable("one"), tenants=1, each=200)
+    while (launch := scheduler.step(0.0)) is not None:
+        finish(scheduler, launch, seconds=0.004)
+    slow = one.tiers[0].service
+    assert slow > 0.003
+    for second in range(60):
+        scheduler.shed(float(second))
+    assert one.tiers[0].service == pytest.approx(0.001, rel=0.01)
+    assert one.tiers[0].row_seconds == pytest.approx(0.001, rel=0.05)
+
+
 def test_a_run_fits_the_quantum_and_is_never_empty() -> None:
     kernel = executable("k", seconds=0.010, kernels=10)
     assert kernel.run_end(0, 1, quantum=0.0035) == 3

@@ -13,7 +13,7 @@ from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.slab import Slab
 from treadle_agent.executor.super_kernel import MergedProgram
 from treadle_agent.executor.tuner import Profile, Tuner, merging_wins
-from treadle_agent.policy.latency import Executable
+from treadle_agent.policy.latency import Correction, Executable
 from treadle_agent.policy.queues import Tier
 from treadle_agent.program.artifact import ROW_COUNTS, Artifact, binding_key, read_artifact, read_program
 from treadle_agent.program.model import Program, TensorType
@@ -138,16 +138,26 @@ class Library:
             return UNBOUND
         return MERGED if tier.row >= 0 else SEGMENTS
 
+    def unbind(self, tier: LoadedTier, types: tuple[TensorType, ...]) -> None:
+        """Forget these input types of a tier; its weights stay."""
+        tier.holders.pop(types, None)
+        self._leave(tier, types)
+
     def forget(self, tier: LoadedTier) -> None:
         """Unload a tier that nothing runs any more."""
-        for digest, architecture in list(self.architectures.items()):
-            architecture.members.pop(tier, None)
-            if not architecture.members:
-                del self.architectures[digest]
+        for types in tier.holders:
+            self._leave(tier, types)
         tier.close()
         for key, slab in list(self.slabs.items()):
             if not len(slab):
                 del self.slabs[key]
+
+    def _leave(self, tier: LoadedTier, types: tuple[TensorType, ...]) -> None:
+        for digest, architecture in list(self.architectures.items()):
+            if architecture.members.get(tier) == types:
+                del architecture.members[tier]
+                if not architecture.members:
+                    del self.architectures[digest]
 
     def _architecture(self, program: Program, tier: LoadedTier, types: tuple[TensorType, ...]) -> Architecture:
         digest = program.architecture
@@ -197,6 +207,7 @@ class Library:
         self, architecture: Architecture, tier: LoadedTier, types: tuple[TensorType, ...]
     ) -> Iterator[Executable]:
         """An architecture's programs, ascending in rows."""
+        correction = Correction()
         for rows in ROW_COUNTS if tier.artifact.batchable else (1,):
             program = tier.program(types, rows)
             assert program is not None, f"{tier.folder} has no program for {rows} rows"
@@ -208,7 +219,7 @@ class Library:
                 rows,
                 profile.shares,
                 mergeable=True,
-                cost=profile.cost(),
+                cost=profile.cost(correction),
                 body=MergedProgram(program, architecture.slab, capacity),
                 capacity=capacity,
             )
@@ -221,6 +232,7 @@ class Library:
             reason = tier.artifact.kernels_refused or "its weights are too many"
             raise ValueError(f"this device runs programs only, and the model has none: {reason}")
         chain = tier.chain()
+        correction = Correction()
         made = []
         for rows in ROW_COUNTS if tier.artifact.batchable else [1]:
             short = rows == 1 or profiles[1].per_request(1) * rows <= CHAIN_BATCH_SECONDS
@@ -229,7 +241,7 @@ class Library:
                 profiles[rows] = self._tuner.segments(chain, batch)
             alone = profiles[1]
             profile = profiles.get(rows) or Profile(alone.fixed * rows, 0.0, alone.shares)
-            cost, name = profile.cost(), f"{tier.name}/{rows}"
+            cost, name = profile.cost(correction), f"{tier.name}/{rows}"
             made.append(Executable(name, rows, profile.shares, mergeable=False, batches=short, cost=cost, body=chain))
         return made
 

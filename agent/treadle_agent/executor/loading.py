@@ -13,9 +13,11 @@ import msgspec
 from treadle_agent.executor.flight_record import Activity, FlightRecord
 from treadle_agent.executor.library import Library, LoadedTier
 from treadle_agent.executor.protocol import Loaded, Refused, ToFrontEnd, Unloaded, Version
+from treadle_agent.executor.super_kernel import ignore_warnings
 from treadle_agent.executor.versions import LoadedVersion
 from treadle_agent.program.model import TensorType
 
+LOAD_SECONDS = 15.0  # what a load is expected to take at most; the watchdog is patient by a factor
 RECORD_SLOT = 15  # of the flight record: a model may crash the process while it is tried, too
 
 Outcome = Callable[[], ToFrontEnd | None]  # for the dispatch thread: take over the result, say what to answer
@@ -40,6 +42,10 @@ class LoadingThread:
         """Make a version's tiers runnable for the input types of one row."""
         self._jobs.put(lambda: self._bind(loaded, binding, types))
 
+    def unbind(self, loaded: LoadedVersion, types: tuple[TensorType, ...]) -> None:
+        """Forget the executables for the input types of one row; nothing runs them any more."""
+        self._jobs.put(lambda: self._unbind(loaded, types))
+
     def unload(self, loaded: LoadedVersion) -> None:
         """Free what a version holds; nothing runs it any more."""
         self._jobs.put(lambda: self._unload(loaded))
@@ -54,13 +60,14 @@ class LoadingThread:
         return answers
 
     def _work(self) -> None:
+        ignore_warnings()
         while True:
             outcome = self._jobs.get()()
             self._outcomes.put(outcome)
             self._wake()
 
     def _load(self, version: Version, install: Callable[[LoadedVersion], None]) -> Outcome:
-        self._record.begin(RECORD_SLOT, Activity.LOAD, (version.id,), time.monotonic(), 60.0)
+        self._record.begin(RECORD_SLOT, Activity.LOAD, (version.id,), time.monotonic(), LOAD_SECONDS)
         tiers: list[LoadedTier] = []
         try:
             for spec in version.tiers:
@@ -86,7 +93,7 @@ class LoadingThread:
         return outcome
 
     def _bind(self, loaded: LoadedVersion, binding: int, types: tuple[TensorType, ...]) -> Outcome:
-        self._record.begin(RECORD_SLOT, Activity.LOAD, (loaded.id,), time.monotonic(), 60.0)
+        self._record.begin(RECORD_SLOT, Activity.LOAD, (loaded.id,), time.monotonic(), LOAD_SECONDS)
         try:
             holders = [self.library.prepare(tier, types) for tier in loaded.loaded_tiers]
         except Exception as error:  # noqa: BLE001 - as above
@@ -101,6 +108,11 @@ class LoadingThread:
                 tier.buckets[binding] = holder
 
         return outcome
+
+    def _unbind(self, loaded: LoadedVersion, types: tuple[TensorType, ...]) -> Outcome:
+        for tier in loaded.loaded_tiers:
+            self.library.unbind(tier, types)
+        return lambda: None
 
     def _unload(self, loaded: LoadedVersion) -> Outcome:
         for tier in loaded.loaded_tiers:

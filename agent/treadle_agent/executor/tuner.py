@@ -19,7 +19,7 @@ import numpy as np
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.slab import Slab
 from treadle_agent.executor.super_kernel import MergedProgram, run
-from treadle_agent.policy.latency import CostModel
+from treadle_agent.policy.latency import Correction, CostModel
 from treadle_agent.program.model import Program, TensorType
 from treadle_agent.program.ops.registry import Array
 
@@ -37,9 +37,9 @@ class Profile:
     per_problem: float
     shares: tuple[float, ...]
 
-    def cost(self) -> CostModel:
+    def cost(self, correction: Correction) -> CostModel:
         """A cost model that starts from this profile."""
-        return CostModel(self.fixed, self.per_problem)
+        return CostModel(self.fixed, self.per_problem, correction)
 
     def per_request(self, problems: int) -> float:
         """Seconds of the device that one of `problems` merged problems takes."""

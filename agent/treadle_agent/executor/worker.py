@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from treadle_agent.executor.binding import Binding
 from treadle_agent.executor.channel import ExecutorChannel, PeerGoneError
@@ -34,11 +33,13 @@ from treadle_agent.executor.protocol import (
     Submit,
     ToExecutor,
     Trace,
+    Unbind,
     Unload,
 )
 from treadle_agent.executor.shared_memory import SharedMemory
 from treadle_agent.executor.simulated import GPUS, SimulatedDevice, SimulatedTuner
 from treadle_agent.executor.statistics import Document, TenantStatistics
+from treadle_agent.executor.super_kernel import ignore_warnings
 from treadle_agent.executor.trace import Recorder
 from treadle_agent.executor.tuner import HostTuner, Tuner
 from treadle_agent.executor.versions import LoadedVersion, requests_of, version_of
@@ -66,7 +67,9 @@ class Worker:
         self.document = Document(settings.device, settings.mode.name.lower().replace("_", "-"))
         self.recorder: Recorder | None = None
         self._solo: deque[Submit] = deque()
-        self._pool = ThreadPoolExecutor(RECORD_SLOTS) if settings.mode is Mode.SPACE else None
+        self._pool = (
+            ThreadPoolExecutor(RECORD_SLOTS, initializer=ignore_warnings) if settings.mode is Mode.SPACE else None
+        )
         self._threads = list(range(RECORD_SLOTS))  # free slots of the flight record
         self._finished: deque[tuple[Launch, int, Launched | Exception]] = deque()
 
@@ -108,6 +111,8 @@ class Worker:
                 self.loading.load(version, self._install)
             case Bind():
                 self._bind(message)
+            case Unbind(version, binding):
+                self._unbind(self.versions[version], binding)
             case Unload(version):
                 self.versions[version].draining = True
             case Cancel(request):
@@ -151,6 +156,13 @@ class Worker:
             if holder:
                 tier.buckets[message.binding] = holder
         self.loading.bind(version, message.binding, message.inputs)
+
+    def _unbind(self, version: LoadedVersion, binding: int) -> None:
+        types = version.bindings.pop(binding).inputs
+        for tier in version.tiers:
+            tier.buckets.pop(binding, None)
+        if all(other.inputs != types for other in version.bindings.values()):
+            self.loading.unbind(version, types)
 
     def _finish_unloads(self) -> None:
         for version in [one for one in self.versions.values() if one.draining]:
@@ -252,8 +264,8 @@ class Worker:
             entry.waiting = len(version)
             entry.tier = tier.name
             entry.switches = {"up": version.ups, "down": version.downs}
-            costs = [executable.cost for holder in tier.buckets.values() for executable in holder]
-            entry.correction = sum(cost.correction for cost in costs) / len(costs) if costs else 1.0
+            ratios = [executable.cost.correction.ratio for holder in tier.buckets.values() for executable in holder]
+            entry.correction = sum(ratios) / len(ratios) if ratios else 1.0
             entry.answered = dict(zip((one.name for one in version.tiers), version.answered, strict=True))
         return document
 
@@ -284,6 +296,6 @@ def open_device(name: str, memory: memoryview) -> tuple[HostDevice, Tuner]:
 def main(connection: socket.socket, memory: SharedMemory, settings: WorkerSettings) -> None:
     """Entry point of the executor process."""
     sys.setswitchinterval(0.0005)  # a thread that loads a model must not keep the dispatch thread waiting
-    np.seterr(all="ignore")  # padding rows may hold anything; NaN in an answer is the model's own
+    ignore_warnings()
     channel = ExecutorChannel(connection)
     Worker(channel, memory.buffer, memory.record, settings).run()

@@ -6,33 +6,51 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 CORRECTION_GAIN = 0.05  # weight of one observation; about twenty launches to follow a change
+RELAX_GAIN = 0.2  # a second
 CORRECTION_BOUNDS = (0.25, 8.0)  # a single preempted launch must not make a model look unusable
 
 
 @dataclass(slots=True)
-class CostModel:
-    """Expected duration of an executable: ``(fixed + per_problem * problems) * correction``, in seconds.
+class Correction:
+    """Observed duration / profiled duration, exponentially averaged: the profile correction ratio.
 
-    The line is the profile; `correction` (observed / profiled, exponentially averaged) is what `treadle` reports as
-    the profile correction ratio.
+    The executables of one architecture share one: what slows the machine slows them alike, and a batch size that was
+    not used lately is not believed to be as fast as it once was.
     """
+
+    ratio: float = 1.0
+    fresh: bool = False  # something was observed since the last `relax`
+
+    def observe(self, ratio: float) -> None:
+        """Learn from one launch."""
+        low, high = CORRECTION_BOUNDS
+        self.ratio += CORRECTION_GAIN * (min(max(ratio, low), high) - self.ratio)
+        self.fresh = True
+
+    def relax(self) -> None:
+        """Once a second: what was not observed lately drifts back to its profile; nothing looks slow for ever."""
+        if not self.fresh:
+            self.ratio += RELAX_GAIN * (1.0 - self.ratio)
+        self.fresh = False
+
+
+@dataclass(slots=True)
+class CostModel:
+    """Expected duration of an executable, in seconds: a profiled line in the number of problems, times a correction."""
 
     fixed: float
     per_problem: float
-    correction: float = 1.0
+    correction: Correction = field(default_factory=Correction)
 
     def expected(self, problems: int) -> float:
         """Seconds for the whole executable with `problems` problems merged."""
-        return (self.fixed + self.per_problem * problems) * self.correction
+        return (self.fixed + self.per_problem * problems) * self.correction.ratio
 
     def observe(self, problems: int, share: float, seconds: float) -> None:
         """Learn from a launch that covered `share` (0–1) of the executable and took `seconds`."""
         profiled = (self.fixed + self.per_problem * problems) * share
-        if profiled <= 0.0:
-            return
-        low, high = CORRECTION_BOUNDS
-        ratio = min(max(seconds / profiled, low), high)
-        self.correction += CORRECTION_GAIN * (ratio - self.correction)
+        if profiled > 0.0:
+            self.correction.observe(seconds / profiled)
 
 
 @dataclass(slots=True, eq=False)

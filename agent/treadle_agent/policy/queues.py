@@ -6,10 +6,12 @@ import heapq
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from treadle_agent.policy.latency import Executable
+from treadle_agent.policy.latency import RELAX_GAIN, Executable
 
 LOWEST_PRIORITY = 1 << 30
 FOREVER = float("inf")
+ROW_GAIN = 0.1  # weight of one observation of a tier's amortised cost
+ANSWER_SHARE = 0.05  # of a tenant's deadline: kept for the answer's way back to the client
 
 
 class Request(Protocol):
@@ -43,21 +45,32 @@ class Request(Protocol):
 class Tier:
     """A tier on this device: its executables by binding, ascending in rows, and its amortised cost.
 
-    `row_seconds` is the device time one row has cost lately, merged and batched as it was: what a backlog of this
-    tier's requests will take.
+    `service`: seconds that one row takes alone, as last corrected. `row_seconds`: the device time that one row has
+    cost lately, merged and batched as it was: what a backlog of this tier's requests will take.
     """
 
-    __slots__ = ("buckets", "name", "row_seconds", "service")
+    __slots__ = ("_observed", "buckets", "name", "row_seconds", "service")
 
     def __init__(self, name: str, service: float) -> None:
         self.name = name
         self.service = service
         self.row_seconds = service
+        self._observed = False
         self.buckets: dict[int, Sequence[Executable]] = {}
 
-    def observe(self, rows: int, seconds: float) -> None:
-        """Learn the amortised cost: `rows` rows took `seconds` of the device."""
-        self.row_seconds += 0.1 * (seconds / rows - self.row_seconds)
+    def observe(self, rows: int, seconds: float, binding: int) -> None:
+        """Learn the costs: `rows` rows of a binding took `seconds` of the device."""
+        self.row_seconds += ROW_GAIN * (seconds / rows - self.row_seconds)
+        self.service = self.buckets[binding][0].cost.expected(1)
+        self._observed = True
+
+    def relax(self) -> None:
+        """Once a second: forget what was observed long ago."""
+        for executables in self.buckets.values():
+            executables[0].cost.correction.relax()
+            self.service = executables[0].cost.expected(1)
+        self.row_seconds += RELAX_GAIN * (self.service - self.row_seconds) * (not self._observed)
+        self._observed = False
 
     def holds(self, binding: int, executable: Executable) -> bool:
         """Whether this tier can answer by `executable`."""
@@ -165,7 +178,7 @@ class Tenant:
 
     def take_doomed(self, now: float) -> list[Request]:
         """Remove and return the requests that not even the fastest tier can answer in time any more."""
-        limit = now + self.fastest()
+        limit = now + self.fastest() + ANSWER_SHARE * self.deadline
         if self._earliest >= limit:
             return []
         doomed = [entry[3] for entry in self._heap if entry[1] < limit]

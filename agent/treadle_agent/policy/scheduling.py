@@ -73,6 +73,7 @@ class Scheduler(ABC):
         self.max_problems = max_problems
         self.tenants: dict[int, Tenant] = {}
         self.groups: list[Group] = []
+        self._relax_at = 0.0
         self.holding = False  # finish what is on the device, begin nothing new
         self._waiting: dict[int, Tenant] = {}  # tenants with requests, in order of their first waiting request
 
@@ -106,6 +107,11 @@ class Scheduler(ABC):
 
     def shed(self, now: float) -> list[tuple[Tenant, Request]]:
         """Take out the requests that cannot meet their deadline any more, before they cost a launch."""
+        if now >= self._relax_at:
+            self._relax_at = now + 1.0
+            for tenant in self.tenants.values():
+                for tier in tenant.tiers:
+                    tier.relax()
         doomed = [(tenant, request) for tenant in self._waiting.values() for request in tenant.take_doomed(now)]
         if doomed:
             self._waiting = {key: tenant for key, tenant in self._waiting.items() if tenant}
@@ -142,7 +148,8 @@ class Scheduler(ABC):
         if launch.end < executable.length:
             return False
         for stream in group.streams:
-            stream.tenant.tiers[stream.tier].observe(stream.rows, group.seconds / problems)
+            tier = stream.tenant.tiers[stream.tier]
+            tier.observe(stream.rows, group.seconds / problems, stream.requests[0].binding)
         self.evict(group)
         return True
 

@@ -21,6 +21,7 @@ from treadle_agent.executor import worker
 from treadle_agent.executor.gateway import Served
 from treadle_agent.executor.protocol import Mode, Outcome, TierSpec, Version
 from treadle_agent.executor.supervisor import Supervisor
+from treadle_agent.executor.supervisor_settings import SupervisorSettings
 from treadle_agent.executor.worker_settings import WorkerSettings
 from treadle_agent.program.artifact import read_artifact
 from treadle_agent.program.loader import Loader
@@ -116,8 +117,8 @@ class Bench:
         assert done.outcome == Outcome.DONE, done
         return answer
 
-    async def check(self, tenant: Tenant, seed: int, rows: int = 1) -> None:
-        shape = [dim if isinstance(dim, int) else 7 for dim in tenant.oracle.get_inputs()[0].shape[1:]]
+    async def check(self, tenant: Tenant, seed: int, rows: int = 1, free: int = 7) -> None:
+        shape = [dim if isinstance(dim, int) else free for dim in tenant.oracle.get_inputs()[0].shape[1:]]
         x = np.random.default_rng(seed).standard_normal((rows, *shape)).astype(np.float32)
         (expected,) = tenant.oracle.run(None, {"x": x})
         np.testing.assert_allclose(await self.infer(tenant, x), expected, rtol=1e-3, atol=1e-4)
@@ -135,8 +136,10 @@ def bench(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
         return loader.bind(folder, dict(zip(names, shapes, strict=True)))
 
     @asynccontextmanager
-    async def opened(mode: Mode, **settings: Any) -> AsyncIterator[Bench]:
-        supervisor = await Supervisor.start(worker.main, WorkerSettings(mode=mode, **settings), compile_binding)
+    async def opened(mode: Mode, bindings: int = 64, **settings: Any) -> AsyncIterator[Bench]:
+        supervisor = await Supervisor.start(
+            worker.main, WorkerSettings(mode=mode, **settings), compile_binding, SupervisorSettings(bindings=bindings)
+        )
         try:
             yield Bench(supervisor, loader, tmp_path)
         finally:

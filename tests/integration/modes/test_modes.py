@@ -84,6 +84,16 @@ def test_a_simulated_gpu_answers_right_and_at_its_own_pace(bench: Any, models: A
     asyncio.run(scenario())
 
 
+def test_shapes_come_and_go(bench: Any, models: Any) -> None:
+    async def scenario() -> None:
+        async with bench(Mode.SPACE_TIME, bindings=2) as house:
+            tenant = await house.load(models.free_width, 1)
+            for width in (3, 4, 5, 6, 3, 4):
+                await house.check(tenant, width, rows=2, free=width)
+
+    asyncio.run(scenario())
+
+
 def test_tenants_come_and_go_without_a_trace(bench: Any, models: Any) -> None:
     async def scenario() -> None:
         async with bench(Mode.SPACE_TIME) as house:

@@ -13,6 +13,7 @@ from treadle_agent.program.ops.recurrence import Frame, Gate, Layer
 from treadle_agent.program.ops.registry import Array, Launch
 
 _ONE = np.asarray(1, np.float32)  # an array: ufuncs take it faster than a scalar
+_MINUS_ONE = np.asarray(-1, np.float32)
 
 
 def rnn(layer: Layer) -> Launch:
@@ -66,7 +67,7 @@ def _plain_gru(layer: Layer) -> Launch:
 
     def launch_after() -> None:
         frame.begin()
-        np.negative(frame.recurrent_bias[2], biases)
+        np.multiply(frame.recurrent_bias[2], _MINUS_ONE, biases)  # np.negative: see launching.negated
         with np.errstate(over="ignore"):
             for given, projected, state, following in rows:
                 matmul(state, gated, product)

@@ -20,6 +20,7 @@ from treadle_agent.program.ops.registry import Array
 from treadle_agent.program.ops.scratch import scratch
 
 FRAME_BYTES = 8 << 20  # scratch of the problems that step together
+_MINUS_ONE = np.asarray(-1, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,7 @@ class Frame:
         layer = self.layer
         np.matmul(self._flat, self._projection, self._projected)
         np.add(self.input_bias, self.recurrent_bias, self._sum)
-        np.negative(self._sum, self._negative)
+        np.multiply(self._sum, _MINUS_ONE, self._negative)  # np.negative: see launching.negated
         for operation, bias, projection, place in self._transfers:
             operation(bias, projection, place)
         self.start(self.states[0], layer.hidden)
