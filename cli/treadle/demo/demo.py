@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sysconfig
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -33,6 +34,10 @@ from treadle.wheels import MAGIKA, MAGIKA_CONFIG, MAGIKA_MODEL, WheelUnavailable
 READY_SECONDS = 180.0
 SWITCH_SECONDS = 30.0
 RIVAL_SHARE, RIVAL_LEAST = 0.27, 4.5  # of the main run's length, and seconds: five more runs fit 90 s
+
+
+class StoppedError(Exception):
+    """Raised when work in a thread is to end since nobody waits for it any more."""
 
 
 @dataclass(slots=True)
@@ -75,7 +80,17 @@ class Demo:
         self.timeline.unlink(missing_ok=True)  # an earlier demo's
         count = COPIES * (len(PAGES) + len(DIGITS))
         with _Steps(self.console, "training models on handwritten digits", count) as steps:
-            trained = await asyncio.to_thread(train_tenants, self.folder / "models", lambda _: steps.advance())
+            stopping = threading.Event()
+
+            def trained_one(_: str) -> None:
+                if stopping.is_set():
+                    raise StoppedError
+                steps.advance()
+
+            try:
+                trained = await asyncio.to_thread(train_tenants, self.folder / "models", trained_one)
+            finally:
+                stopping.set()  # a Ctrl-C ends this await, not the thread
         self.tenants = (*trained, *await self._file_tenant())
         write_manifests(self.folder / "tenants", self.tenants)
         self._say(f"manifests of {len(self.tenants)} tenants: {self.folder / 'tenants'}/ (edit them while this runs)")

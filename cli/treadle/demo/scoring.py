@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,8 @@ Array = npt.NDArray[Any]
 class Score:
     """Counts of requests by how they ended, which sum to `sent`; latencies in seconds of the answered ones, else nan.
 
-    `credit` is the sum over requests of accuracy earned, so that `credit / sent` is the effective accuracy.
+    `credit` is the sum over requests of accuracy earned, so that `credit / sent` is the effective accuracy;
+    `spread` is the standard deviation of what one request earned.
     """
 
     sent: int
@@ -31,8 +33,14 @@ class Score:
     failed: int
     unanswered: int
     credit: float
+    spread: float
     p50: float
     p99: float
+
+    @property
+    def error(self) -> float:
+        """The standard error of the effective accuracy, in percentage points; nan when nothing was sent."""
+        return 100.0 * self.spread / math.sqrt(self.sent) if self.sent else float("nan")
 
     @property
     def effective_accuracy(self) -> float:
@@ -78,6 +86,7 @@ def score(records: Records, deadlines: Sequence[float]) -> Score:
     ended = outcomes(records, deadlines)
     seconds = latency(records)[ended.good | ended.late]
     p50, p99 = np.quantile(seconds, (0.5, 0.99)).tolist() if seconds.size else (float("nan"), float("nan"))
+    earned = credit(records, deadlines)
     return Score(
         sent=len(records),
         good=int(ended.good.sum()),
@@ -85,7 +94,8 @@ def score(records: Records, deadlines: Sequence[float]) -> Score:
         shed=int(ended.shed.sum()),
         failed=int(ended.failed.sum()),
         unanswered=int(ended.unanswered.sum()),
-        credit=float(credit(records, deadlines).sum()),
+        credit=float(earned.sum()),
+        spread=float(earned.std()) if earned.size else 0.0,
         p50=p50,
         p99=p99,
     )

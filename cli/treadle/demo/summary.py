@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from treadle.demo.traffic import spike
 from treadle.load.records import LOST
 
 TIERED = "pages"  # the family whose tenants have several tiers
+CONFIDENCE = 2.0  # standard errors
 MAIN, AUTOMATIC, PINNED, FIFO = "main", "treadle", "treadle-pinned-", "onnxruntime-fifo"
 
 
@@ -122,17 +124,20 @@ def broken(tenants: Sequence[Tenant], run: Run) -> list[str]:
 
 
 def beaten(contestants: Sequence[Contestant]) -> list[str]:
-    """Whether a single tier, or plain ONNX Runtime, earned more in the spike than choosing did."""
-    automatic = next((each for each in contestants if each.name == AUTOMATIC), None)
+    """Whether a single tier, or plain ONNX Runtime, earned more in the spike than choosing did, beyond chance."""
+    automatic = next((each.tiered_in_spike for each in contestants if each.name == AUTOMATIC), None)
     if automatic is None:
         return []
-    mine = automatic.tiered_in_spike.effective_accuracy
-    return [
-        f"in the spike {each.label} reached {each.tiered_in_spike.effective_accuracy:.1f} % effective accuracy, "
-        f"choosing the tier {mine:.1f} %"
-        for each in contestants
-        if (each.name.startswith(PINNED) or each.name == FIFO) and each.tiered_in_spike.effective_accuracy > mine
-    ]
+    found = []
+    for each in contestants:
+        rival = each.tiered_in_spike
+        chance = CONFIDENCE * math.hypot(automatic.error, rival.error)
+        if each.name.startswith((PINNED, FIFO)) and rival.effective_accuracy - automatic.effective_accuracy > chance:
+            found.append(
+                f"in the spike {each.label} reached {rival.effective_accuracy:.1f} % effective accuracy, "
+                f"choosing the tier {automatic.effective_accuracy:.1f} % (± {chance:.1f} by chance)"
+            )
+    return found
 
 
 def sentence(summary: Summary) -> str:

@@ -58,6 +58,14 @@ def test_a_single_tier_that_beats_choosing_is_a_failure(tenants, runs, synthetic
     assert failure.startswith("in the spike medium tier only reached")
 
 
+def test_a_difference_that_may_be_chance_is_no_failure(tenants, runs):
+    rival = dataclasses.replace(runs[1], name=PINNED + "small", label="small tier only", records=runs[1].records.copy())
+    rival.records["correct"][(rival.records["tier"] == 2).nonzero()[0][:3]] = 64
+    mine, theirs = (each.tiered_in_spike for each in summarise(tenants, [runs[1], rival], ()).contestants)
+    assert theirs.effective_accuracy > mine.effective_accuracy
+    assert summarise(tenants, [runs[1], rival], ()).failures == ()
+
+
 def test_plain_onnx_runtime_may_be_late_but_that_is_no_failure_of_the_demo(tenants, runs):
     summary = summarise(tenants, runs, ())
     fifo = summary.contestants[-1]

@@ -17,6 +17,7 @@ def test_an_answer_in_time_earns_the_share_of_its_labels_that_are_right(record):
     result = score(np.concatenate([record(correct=3), record(correct=4)]), DEADLINES)
     assert (result.sent, result.good) == (2, 2)
     assert result.effective_accuracy == pytest.approx(87.5)
+    assert result.error == pytest.approx(12.5 / np.sqrt(2))
 
 
 @pytest.mark.parametrize(
