@@ -31,8 +31,10 @@ check: $(READY) ## ruff, mypy --strict and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## the serving benchmark against its peers (minutes); writes benchmarks/results/
-	$(BIN)/treadle bench serving $(BENCH_ARGS)
+bench: $(READY) ## the serving benchmark against its peers (half an hour); writes docs/performance.md
+	$(BIN)/treadle bench serving --json benchmarks/results/serving.json $(BENCH_ARGS)
+	$(BIN)/python benchmarks/performance_page.py
+	$(BIN)/python benchmarks/check_expected.py
 
 clean: ## remove what make made inside the tree
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-out

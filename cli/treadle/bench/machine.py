@@ -17,7 +17,9 @@ def machine() -> Machine:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return Machine(processor, len(os.sched_getaffinity(0)), round(memory, 1), f"Linux {platform.release()}")
+    return Machine(
+        processor, len(os.sched_getaffinity(0)), round(memory, 1), f"Linux {platform.release().partition('-')[0]}"
+    )
 
 
 def versions() -> dict[str, str]:
