@@ -15,7 +15,14 @@ from treadle_agent.executor.super_kernel import MergedProgram
 from treadle_agent.executor.tuner import Profile, Tuner, merging_wins
 from treadle_agent.policy.latency import Correction, Executable
 from treadle_agent.policy.queues import Tier
-from treadle_agent.program.artifact import ROW_COUNTS, Artifact, binding_key, read_artifact, read_program
+from treadle_agent.program.artifact import (
+    LAUNCH_BOUND_SECONDS,
+    ROW_COUNTS,
+    Artifact,
+    binding_key,
+    read_artifact,
+    read_program,
+)
 from treadle_agent.program.model import Program, TensorType
 
 MERGED = "merged"
@@ -84,10 +91,10 @@ class LoadedTier(Tier):
 class Architecture:
     """Tiers whose models differ in weights only, for one binding: their measured costs and merged executables."""
 
-    def __init__(self, slab: Slab, merged: Profile | None) -> None:
+    def __init__(self, slab: Slab, merged: Profile | None, segments: dict[int, Profile]) -> None:
         self.slab = slab
         self.merged = merged
-        self.segments: dict[int, Profile] = {}  # by rows
+        self.segments = segments  # by rows
         self.merging = False
         self.executables: list[Executable] = []
         self.members: dict[LoadedTier, tuple[TensorType, ...]] = {}
@@ -127,7 +134,11 @@ class Library:
                 tier.holders[types] = holder
             else:
                 holder = tier.holders[types] = []
-                self._join(self._architecture(program, tier, types), tier, types)
+                try:
+                    self._join(self._architecture(program, tier, types), tier, types)
+                except BaseException:
+                    self.unbind(tier, types)
+                    raise
         if not tier.service:
             tier.service = tier.row_seconds = holder[0].cost.expected(1)
         return holder
@@ -148,9 +159,9 @@ class Library:
         for types in tier.holders:
             self._leave(tier, types)
         tier.close()
-        for key, slab in list(self.slabs.items()):
-            if not len(slab):
-                del self.slabs[key]
+        # An architecture whose tiers run as segments may merge later: its slab must then be the one that others find.
+        kept = {id(architecture.slab) for architecture in self.architectures.values()}
+        self.slabs = {key: slab for key, slab in self.slabs.items() if len(slab) or id(slab) in kept}
 
     def _leave(self, tier: LoadedTier, types: tuple[TensorType, ...]) -> None:
         for digest, architecture in list(self.architectures.items()):
@@ -166,11 +177,17 @@ class Library:
             key = (*tier.artifact.weights, tier.artifact.weight_bytes)
             slab = self.slabs.get(key) or Slab(tier.artifact.weights, tier.artifact.weight_bytes)
             self.slabs[key] = slab
-            merged = self._tuner.merged(program, slab, tier.folder / "weights.bin")
-            architecture = self.architectures[digest] = Architecture(slab, merged)
-            if self._tuner.runs_segments:
-                architecture.segments[1] = self._tuner.segments(tier.chain(), types)
+            segments = {1: self._tuner.segments(tier.chain(), types)} if self._tuner.runs_segments else {}
+            merged = None
+            if self._may_merge(tier, types, segments.get(1)):
+                merged = self._tuner.merged(program, slab, tier.folder / "weights.bin")
+            architecture = self.architectures[digest] = Architecture(slab, merged, segments)
         return architecture
+
+    def _may_merge(self, tier: LoadedTier, types: tuple[TensorType, ...], segments: Profile | None) -> bool:
+        """Whether kernels are worth a trial, which may take long for arithmetic, and serve any number of rows."""
+        complete = not tier.artifact.batchable or tier.program(types, ROW_COUNTS[-1]) is not None
+        return complete and (segments is None or segments.per_request(1) <= LAUNCH_BOUND_SECONDS)
 
     def _join(self, architecture: Architecture, tier: LoadedTier, types: tuple[TensorType, ...]) -> None:
         """Add a member; once merging wins for their number, all members merge and stay so."""
@@ -198,10 +215,6 @@ class Library:
                 member.holders[types][:] = architecture.executables
             else:
                 self._swap(member.holders[types], architecture.executables)
-
-    def _complete(self, tier: LoadedTier, types: tuple[TensorType, ...]) -> bool:
-        """Whether requests of any number of rows have a program."""
-        return not tier.artifact.batchable or tier.program(types, ROW_COUNTS[-1]) is not None
 
     def _merged_executables(
         self, architecture: Architecture, tier: LoadedTier, types: tuple[TensorType, ...]

@@ -13,7 +13,7 @@ import msgspec
 import onnxruntime as ort
 
 from treadle_agent.program import proof, trials
-from treadle_agent.program.artifact import ROW_COUNTS, Refused, binding_key
+from treadle_agent.program.artifact import LAUNCH_BOUND_SECONDS, ROW_COUNTS, Refused, binding_key
 from treadle_agent.program.binding import bind, refuse_huge, refuse_unknown_operators, with_shapes
 from treadle_agent.program.errors import ModelError, UnmatchedWeightError
 from treadle_agent.program.limits import OUT_OF_MEMORY, Limits
@@ -23,8 +23,6 @@ from treadle_agent.program.onnx_import import Source
 from treadle_agent.program.onnx_runtime import Level, open_session, run, session_options
 from treadle_agent.program.ops.registry import Array
 from treadle_agent.program.trials import Trial
-
-LAUNCH_BOUND_SECONDS = 0.002  # a row that takes ONNX Runtime longer is arithmetic: merging it gains nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from math import prod
 
 import numpy as np
@@ -26,14 +27,18 @@ def test_arrays_of_one_call_do_not_overlap_and_calls_share_memory() -> None:
 
 
 def test_outgrown_scratch_stays_valid_and_the_new_one_is_at_least_twice_as_large() -> None:
-    (old,) = scratch((1 << 20,))
-    old.fill(3)
-    (grown,) = scratch(((1 << 20) + 64,))
-    assert not np.may_share_memory(old, grown)
-    assert (old == 3).all()
-    # Grown by half again, it need not move: growing costs a constant factor, not a buffer a call.
-    (further,) = scratch(((1 << 20) + (1 << 19),))
-    assert further.ctypes.data == grown.ctypes.data
+    def outgrow() -> None:
+        (old,) = scratch((1 << 20,))
+        old.fill(3)
+        (grown,) = scratch(((1 << 20) + 64,))
+        assert not np.may_share_memory(old, grown)
+        assert (old == 3).all()
+        # Grown by half again, it need not move: growing costs a constant factor, not a buffer a call.
+        (further,) = scratch(((1 << 20) + (1 << 19),))
+        assert further.ctypes.data == grown.ctypes.data
+
+    with ThreadPoolExecutor(1) as fresh:  # a thread that has no scratch yet
+        fresh.submit(outgrow).result()
 
 
 @settings(derandomize=True, database=None)
