@@ -1,0 +1,36 @@
+"""How long a turn of the event loop takes: what anything that becomes ready has to wait for."""
+
+from __future__ import annotations
+
+import asyncio
+
+PERIOD = 0.002  # seconds between looks
+FORGET = 0.7  # of the length that is kept at each look: a long turn is believed in for some milliseconds
+
+
+class TurnLength:
+    """Measures by a timer's delay; `seconds` is the longest turn of late."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Measure the running loop until `stop`."""
+        self._loop = asyncio.get_running_loop()
+        self._arm()
+
+    def stop(self) -> None:
+        """Measure no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _arm(self) -> None:
+        self._due = self._loop.time() + PERIOD
+        self._handle = self._loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        late = self._loop.time() - self._due
+        self.seconds = max(late, FORGET * self.seconds)
+        self._arm()
