@@ -175,8 +175,9 @@ class Library:
         architecture = self.architectures.get(digest)
         if architecture is None:
             key = (*tier.artifact.weights, tier.artifact.weight_bytes)
-            slab = self.slabs.get(key) or Slab(tier.artifact.weights, tier.artifact.weight_bytes)
-            self.slabs[key] = slab
+            slab = self.slabs.get(key)
+            if slab is None:  # an empty one is false, and may have been promised to another binding of the tier
+                slab = self.slabs[key] = Slab(tier.artifact.weights, tier.artifact.weight_bytes)
             segments = {1: self._tuner.segments(tier.chain(), types)} if self._tuner.runs_segments else {}
             merged = None
             if self._may_merge(tier, types, segments.get(1)):
@@ -194,8 +195,8 @@ class Library:
         architecture.members[tier] = types
         population = len(architecture.members)
         if not architecture.merging and merging_wins(architecture.merged, architecture.segments.get(1), population):
-            architecture.merging = True
             architecture.executables = list(self._merged_executables(architecture, tier, types))
+            architecture.merging = True
         if not architecture.merging:
             # The loader cuts by measured time: chains of one architecture may differ in length, and in what they cost.
             alone = architecture.segments.get(1)

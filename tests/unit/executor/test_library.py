@@ -1,0 +1,99 @@
+"""The library over artifacts written by hand and a tuner that says what it is told: no trial, no session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+import treadle_agent.program.ops.arithmetic  # noqa: F401 - fills the table
+from treadle_agent.executor.library import Library, LoadedTier
+from treadle_agent.executor.segment_chain import SegmentChain
+from treadle_agent.executor.slab import Slab
+from treadle_agent.executor.tuner import Profile
+from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec, WeightEntry
+from treadle_agent.program.model import Activation, Kernel, Port, Program, TensorType, Weight
+
+SCALE = TensorType("float32", (1,))
+
+
+def types_of(width: int) -> tuple[TensorType, ...]:
+    return (TensorType("float32", (width,)),)
+
+
+def program(width: int) -> Program:
+    (type_,) = types_of(width)
+    kernel = Kernel("Mul", (), (Activation(0), Weight(0)), (1,))
+    return Program((Port("x", 0),), (Port("y", 1),), (type_, type_), (0, 256), 512, (SCALE,), (), (kernel,))
+
+
+def tier(folder: Path, name: str) -> LoadedTier:
+    """A model ``y = w x`` of any width, compiled for the widths 3 and 4."""
+    home = folder / name
+    home.mkdir()
+    port = (TensorSpec("x", "float32", (-1,)),), (TensorSpec("y", "float32", (-1,)),)
+    artifact = Artifact(ARTIFACT_VERSION, name, "", *port, False, (WeightEntry(SCALE, 0),), 64, (), "", {}, {})
+    (home / "artifact.json").write_bytes(msgspec.json.encode(artifact))
+    (home / "weights.bin").write_bytes(np.full(16, 2.0, np.float32).tobytes())
+    for width in (3, 4):
+        (home / f"program-x={width}.json").write_bytes(msgspec.json.encode(program(width)))
+    return LoadedTier(name, home)
+
+
+class Tuner:
+    """Merging wins from the second tenant on; `broken`: trials fail."""
+
+    runs_segments = True
+
+    def __init__(self) -> None:
+        self.broken = False
+
+    def merged(self, program: Program, slab: Slab, weights: Path) -> Profile | None:  # noqa: ARG002 - a Tuner
+        return Profile(2e-4, 0.0, (0.0, 1.0))
+
+    def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:  # noqa: ARG002 - a Tuner
+        if self.broken:
+            raise RuntimeError("the model cannot be run")
+        return Profile(1.5e-4, 0.0, (0.0,))
+
+
+@pytest.fixture
+def library() -> Library:
+    return Library(Tuner(), max_problems=4)
+
+
+def apply(library: Library) -> None:
+    for change in library.take_changes():
+        change()
+
+
+def test_an_architecture_stays_with_its_slab_while_others_come_and_go(library: Library, tmp_path: Path) -> None:
+    one, two, passer_by = (tier(tmp_path, name) for name in ("one", "two", "passer-by"))
+    library.prepare(one, types_of(3))  # alone: segments, so that its slab is still empty
+    library.forget(passer_by)
+    library.prepare(one, types_of(4))
+    library.prepare(two, types_of(3))  # now both merge
+    library.prepare(two, types_of(4))
+    apply(library)
+    bodies = [one.holders[types_of(width)][0].body for width in (3, 4)]
+    assert {getattr(body, "slab", None) for body in bodies} == {one.slab}
+    assert library.weight_bytes == 2 * 64
+
+
+@pytest.mark.parametrize("company", [False, True])
+def test_what_failed_once_leaves_nothing_behind(library: Library, tmp_path: Path, company: bool) -> None:
+    one = tier(tmp_path, "one")
+    if company:
+        library.prepare(tier(tmp_path, "two"), types_of(3))
+        (one.folder / "weights.bin").write_bytes(b"short")
+    library._tuner.broken = not company
+    with pytest.raises((RuntimeError, OSError)):
+        library.prepare(one, types_of(3))
+    assert one.holders == {}
+    assert [digest for digest, each in library.architectures.items() if one in each.members or not each.members] == []
+    library._tuner.broken = False
+    (one.folder / "weights.bin").write_bytes(bytes(64))
+    assert library.prepare(one, types_of(3))
