@@ -38,9 +38,11 @@ class LoadingThread:
         """Load all tiers of a version, then `install` it on the dispatch thread."""
         self._jobs.put(lambda: self._load(version, install))
 
-    def bind(self, loaded: LoadedVersion, binding: int, types: tuple[TensorType, ...]) -> None:
-        """Make a version's tiers runnable for the input types of one row."""
-        self._jobs.put(lambda: self._bind(loaded, binding, types))
+    def bind(
+        self, loaded: LoadedVersion, binding: int, types: tuple[TensorType, ...], refuse: Callable[[str], None]
+    ) -> None:
+        """Make a version's tiers runnable for the input types of one row, or call `refuse` on the dispatch thread."""
+        self._jobs.put(lambda: self._bind(loaded, binding, types, refuse))
 
     def unbind(self, loaded: LoadedVersion, types: tuple[TensorType, ...]) -> None:
         """Forget the executables for the input types of one row; nothing runs them any more."""
@@ -78,7 +80,8 @@ class LoadingThread:
         except Exception as error:  # noqa: BLE001 - whatever a model does to its libraries, the other tenants go on
             for tier in tiers:
                 self.library.forget(tier)
-            return _refusal(version, tiers[-1].name if tiers else version.tiers[0].name, error)
+            reason = _reason(tiers[-1].name if tiers else version.tiers[0].name, error)
+            return lambda: Refused(version.id, reason)
         finally:
             self._record.end(RECORD_SLOT)
         loaded = LoadedVersion(version, tiers)
@@ -92,20 +95,26 @@ class LoadingThread:
 
         return outcome
 
-    def _bind(self, loaded: LoadedVersion, binding: int, types: tuple[TensorType, ...]) -> Outcome:
+    def _bind(
+        self, loaded: LoadedVersion, binding: int, types: tuple[TensorType, ...], refuse: Callable[[str], None]
+    ) -> Outcome:
         self._record.begin(RECORD_SLOT, Activity.LOAD, (loaded.id,), time.monotonic(), LOAD_SECONDS)
+        holders = []
         try:
-            holders = [self.library.prepare(tier, types) for tier in loaded.loaded_tiers]
+            for tier in loaded.loaded_tiers:
+                holders.append(self.library.prepare(tier, types))  # noqa: PERF401 - their number tells who failed
         except Exception as error:  # noqa: BLE001 - as above
-            return _refusal(loaded.version, loaded.version.tiers[0].name, error)
+            reason = _reason(loaded.tiers[len(holders)].name, error)
+            return lambda: refuse(reason)
         finally:
             self._record.end(RECORD_SLOT)
         changes = self.library.take_changes()
 
         def outcome() -> None:
             _apply(changes)
-            for tier, holder in zip(loaded.tiers, holders, strict=True):
-                tier.buckets[binding] = holder
+            if binding in loaded.bindings:  # not unbound meanwhile
+                for tier, holder in zip(loaded.tiers, holders, strict=True):
+                    tier.buckets[binding] = holder
 
         return outcome
 
@@ -125,10 +134,7 @@ def _apply(changes: list[Callable[[], None]]) -> None:
         change()
 
 
-def _refusal(version: Version, tier: str, error: Exception) -> Outcome:
-    reason = (
-        f"tier {tier!r}: {error}"
-        if isinstance(error, (OSError, msgspec.MsgspecError))
-        else (f"tier {tier!r} failed when it was tried: {type(error).__name__}: {error}")
-    )
-    return lambda: Refused(version.id, reason)
+def _reason(tier: str, error: Exception) -> str:
+    if isinstance(error, (OSError, msgspec.MsgspecError)):
+        return f"tier {tier!r}: {error}"
+    return f"tier {tier!r} failed when it was tried: {type(error).__name__}: {error}"

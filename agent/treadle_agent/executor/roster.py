@@ -6,15 +6,12 @@ could not write it down. After a restart the versions whose requests are most ur
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 
 from treadle_agent.executor.gateway import RefusedError
 from treadle_agent.executor.protocol import Bind, Load, Loaded, Refused, ToExecutor, Unload, Unloaded
 from treadle_agent.executor.resident import Resident, Stage
-
-_log = logging.getLogger(__name__)
 
 
 class Roster:
@@ -98,12 +95,10 @@ class Roster:
         self._load_next()
 
     def on_refused(self, message: Refused) -> None:
-        """The executor does not serve a version, or one of its bindings."""
+        """The executor does not serve a version."""
         resident = self._take_loading(message.version)
-        if resident is None:  # a binding was, after the version had been loaded: its requests become overdue
-            _log.error("version %d: input shapes cannot be served: %s", message.version, message.reason)
-            return
-        self.isolate(resident, message.reason)
+        if resident is not None:
+            self.isolate(resident, message.reason)
         self._load_next()
 
     def on_unloaded(self, message: Unloaded) -> None:

@@ -13,14 +13,18 @@ from treadle_agent.policy.scheduling import Stream
 
 
 class LoadedVersion(Tenant):
-    """A version on this device. `answered`: requests by tier; `device_seconds`: its share of the device's time."""
+    """A version on this device. `answered`: requests by tier; `device_seconds`: its share of the device's time.
 
-    __slots__ = ("answered", "bindings", "device_seconds", "draining", "version")
+    `refused`: why a binding cannot run here.
+    """
+
+    __slots__ = ("answered", "bindings", "device_seconds", "draining", "refused", "version")
 
     def __init__(self, version: Version, tiers: Sequence[LoadedTier]) -> None:
         super().__init__(version.id, version.deadline, version.queue_limit, tiers, version.pinned)
         self.version = version
         self.bindings: dict[int, Binding] = {}
+        self.refused: dict[int, str] = {}
         self.answered = [0] * len(tiers)
         self.device_seconds = 0.0
         self.draining = False

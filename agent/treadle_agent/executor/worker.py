@@ -11,6 +11,7 @@ import sys
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -126,6 +127,8 @@ class Worker:
         version = self.versions.get(request.version)
         if version is None:
             self._answer(request, Outcome.ERROR, reason="the tenant's version is not loaded")
+        elif request.binding in version.refused:
+            self._answer(request, Outcome.ERROR, reason=version.refused[request.binding])
         elif request.solo:
             self._solo.append(request)
         elif not self.scheduler.submit(version, request):
@@ -155,10 +158,26 @@ class Worker:
         for tier, holder in zip(version.loaded_tiers, known, strict=True):
             if holder:
                 tier.buckets[message.binding] = holder
-        self.loading.bind(version, message.binding, message.inputs)
+        self.loading.bind(
+            version, message.binding, message.inputs, partial(self._refuse_binding, version, message.binding)
+        )
+
+    def _refuse_binding(self, version: LoadedVersion, binding: int, reason: str) -> None:
+        if binding not in version.bindings:  # unbound meanwhile
+            return
+        version.refused[binding] = f"these input shapes cannot be run here: {reason}"
+        waiting = [one.request for one in version if one.binding == binding]
+        alone = [one for one in self._solo if (one.version, one.binding) == (version.id, binding)]
+        for number in waiting:
+            self.scheduler.cancel(version, number)
+        for one in alone:
+            self._solo.remove(one)
+        for number in (*waiting, *(one.request for one in alone)):
+            self._answer_id(number, Outcome.ERROR, version.refused[binding])
 
     def _unbind(self, version: LoadedVersion, binding: int) -> None:
         types = version.bindings.pop(binding).inputs
+        version.refused.pop(binding, None)
         for tier in version.tiers:
             tier.buckets.pop(binding, None)
         if all(other.inputs != types for other in version.bindings.values()):

@@ -39,7 +39,6 @@ from treadle_agent.executor.worker_settings import WorkerSettings
 
 ABORT, HANG, KILL_SELF, SLOW, BETWEEN = -1001.0, -1002.0, -1003.0, -1004.0, -1005.0
 SLOW_SECONDS = 0.3
-REFUSED_WIDTH = 31
 LAUNCH = 8  # requests at most in one launch
 
 
@@ -96,8 +95,6 @@ class Worker:
     def bind(self, message: Bind) -> None:
         assert (message.version, message.binding) not in self.bindings
         self.bindings[message.version, message.binding] = message
-        if message.inputs[0].shape[1:] == (REFUSED_WIDTH,):
-            self.channel.post(Refused(message.version, "the double refuses this width"))
 
     def submit(self, message: Submit) -> None:
         assert message.version in self.loaded

@@ -1,0 +1,141 @@
+"""The dispatch thread turn by turn, with a channel, a loading thread and a model that the test plays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from treadle_agent.executor.flight_record import FlightRecord
+from treadle_agent.executor.library import LoadedTier
+from treadle_agent.executor.protocol import (
+    FLIGHT_RECORD_BYTES,
+    Bind,
+    Done,
+    Outcome,
+    Submit,
+    TierSpec,
+    ToExecutor,
+    Version,
+)
+from treadle_agent.executor.segment_chain import SegmentChain
+from treadle_agent.executor.versions import LoadedVersion
+from treadle_agent.executor.worker import Worker
+from treadle_agent.executor.worker_settings import WorkerSettings
+from treadle_agent.policy.latency import CostModel, Executable
+from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec
+from treadle_agent.program.model import TensorType
+
+ROW = TensorType("float32", (1, 4))
+
+
+@dataclass
+class Channel:
+    """What arrives, and what was posted."""
+
+    arrived: list[ToExecutor] = field(default_factory=list)
+    posted: list[Any] = field(default_factory=list)
+
+    def receive(self) -> list[ToExecutor]:
+        arrived, self.arrived = self.arrived, []
+        return arrived
+
+    def post(self, message: Any) -> None:
+        self.posted.append(message)
+
+    def flush(self) -> None: ...
+
+    def wait(self, timeout: float | None) -> None: ...
+
+    def wake(self) -> None: ...
+
+    def outcomes(self) -> dict[int, Outcome]:
+        done = [one for one in self.posted if isinstance(one, Done)]
+        assert len({one.request for one in done}) == len(done), "answered twice"
+        return {one.request: Outcome(one.outcome) for one in done}
+
+
+@dataclass
+class Loading:
+    """Binds nothing before the test says so."""
+
+    refusals: list[Callable[[str], None]] = field(default_factory=list)
+
+    def bind(self, _: Any, __: int, ___: Any, refuse: Callable[[str], None]) -> None:
+        self.refusals.append(refuse)
+
+    def collect(self) -> list[Any]:
+        return []
+
+
+class Chain(SegmentChain):
+    """``y = 2 x``; `widened`: the answer has more elements than the binding says."""
+
+    def __init__(self) -> None:
+        self.inputs, self.outputs = ("x",), ("y",)
+        self.signatures = ["double"]
+        self.widened = False
+
+    def run(self, tensors: dict[str, Any], *_: Any) -> list[float]:
+        tensors["y"] = np.repeat(tensors["x"] * 2, 2, axis=1) if self.widened else tensors["x"] * 2
+        return [1e-6]
+
+
+class House:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.channel, self.loading, self.chain = Channel(), Loading(), Chain()
+        memory = memoryview(bytearray(FLIGHT_RECORD_BYTES + 4096))
+        self.worker = Worker(self.channel, memory, FlightRecord(memory), WorkerSettings())  # type: ignore[arg-type]
+        self.worker.loading = self.loading  # type: ignore[assignment]
+        self.requests = 0
+
+    def tenant(self, number: int, *, bound: bool = True) -> LoadedVersion:
+        """Binding 0 of the version is known to the executor; it is runnable where it is `bound`."""
+        home = self.folder / str(number)
+        home.mkdir()
+        x, y = (TensorSpec(name, "float32", (-1, 4)) for name in "xy")
+        artifact = Artifact(ARTIFACT_VERSION, "", "", (x,), (y,), True, (), 0, (), "", {}, {})
+        (home / "artifact.json").write_bytes(msgspec.json.encode(artifact))
+        version = LoadedVersion(
+            Version(number, f"tenant-{number}", 1.0, 0, 100, (TierSpec("only", 90.0, str(home)),)),
+            [LoadedTier("only", home)],
+        )
+        self.worker._install(version)
+        self.turn(Bind(number, 0, (ROW,), (ROW,)))
+        if bound:
+            shares, cost = (0.0, 1.0), CostModel(1e-6, 0.0)
+            version.tiers[0].buckets[0] = [Executable("one", 1, shares, mergeable=False, cost=cost, body=self.chain)]
+        return version
+
+    def turn(self, *messages: ToExecutor, turns: int = 1) -> None:
+        self.channel.arrived += messages
+        for _ in range(turns):
+            self.worker.turn()
+
+    def submit(self, version: int, *, solo: bool = False) -> Submit:
+        self.requests += 1
+        now = time.monotonic()
+        return Submit(self.requests, version, 0, 1, FLIGHT_RECORD_BYTES, now, now + 60.0, solo=solo)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+def test_requests_of_shapes_that_cannot_be_run_are_told_so_at_once(house: House) -> None:
+    house.tenant(1, bound=False)
+    house.tenant(2)
+    house.turn(house.submit(1), house.submit(1, solo=True), house.submit(2), turns=2)
+    house.loading.refusals[0]("tier 'only' failed when it was tried")
+    house.turn(house.submit(1), house.submit(2), turns=3)
+    assert house.channel.outcomes() == dict.fromkeys((1, 2, 4), Outcome.ERROR) | dict.fromkeys((3, 5), Outcome.DONE)
+    assert "tier 'only' failed" in next(one.reason for one in house.channel.posted if one.request == 4)
+    assert house.worker.scheduler.idle
