@@ -48,8 +48,8 @@ class HostDevice:
             assert isinstance(body, MergedProgram)
             group.streams.sort(key=row_of)
             slots = body.slots.take(len(group.streams))
-            places = [(slot, row_of(stream)) for slot, stream in zip(slots, group.streams, strict=True)]
-            group.place = MergedPlace(slots, body.compose(places))
+            group.place = place = MergedPlace(slots, ())  # before anything can fail: `free` gives the slots back
+            place.composed = body.compose([(slot, row_of(one)) for slot, one in zip(slots, group.streams, strict=True)])
             for slot, stream in zip(slots, group.streams, strict=True):
                 self._copy_in(body, slot, stream)
 
@@ -71,7 +71,7 @@ class HostDevice:
         if isinstance(body, SegmentChain):
             assert isinstance(place, ChainPlace)
             (stream,) = group.streams
-            self._scatter(stream, [place.tensors[name] for name in body.outputs])
+            self._scatter(stream, body.outputs, [place.tensors[name] for name in body.outputs])
         else:
             assert isinstance(body, MergedProgram)
             assert isinstance(place, MergedPlace)
@@ -117,7 +117,11 @@ class HostDevice:
             return parts[0]
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
-    def _scatter(self, stream: Stream, outputs: Sequence[Array]) -> None:
+    def _scatter(self, stream: Stream, names: Sequence[str], outputs: Sequence[Array]) -> None:
+        expected = binding_of(stream, requests_of(stream)[0]).output_bytes
+        for name, output, nbytes in zip(names, outputs, expected, strict=True):
+            if output.nbytes != stream.rows * nbytes:
+                raise ValueError(f"output {name} came in shape {output.shape}, not in the one that its inputs promise")
         flat = [np.ascontiguousarray(output).reshape(-1).view(np.uint8).data for output in outputs]
         row = 0
         for request in requests_of(stream):

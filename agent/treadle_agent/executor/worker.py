@@ -46,7 +46,7 @@ from treadle_agent.executor.tuner import HostTuner, Tuner
 from treadle_agent.executor.versions import LoadedVersion, requests_of, version_of
 from treadle_agent.executor.worker_settings import WorkerSettings
 from treadle_agent.policy.queues import Request
-from treadle_agent.policy.scheduling import Exclusive, Launch, Scheduler, SpaceTime, Spatial, TimeSliced
+from treadle_agent.policy.scheduling import Exclusive, Group, Launch, Scheduler, SpaceTime, Spatial, TimeSliced
 
 UNRUNNABLE_WAIT = 0.02  # seconds between looks at requests that wait for a program, or for their deadline
 RECORD_SLOTS = 15  # of the flight record, a thread each; the last one is the loading thread's
@@ -205,6 +205,7 @@ class Worker:
                 self._answer(request, Outcome.SHED, reason="the deadline cannot be met any more")
             else:
                 self._solo.append(request)
+            return self.scheduler.step(now) if self._threads else None  # its program comes: the others go on
         return launch
 
     def _launch(self, launch: Launch, now: float) -> None:
@@ -238,7 +239,8 @@ class Worker:
     def _launched(self, launch: Launch, result: Launched | Exception) -> None:
         group = launch.group
         if isinstance(result, Exception):
-            self._failed(launch, result)
+            self.scheduler.evict(group)
+            self._failed(group, result)
             return
         self.document.launched(result, len(group.streams))
         if self.recorder is not None:
@@ -246,7 +248,11 @@ class Worker:
             self.recorder.launches(result, time.monotonic(), len(group.streams), tenants)
         if not self.scheduler.launched(launch, sum(seconds for _, seconds in result)):
             return
-        self.device.collect(group)
+        try:
+            self.device.collect(group)
+        except Exception as error:  # noqa: BLE001 - what a model gives need not be what it declared
+            self._failed(group, error)
+            return
         finished = time.monotonic()
         for stream in group.streams:
             version = version_of(stream)
@@ -255,10 +261,8 @@ class Worker:
             for request in stream.requests:
                 self.channel.post(Done(request.request, Outcome.DONE, stream.tier, group.started, finished))
 
-    def _failed(self, launch: Launch, error: Exception) -> None:
+    def _failed(self, group: Group, error: Exception) -> None:
         """Find whose fault it was: everyone runs again alone; who fails alone gets the error."""
-        group = launch.group
-        self.scheduler.evict(group)
         self.device.free(group)
         requests = [request for stream in group.streams for request in requests_of(stream)]
         if len(requests) == 1:

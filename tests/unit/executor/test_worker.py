@@ -139,3 +139,20 @@ def test_requests_of_shapes_that_cannot_be_run_are_told_so_at_once(house: House)
     assert house.channel.outcomes() == dict.fromkeys((1, 2, 4), Outcome.ERROR) | dict.fromkeys((3, 5), Outcome.DONE)
     assert "tier 'only' failed" in next(one.reason for one in house.channel.posted if one.request == 4)
     assert house.worker.scheduler.idle
+
+
+def test_a_suspect_that_waits_for_its_program_holds_up_nobody(house: House) -> None:
+    house.tenant(1, bound=False)
+    house.tenant(2)
+    house.turn(house.submit(1, solo=True), house.submit(2), house.submit(2), turns=6)
+    assert house.channel.outcomes() == {2: Outcome.DONE, 3: Outcome.DONE}
+
+
+def test_an_answer_that_does_not_fit_its_block_fails_its_request_alone(house: House) -> None:
+    house.tenant(1)
+    house.chain.widened = True
+    house.turn(house.submit(1), turns=2)
+    house.chain.widened = False
+    house.turn(house.submit(1), turns=2)
+    assert house.channel.outcomes() == {1: Outcome.ERROR, 2: Outcome.DONE}
+    assert "y" in house.channel.posted[0].reason
