@@ -28,6 +28,7 @@ class Activity(IntEnum):
     IDLE = 0
     LAUNCH = 1  # names are requests
     LOAD = 2  # the name is a version
+    BIND = 3  # the name is a version, some input shapes of which are tried
 
 
 @dataclass(frozen=True, slots=True)

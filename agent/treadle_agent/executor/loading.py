@@ -98,7 +98,7 @@ class LoadingThread:
     def _bind(
         self, loaded: LoadedVersion, binding: int, types: tuple[TensorType, ...], refuse: Callable[[str], None]
     ) -> Outcome:
-        self._record.begin(RECORD_SLOT, Activity.LOAD, (loaded.id,), time.monotonic(), LOAD_SECONDS)
+        self._record.begin(RECORD_SLOT, Activity.BIND, (loaded.id,), time.monotonic(), LOAD_SECONDS)
         holders = []
         try:
             for tier in loaded.loaded_tiers:

@@ -28,6 +28,7 @@ def examine(code: int, hang: Hang | None, flights: Sequence[Flight], *, loading:
         end, reason = (End.KILLED if code in FROM_OUTSIDE else End.CRASHED), _describe(code)
     launches = [flight for flight in flights if flight.activity is Activity.LAUNCH]
     loads = [flight.names[0] for flight in flights if flight.activity is Activity.LOAD]
+    binds = [flight.names[0] for flight in flights if flight.activity is Activity.BIND]
     if not flights and loading is not None:
         loads = [loading]
     return Crash(
@@ -36,6 +37,7 @@ def examine(code: int, hang: Hang | None, flights: Sequence[Flight], *, loading:
         launched=frozenset(name for flight in launches for name in flight.names),
         complete=all(flight.complete for flight in launches),
         loading=loads[0] if loads else None,
+        binding=binds[0] if binds else None,
         served=served,
     )
 

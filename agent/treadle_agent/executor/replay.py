@@ -8,7 +8,7 @@ waits for any more is run all the same: otherwise a request that hangs longer th
 
 A process killed from outside (SIGKILL by the kernel's memory killer or by a person) says less about its requests than
 one that crashed, so it takes two such deaths while alone. The same holds for loads: a version whose loading ends the
-executor twice (four times from outside) is refused.
+executor twice (four times from outside) is refused, and one is isolated whose input shapes do so when they are tried.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Crash:
     """One death. `reason` is for people.
 
     `launched`: requests on the device, as the flight record names them (of a hang: those that hang); `complete` is
-    False where it could not name all. `loading`: the version being loaded, or None. `served`: whether this process
-    had answered a request or loaded a new version.
+    False where it could not name all. `loading`: the version being loaded, `binding`: the one whose input shapes were
+    being tried, or None. `served`: whether this process had answered a request or loaded a new version.
     """
 
     end: End
@@ -46,11 +46,12 @@ class Crash:
     complete: bool
     loading: int | None
     served: bool
+    binding: int | None = None
 
     @property
     def names_nobody(self) -> bool:
         """Whether nothing was under way on the device."""
-        return not self.launched and self.complete and self.loading is None
+        return not self.launched and self.complete and self.loading is None and self.binding is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class ReplayPolicy:
     _solo_strikes: dict[int, float] = field(default_factory=dict)  # by request
     _present: dict[int, int] = field(default_factory=dict)  # deaths between launches, by request that was there
     _load_strikes: dict[int, float] = field(default_factory=dict)  # by version
+    _bind_strikes: dict[int, float] = field(default_factory=dict)  # by version: it is loaded before shapes are tried
 
     def loaded(self, version: int) -> None:
         """A version was loaded: earlier crashes were not its loading's fault."""
@@ -143,6 +145,8 @@ class ReplayPolicy:
 
     def _blamed(self, crash: Crash, requests: list[Unanswered]) -> dict[int, str]:
         weight = 0.5 if crash.end is End.KILLED else 1.0
+        if crash.launched and not (crash.loading is None and crash.binding is None):
+            weight /= 2.0  # it was the launch, or what the loading thread did
         isolate = {}
         for one in requests:
             if not one.alone:
@@ -156,12 +160,16 @@ class ReplayPolicy:
             strikes = self._solo_strikes[one.request] = self._solo_strikes.get(one.request, 0.0) + strikes
             if strikes >= SOLO_STRIKES:
                 isolate[one.version] = f"a request ended the executor process, and again when run alone: {crash.reason}"
-        if crash.loading is not None:
-            strikes = self._load_strikes.get(crash.loading, 0.0) + weight
-            self._load_strikes[crash.loading] = strikes
-            if strikes >= LOAD_STRIKES:
-                del self._load_strikes[crash.loading]
-                isolate[crash.loading] = f"loading it ended the executor process repeatedly: {crash.reason}"
+        for version, all_strikes, what in (
+            (crash.loading, self._load_strikes, "loading it"),
+            (crash.binding, self._bind_strikes, "trying input shapes that requests asked for"),
+        ):
+            if version is None:
+                continue
+            all_strikes[version] = all_strikes.get(version, 0.0) + weight
+            if all_strikes[version] >= LOAD_STRIKES:
+                del all_strikes[version]
+                isolate[version] = f"{what} ended the executor process repeatedly: {crash.reason}"
         return isolate
 
     def _forget_all_but(self, requests: list[Unanswered]) -> None:

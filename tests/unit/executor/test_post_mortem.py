@@ -38,6 +38,11 @@ def test_a_load_that_was_not_recorded_counts_only_when_nothing_else_ran() -> Non
     assert examine(-6, None, [flight(Activity.LAUNCH, 1)], loading=8, served=True).loading is None
 
 
+def test_the_record_tells_a_load_from_input_shapes_that_are_tried() -> None:
+    crash = examine(-6, None, [flight(Activity.BIND, 9)], loading=None, served=True)
+    assert (crash.loading, crash.binding, crash.names_nobody) == (None, 9, False)
+
+
 def test_of_a_hang_only_what_hangs_is_suspect() -> None:
     hang = Hang("a launch ran for 7 s", (flight(Activity.LAUNCH, 4),))
     crash = examine(-9, hang, [flight(Activity.LAUNCH, 4), flight(Activity.LAUNCH, 5)], loading=None, served=True)

@@ -91,6 +91,19 @@ def test_loads_that_end_the_process_are_refused_at_the_second_time() -> None:
     assert rule.decide(loading, [], NOW).isolate == {}, "a load that succeeded wipes the slate"
 
 
+def test_input_shapes_that_end_it_again_after_each_load_are_found() -> None:
+    rule, binding = policy(), crash(binding=7)
+    assert rule.decide(binding, [], NOW).isolate == {}
+    rule.loaded(7)
+    assert "input shapes" in rule.decide(binding, [waiting(1, 7), waiting(2, 8)], NOW).isolate[7]
+
+
+def test_neither_a_launch_nor_what_was_loaded_beside_it_is_blamed_at_once() -> None:
+    rule, alone = policy(), waiting(1, 11, suspect=True, alone=True)
+    assert rule.decide(crash({1}, binding=7), [alone], NOW).isolate == {}
+    assert list(rule.decide(crash({1}), [alone], NOW).isolate) == [11]
+
+
 def test_restarts_wait_only_while_nothing_is_served() -> None:
     rule, fruitless = policy(), crash(served=False)
     delays = [rule.decide(fruitless, [], NOW).delay for _ in range(12)]
@@ -121,6 +134,7 @@ CRASHES = st.builds(
     launched=st.frozensets(st.integers(0, 30)),
     complete=st.booleans(),
     loading=st.one_of(st.none(), st.integers(0, 4)),
+    binding=st.one_of(st.none(), st.integers(0, 4)),
     served=st.booleans(),
 )
 
