@@ -34,22 +34,6 @@ def mlp(widths: Sequence[int], *, seed: int) -> onnx.ModelProto:
     return graph.model([widths[0]], [widths[-1]])
 
 
-def gru(steps: int, features: int, hidden: int, classes: int, *, seed: int) -> onnx.ModelProto:
-    """One GRU layer over `steps` rows of `features`, and a linear classifier: (rows, steps, features) to
-    (rows, classes).
-    """
-    graph = _Graph(seed)
-    graph.node("Transpose", [INPUT], "sequence", perm=[1, 0, 2])
-    gates = graph.weight((1, 3 * hidden, features), fan_in=features)
-    recurrence = graph.weight((1, 3 * hidden, hidden), fan_in=hidden)
-    bias = graph.weight((1, 6 * hidden), fan_in=hidden)
-    graph.nodes.append(helper.make_node("GRU", ["sequence", gates, recurrence, bias], ["", "last"], hidden_size=hidden))
-    graph.node("Squeeze", ["last", graph.constant(np.array([0], np.int64))], "state")
-    weight = graph.weight((classes, hidden), fan_in=hidden)
-    graph.node("Gemm", ["state", weight, graph.weight((classes,), fan_in=hidden)], OUTPUT, transB=1)
-    return graph.model([steps, features], [classes])
-
-
 def convolutional(channels: Sequence[int], size: int, classes: int, *, seed: int) -> onnx.ModelProto:
     """Strided 3×3 convolutions with Relu, global average, a linear classifier: (rows, channels[0], size, size) to
     (rows, classes).
@@ -66,6 +50,25 @@ def convolutional(channels: Sequence[int], size: int, classes: int, *, seed: int
     weight = graph.weight((classes, channels[-1]), fan_in=channels[-1])
     graph.node("Gemm", [value, weight, graph.weight((classes,), fan_in=channels[-1])], OUTPUT, transB=1)
     return graph.model([channels[0], size, size], [classes])
+
+
+def embedding(vocabulary: int, width: int, tokens: int, classes: int, *, seed: int) -> onnx.ModelProto:
+    """The mean of an embedding table's rows, and an MLP on it: (rows, tokens) of words as shares of the vocabulary
+    (0 to below 1) to (rows, classes). Large weights, little arithmetic.
+    """
+    graph = _Graph(seed)
+    bounds = [graph.constant(np.asarray(bound, np.float32)) for bound in (0.0, 0.999)]
+    shares = graph.node("Clip", [INPUT, *bounds], "shares")
+    words = graph.node("Mul", [shares, graph.constant(np.asarray(vocabulary, np.float32))], "words")
+    words = graph.node("Cast", [words], "indices", to=TensorProto.INT64)
+    value = graph.node("Gather", [graph.weight((vocabulary, width), fan_in=2), words], "embedded", axis=0)
+    value = graph.node("ReduceMean", [value], "mean", axes=[1], keepdims=0)
+    for layer in range(2):
+        weight, bias = graph.weight((width, width), fan_in=width), graph.weight((width,), fan_in=width)
+        value = graph.node("Gemm", [value, weight, bias], f"gemm{layer}")
+        value = graph.node("Relu", [value], f"relu{layer}")
+    graph.node("Gemm", [value, graph.weight((width, classes), fan_in=width)], OUTPUT)
+    return graph.model([tokens], [classes])
 
 
 class _Graph:

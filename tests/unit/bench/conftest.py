@@ -17,11 +17,11 @@ def report():
     rows += [row("mlp-json", mine, 2.0), row("mlp-json", plain, 2.0, 300.0), row("mlp-json", "mlserver", 2.0, 200.0)]
     rows += [row(suite, mine, 2.0) for suite in ("magika", "rapidocr-cls")]
     rows += [row(suite, plain, 2.0, 100.0) for suite in ("magika", "rapidocr-cls")]
-    rows += [row("gru-binary", mine, 2.0, merged=5.5)]
+    rows += [row("chain-binary", mine, 2.0, merged=5.5)]
     rates = {
         ("mlp-binary", mine): 9000.0, ("mlp-binary", plain): 6000.0, ("mlp-json", mine): 7000.0,
-        ("mlp-json", plain): 5000.0, ("mlp-json", "mlserver"): 1600.0, ("gru-binary", mine): 9000.0,
-        ("gru-binary", "treadle:time"): 2500.0,
+        ("mlp-json", plain): 5000.0, ("mlp-json", "mlserver"): 1600.0, ("chain-binary", mine): 9000.0,
+        ("chain-binary", "treadle:time"): 2500.0,
     }  # fmt: skip
     return Report(
         machine=Machine("a processor", 2, 8.0, "Linux"),
@@ -35,7 +35,7 @@ def report():
         saturation=tuple(Saturation(*key, rps, (rps,)) for key, rps in rates.items()),
         rows=tuple(rows),
         memory=(
-            Memory("mlp", mine, 64, 60.0, 100.0, 165.0, 90.0, 150.0),
+            Memory("embedding", mine, 64, 60.0, 100.0, 165.0, 90.0, 150.0),
             Memory("conv", mine, 64, 680.0, 120.0, 820.0, 100.0, 800.0),
             Memory("conv", plain, 64, 680.0, 100.0, 1600.0, 90.0, 1580.0),
         ),

@@ -43,7 +43,7 @@ def spoilt(report, suite, server, **changes):
         ("rapidocr-cls", "aiohttp", {"p50_ms": 0.5}, "latency-rapidocr-cls"),
         ("mlp-json", "aiohttp", {"goodput_rps": 400.0}, "overload-mlp-json-aiohttp"),
         ("mlp-binary", "treadle:space-time", {"goodput_rps": 0.0}, "overload-mlp-binary-aiohttp"),
-        ("gru-binary", "treadle:space-time", {"merge_factor": 3.9}, "merging-factor"),
+        ("chain-binary", "treadle:space-time", {"merge_factor": 3.9}, "merging-factor"),
     ],
 )
 def test_a_figure_that_misses_its_target_is_told(report, suite, server, changes, name):

@@ -9,7 +9,7 @@ from treadle.bench import models
 
 BUILDERS = {
     "mlp": (lambda seed: models.mlp((784, 256, 128, 10), seed=seed), (784,)),
-    "gru": (lambda seed: models.gru(28, 28, 32, 10, seed=seed), (28, 28)),
+    "embedding": (lambda seed: models.embedding(256, 16, 8, 10, seed=seed), (8,)),
     "conv": (lambda seed: models.convolutional((3, 64, 128, 256, 512, 256), 64, 10, seed=seed), (3, 64, 64)),
 }
 

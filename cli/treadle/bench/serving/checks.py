@@ -36,12 +36,12 @@ def _checks(figures: _Figures) -> Iterable[Check]:
         what = f"{suite}: goodput at {OVERLOAD:g}× load, over {server}'s"
         ratio = None if mine is None or theirs is None else mine / max(theirs, _FLOOR_RPS)
         yield _check(f"overload-{suite}-{server}", what, AT_LEAST, 3.0, ratio)
-    mine, theirs = (figures.rps("gru-binary", server) for server in (SPACE_TIME, TIME))
-    what = "8 small GRU tenants: saturation throughput, over that of mode `time`"
+    mine, theirs = (figures.rps("chain-binary", server) for server in (SPACE_TIME, TIME))
+    what = "8 tenants of a small deep MLP: saturation throughput, over that of mode `time`"
     yield _check("merging-requests", what, AT_LEAST, 3.0, _ratio(mine, theirs))
-    what = f"8 small GRU tenants: mean merge factor at {OVERLOAD:g}× load"
-    yield _check("merging-factor", what, AT_LEAST, 4.0, figures.merge_factor("gru-binary", SPACE_TIME, OVERLOAD))
-    merged = figures.memory("mlp", SPACE_TIME)
+    what = f"8 tenants of a small deep MLP: mean merge factor at {OVERLOAD:g}× load"
+    yield _check("merging-factor", what, AT_LEAST, 4.0, figures.merge_factor("chain-binary", SPACE_TIME, OVERLOAD))
+    merged = figures.memory("embedding", SPACE_TIME)
     what = "merged kernels: memory of the other tenants of one architecture, over their weights"
     ratio = _ratio(merged.growth_mb, merged.weights_mb) if merged else None
     yield _check("memory-merged", what, AT_MOST, 1.1, ratio)

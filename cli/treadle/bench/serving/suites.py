@@ -61,7 +61,7 @@ def full(seconds: float) -> Plan:
         (
             Suite("mlp-binary", _mlps, BINARY, (PLAIN, PLAIN + BOUNDED, *MODES), LOADS),
             Suite("mlp-json", _mlps, JSON, (PLAIN, PLAIN + BOUNDED, MLSERVER, MLSERVER + BOUNDED, SPACE_TIME), LOADS),
-            Suite("gru-binary", _grus, BINARY, (PLAIN, *MODES), (LOW_LOAD, 1.0, OVERLOAD)),
+            Suite("chain-binary", _chains, BINARY, (PLAIN, *MODES), (LOW_LOAD, 1.0, OVERLOAD)),
             *_real((LOW_LOAD, 1.0, OVERLOAD)),
         ),
         _memory(64),
@@ -77,7 +77,7 @@ def quick(seconds: float) -> Plan:
         (
             Suite("mlp-binary", _mlps, BINARY, (PLAIN, SPACE_TIME), loads),
             Suite("mlp-json", _mlps, JSON, (PLAIN, MLSERVER, SPACE_TIME), loads),
-            Suite("gru-binary", _grus, BINARY, (TIME, SPACE_TIME), loads),
+            Suite("chain-binary", _chains, BINARY, (TIME, SPACE_TIME), loads),
             *_real(loads),
         ),
         _memory(8),
@@ -97,7 +97,7 @@ def _real(loads: tuple[float, ...]) -> tuple[Suite, ...]:
 def _memory(tenants: int) -> tuple[MemorySuite, ...]:
     servers = (PLAIN, SPACE_TIME)
     return (
-        MemorySuite("mlp", workload.mlps, servers, tenants),
+        MemorySuite("embedding", workload.embeddings, servers, tenants),
         MemorySuite("conv", workload.convolutionals, servers, tenants),
     )
 
@@ -106,5 +106,5 @@ def _mlps(folder: Path) -> Workload:
     return workload.mlps(folder, 16)
 
 
-def _grus(folder: Path) -> Workload:
-    return workload.grus(folder, 8)
+def _chains(folder: Path) -> Workload:
+    return workload.chains(folder, 8)

@@ -48,9 +48,17 @@ def mlps(folder: Path, tenants: int) -> Workload:
     return _made("mlp", folder, tenants, lambda seed: models.mlp((784, 256, 128, 10), seed=seed), (1, 784), 0.05)
 
 
-def grus(folder: Path, tenants: int) -> Workload:
-    """GRUs that read a 28×28 image row by row: many small kernels one after another."""
-    return _made("gru", folder, tenants, lambda seed: models.gru(28, 28, 32, 10, seed=seed), (1, 28, 28), 0.1)
+def chains(folder: Path, tenants: int) -> Workload:
+    """MLPs of sixteen narrow layers: many small kernels one after another."""
+    widths = (64,) * 16 + (10,)
+    return _made("chain", folder, tenants, lambda seed: models.mlp(widths, seed=seed), (1, 64), 0.1)
+
+
+def embeddings(folder: Path, tenants: int) -> Workload:
+    """Classifiers of sixteen words over an embedding table: 2 MB of weights and next to no arithmetic."""
+    return _made(
+        "embedding", folder, tenants, lambda seed: models.embedding(8192, 64, 16, 10, seed=seed), (1, 16), 0.05
+    )
 
 
 def convolutionals(folder: Path, tenants: int) -> Workload:
