@@ -288,6 +288,19 @@ def test_what_was_slow_once_is_tried_again() -> None:
     assert one.tiers[0].row_seconds == pytest.approx(0.001, rel=0.05)
 
 
+def test_a_large_shape_does_not_make_requests_of_small_ones_hopeless() -> None:
+    scheduler = space_time()
+    one = tenant(1, (0.001, executable("small")))
+    one.tiers[0].buckets[1] = [executable("large", seconds=5.0)]
+    scheduler.add(one)
+    scheduler.submit(one, Asked(1, deadline=9.0, binding=1))
+    assert answered(drain(scheduler)) == [1]
+    for second in range(3):
+        scheduler.submit(one, Asked(2 + second, deadline=second + 1.0))
+        assert scheduler.shed(float(second)) == []
+        assert answered(drain(scheduler)) == [2 + second]
+
+
 def test_a_run_fits_the_quantum_and_is_never_empty() -> None:
     kernel = executable("k", seconds=0.010, kernels=10)
     assert kernel.run_end(0, 1, quantum=0.0035) == 3

@@ -45,8 +45,10 @@ class Request(Protocol):
 class Tier:
     """A tier on this device: its executables by binding, ascending in rows, and its amortised cost.
 
-    `service`: seconds that one row takes alone, as last corrected. `row_seconds`: the device time that one row has
-    cost lately, merged and batched as it was: what a backlog of this tier's requests will take.
+    `service`: seconds that one row takes alone, as last corrected, in the cheapest of the input shapes: a client that
+    asks for a large one must not make the others' requests look hopeless.
+    `row_seconds`: the device time that one row has cost lately, merged and batched as it was: what a backlog of this
+    tier's requests will take.
     """
 
     __slots__ = ("_observed", "buckets", "name", "row_seconds", "service")
@@ -58,19 +60,23 @@ class Tier:
         self._observed = False
         self.buckets: dict[int, Sequence[Executable]] = {}
 
-    def observe(self, rows: int, seconds: float, binding: int) -> None:
-        """Learn the costs: `rows` rows of a binding took `seconds` of the device."""
+    def observe(self, rows: int, seconds: float) -> None:
+        """Learn the costs: `rows` rows took `seconds` of the device."""
         self.row_seconds += ROW_GAIN * (seconds / rows - self.row_seconds)
-        self.service = self.buckets[binding][0].cost.expected(1)
         self._observed = True
+        self._correct()
 
     def relax(self) -> None:
         """Once a second: forget what was observed long ago."""
         for executables in self.buckets.values():
             executables[0].cost.correction.relax()
-            self.service = executables[0].cost.expected(1)
+        self._correct()
         self.row_seconds += RELAX_GAIN * (self.service - self.row_seconds) * (not self._observed)
         self._observed = False
+
+    def _correct(self) -> None:
+        costs = [executables[0].cost.expected(1) for executables in self.buckets.values()]
+        self.service = min(costs, default=self.service)
 
     def holds(self, binding: int, executable: Executable) -> bool:
         """Whether this tier can answer by `executable`."""

@@ -149,7 +149,7 @@ class Scheduler(ABC):
             return False
         for stream in group.streams:
             tier = stream.tenant.tiers[stream.tier]
-            tier.observe(stream.rows, group.seconds / problems, stream.requests[0].binding)
+            tier.observe(stream.rows, group.seconds / problems)
         self.evict(group)
         return True
 
