@@ -102,13 +102,20 @@ def _bind_gather(attributes: Attributes, inputs: Sequence[Array | None], outputs
     (out,) = outputs
     data, index = given(inputs[0]), given(inputs[1])
     axis, problems = int_of(attributes, "axis") + 1, out.shape[0]
+    extent = np.asarray(data.shape[axis], index.dtype)
     if index.shape[0] == 1 and (data.shape[0] == problems):
-        return partial(data.take, index[0], axis, out, "wrap")
+        within = np.empty(index.shape[1:], np.intp)
+
+        def take() -> None:
+            # Not take's own "wrap": it subtracts until the index fits, which for a wild one takes for ever.
+            np.remainder(index[0], extent, out=within)
+            data.take(within, axis, out, "clip")
+
+        return take
     rows = spread(np.moveaxis(data, axis, 1), problems)
     target = np.moveaxis(out, range(axis, axis + index.ndim - 1), range(1, index.ndim))
     problem = np.arange(problems).reshape(problems, *(1,) * (index.ndim - 1))
     places = np.empty((problems, *index.shape[1:]), np.intp)
-    extent = np.asarray(data.shape[axis], index.dtype)
 
     def launch() -> None:
         np.remainder(index, extent, out=places)
