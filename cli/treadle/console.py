@@ -17,6 +17,7 @@ from treadle_agent.frontend.tensors import DATATYPES
 from treadle_agent.node_events import Event, Leaking, Loading, Refused, Removed, Serving
 from treadle_agent.program.artifact import TensorSpec
 
+SLOW_SECONDS = 2.0  # a load that takes longer is spoken of
 _FEW_ELEMENTS = 8  # a request with more is not written out, but made by a line of Python
 
 
@@ -29,6 +30,8 @@ class ServeConsole:
         self._url = url
         self._sources: Mapping[str, Source] = {}
         self._steps: dict[str, str] = {}
+        self._seen_loading: dict[str, float] = {}
+        self._told_slow: set[str] = set()
         self._status = console.status("")
 
     def __enter__(self) -> Self:
@@ -48,6 +51,15 @@ class ServeConsole:
     def refusal(self, refusal: Refusal) -> None:
         """A document that is not taken."""
         self.say(f"refused {refusal}")
+
+    def say_slow(self, now: float) -> None:
+        """One line for each load that has been seen under way for `SLOW_SECONDS`; `now` in seconds of any clock."""
+        self._seen_loading = {key: self._seen_loading.get(key, now) for key in self._steps}
+        self._told_slow &= self._steps.keys()
+        for key, since in self._seen_loading.items():
+            if now - since >= SLOW_SECONDS and key not in self._told_slow:
+                self._told_slow.add(key)
+                self.say(f"still loading {key}: {self._steps[key]} …")
 
     def event(self, event: Event) -> None:
         """What the node agent reports."""

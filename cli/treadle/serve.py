@@ -33,6 +33,7 @@ from treadle_agent.program.artifact import read_artifact
 from treadle_agent.program.loader import Loader
 from treadle_agent.program.model import Program
 
+LOOK_SECONDS = 0.5  # between looks for loads that take long
 RETRY_SECONDS = 30.0  # between tries of tenants whose models could not be fetched
 
 MODES: Mapping[str, Mode] = {mode.name.lower().replace("_", "-"): mode for mode in Mode}
@@ -183,6 +184,7 @@ class _Session:
 
     async def run(self, stop: asyncio.Event) -> None:
         watching = asyncio.create_task(self._watch())
+        telling = asyncio.create_task(self._tell_of_slow_loads())
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -191,18 +193,25 @@ class _Session:
         finally:
             self._catalog.mark_stopping()
             self._console.say("stopping: requests under way are answered first")
-            for task in (watching, stopping):
+            for task in (watching, stopping, telling):
                 task.cancel()
             if self._retry is not None:
                 self._retry.cancel()
             await self._agent.close()
-            await asyncio.gather(watching, stopping, *self._applying, return_exceptions=True)
+            await asyncio.gather(watching, stopping, telling, *self._applying, return_exceptions=True)
 
     async def _watch(self) -> None:
         seen = await asyncio.to_thread(fingerprint, self._path)
         await self._read()
+        count = len(self._wanted.accepted)
+        self._console.say(f"listening at {self._url}; loading {count} {'tenant' if count == 1 else 'tenants'}")
         async for _ in changes(self._path, seen):
             await self._read()
+
+    async def _tell_of_slow_loads(self) -> None:
+        while True:
+            self._console.say_slow(asyncio.get_running_loop().time())
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _read(self) -> None:
         try:

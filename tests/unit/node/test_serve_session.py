@@ -68,6 +68,8 @@ def test_what_may_come_right_by_itself_is_tried_again(tmp_path, monkeypatch):
     asyncio.run(run())
     assert agent.applied == [["a.default"]] * 3 + [["closed"]]
     assert not catalog.ready, "readiness goes off before requests under way are waited for"
+    lines = output.getvalue().splitlines()
+    assert lines[0] == "listening at http://h; loading 1 tenant", "before anything is loaded"
     assert "ready: 0 of 1 tenants at http://h" in output.getvalue()
 
 
@@ -127,3 +129,44 @@ def test_the_rest(shown):
         "removed a.default",
         "warning: an old version of a.default could not be unloaded: why",
     ]
+
+
+def test_a_slow_load_is_spoken_of_once():
+    output = io.StringIO()
+    with ServeConsole(Console(file=output), Catalog(), "http://h") as console:
+        console.event(Loading("a.default", "compiling"))
+        for now in (10.0, 11.9):
+            console.say_slow(now)
+        assert output.getvalue() == ""
+        for now in (12.0, 12.5):
+            console.say_slow(now)
+        assert output.getvalue() == "still loading a.default: compiling …\n"
+        console.event(Removed("a.default"))
+        console.say_slow(13.0)
+        console.event(Loading("a.default", "fetching"))
+        console.say_slow(14.0)
+        assert output.getvalue().count("still loading") == 1, "another load, which is not slow yet"
+        console.say_slow(16.0)
+    assert "still loading a.default: fetching …" in output.getvalue()
+
+
+def test_loads_are_looked_at_while_serving(tmp_path, monkeypatch):
+    monkeypatch.setattr(serve, "LOOK_SECONDS", 0.001)
+    (tmp_path / "a.yaml").write_text(MANIFEST)
+    catalog = Catalog()
+
+    async def run() -> None:
+        console = ServeConsole(Console(file=io.StringIO()), catalog, "http://h")
+        looked = asyncio.Event()
+        monkeypatch.setattr(console, "say_slow", lambda now: looked.set())
+        session = _Session(
+            Options(tmp_path, "", 0, "host", Mode.TIME, None), Agent(catalog, 0), catalog, console, "http://h"
+        )
+        stop = asyncio.Event()
+        running = asyncio.create_task(session.run(stop))
+        async with asyncio.timeout(20):
+            await looked.wait()
+        stop.set()
+        await running
+
+    asyncio.run(run())
