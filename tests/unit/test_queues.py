@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle_agent.policy.latency import CostModel, Executable
-from treadle_agent.policy.queues import Tenant, Tier
+from treadle_agent.policy.queues import ANSWER_SHARE, Tenant, Tier
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,9 @@ def test_nothing_is_lost_whatever_leaves(entries: list[tuple[float, int, int]], 
     queue = tenant(0.1)
     for index, (deadline, rows, priority) in enumerate(entries):
         queue.push(Asked(index, deadline, rows, priority=priority))
+    limit = now + 0.1 + ANSWER_SHARE * queue.deadline
     doomed = {each.request for each in queue.take_doomed(now)}
-    assert doomed == {index for index, (deadline, _, _) in enumerate(entries) if deadline < now + 0.1}
+    assert doomed == {index for index, (deadline, _, _) in enumerate(entries) if deadline < limit}
     removed = queue.remove(0)
     assert (removed is not None) == (bool(entries) and 0 not in doomed)
     taken: set[int] = set()
