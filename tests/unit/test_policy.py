@@ -131,6 +131,21 @@ def test_time_slices_take_turns_kernel_by_kernel_and_never_merge() -> None:
     assert [one.group.streams[0].tenant.id for one in launches] == [0, 1] * 4
 
 
+@pytest.mark.parametrize("mode", [Exclusive, TimeSliced, Spatial])
+def test_a_flood_of_one_tenant_does_not_keep_the_others_waiting(mode: type[Scheduler]) -> None:
+    scheduler = mode(max_problems=2)
+    first, second, third = fill(scheduler, executable("shared"), tenants=3, each=50)
+    begun: list[Tenant] = []
+    running: list[Launch] = []
+    while len(begun) < 30:
+        while len(running) < 2 and (launch := scheduler.step(0.0)) is not None:  # two threads
+            running.append(launch)
+            if launch.begin == 0:
+                begun.append(launch.group.streams[0].tenant)
+        finish(scheduler, running.pop(0))
+    assert min(begun.count(one) for one in (first, second, third)) >= 9
+
+
 def test_exclusive_batches_one_tenant_and_runs_its_model_whole() -> None:
     scheduler = Exclusive(max_problems=8)
     made = fill(scheduler, executable("one"), tenants=2, each=4)

@@ -182,6 +182,10 @@ class Scheduler(ABC):
         rows = sum(request.rows for request in requests)
         return Stream(tenant, tier, requests, executable, rows, min(request.deadline for request in requests))
 
+    def _to_the_end_of_the_line(self, tenant: Tenant) -> None:
+        if tenant:
+            self._waiting[tenant.id] = self._waiting.pop(tenant.id)
+
     def _group(self, streams: list[Stream]) -> Group:
         group = Group(streams[0].executable, streams, 0, min(stream.deadline for stream in streams))
         self.groups.append(group)
@@ -199,8 +203,7 @@ class Exclusive(Scheduler):
             if executable is None:
                 continue
             group = self._group([self._begin(tenant, tier, executable)])
-            if tenant:  # to the end of the line
-                self._waiting[tenant.id] = self._waiting.pop(tenant.id)
+            self._to_the_end_of_the_line(tenant)
             return Launch(group, 0, executable.length)
         return None
 
@@ -214,13 +217,17 @@ class TimeSliced(Scheduler):
 
     def step(self, now: float) -> Launch | None:
         """One kernel of the next stream in turn; new requests join the line."""
-        for tenant in self._candidates():
-            while tenant and len(self._turns) < self.max_problems:
-                tier = self._choose(tenant, now, self._backlog())
-                executable = tenant.tiers[tier].bucket(tenant.head.binding, tenant.head.rows, tenant.head.rows)
-                if executable is None or executable.running >= executable.capacity:
-                    break
-                self._turns.append(self._group([self._begin(tenant, tier, executable)]))
+        line = deque(self._candidates())
+        while line and len(self._turns) < self.max_problems:
+            tenant = line.popleft()
+            tier = self._choose(tenant, now, self._backlog())
+            executable = tenant.tiers[tier].bucket(tenant.head.binding, tenant.head.rows, tenant.head.rows)
+            if executable is None or executable.running >= executable.capacity:
+                continue
+            self._turns.append(self._group([self._begin(tenant, tier, executable)]))
+            self._to_the_end_of_the_line(tenant)
+            if tenant:
+                line.append(tenant)
         if not self._turns:
             return None
         group = self._turns.popleft()
@@ -253,7 +260,9 @@ class Spatial(Scheduler):
             executable = tenant.tiers[tier].bucket(tenant.head.binding, tenant.head.rows, tenant.head.rows)
             if executable is None or executable.running >= executable.capacity:
                 continue
-            return Launch(self._group([self._begin(tenant, tier, executable)]), 0, executable.length)
+            group = self._group([self._begin(tenant, tier, executable)])
+            self._to_the_end_of_the_line(tenant)
+            return Launch(group, 0, executable.length)
         return None
 
 
