@@ -30,6 +30,7 @@ class ServeConsole:
         self._url = url
         self._sources: Mapping[str, Source] = {}
         self._steps: dict[str, str] = {}
+        self._refused: dict[str, Refused] = {}
         self._seen_loading: dict[str, float] = {}
         self._told_slow: set[str] = set()
         self._status = console.status("")
@@ -68,19 +69,26 @@ class ServeConsole:
                 self._steps[key] = step
             case Serving(tenant, served):
                 self._steps.pop(tenant.key, None)
+                self._refused.pop(tenant.key, None)
                 self.say(self._serving(tenant.key, served))
-            case Refused(key, field, reason, previous, temporary):
+            case Refused(key):
                 self._steps.pop(key, None)
-                source = f"{self._sources[key]}: " if key in self._sources else ""
-                after = "; its previous version goes on" if previous else ""
-                after += "; will be tried again" if temporary else ""
-                self.say(f"refused {key}: {source}{field}: {reason}{after}")
+                if self._refused.get(key) != event:  # what was refused is tried again at every change of any file
+                    self._refused[key] = event
+                    self._say_refused(event)
             case Removed(key):
                 self._steps.pop(key, None)
+                self._refused.pop(key, None)
                 self.say(f"removed {key}")
             case Leaking(key, reason):
                 self.say(f"warning: an old version of {key} could not be unloaded: {reason}")
         self._show_steps()
+
+    def _say_refused(self, refused: Refused) -> None:
+        source = f"{self._sources[refused.key]}: " if refused.key in self._sources else ""
+        after = "; its previous version goes on" if refused.previous else ""
+        after += "; will be tried again" if refused.temporary else ""
+        self.say(f"refused {refused.key}: {source}{refused.field}: {refused.reason}{after}")
 
     def _show_steps(self) -> None:
         if not self._console.is_terminal:

@@ -43,6 +43,11 @@ class Refusal:
     field: str
     reason: str
 
+    @property
+    def identity(self) -> tuple[Path, int | str, str, str]:
+        """What stays the same while other documents of the file come and go."""
+        return self.source.file, self.key or self.source.document, self.field, self.reason
+
     def __str__(self) -> str:
         return f"{self.source}: {f'{self.field}: ' if self.field else ''}{self.reason}"
 
@@ -53,6 +58,11 @@ class Manifests:
 
     accepted: tuple[Accepted, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def refused(self) -> int:
+        """Number of documents refused: one may break many rules."""
+        return len({refusal.source for refusal in self.refusals})
 
 
 class ManifestReader:

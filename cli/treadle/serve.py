@@ -219,8 +219,10 @@ class _Session:
         except OSError as error:
             self._console.say(f"warning: {self._path}: {error.strerror}; what is served goes on")
             return
+        known = {refusal.identity for refusal in self._wanted.refusals}
         for refusal in found.refusals:
-            self._console.refusal(refusal)
+            if refusal.identity not in known:
+                self._console.refusal(refusal)
         self._wanted = retain(self._wanted, found)
         self._console.set_sources({accepted.tenant.key: accepted.source for accepted in self._wanted.accepted})
         self._apply()
@@ -237,7 +239,9 @@ class _Session:
         refused = await self._agent.apply(tenants)
         if first and self._catalog.ready:
             served = sum(entry.served is not None for entry in self._catalog.entries())
-            self._console.say(f"ready: {served} of {len(tenants)} tenants at {self._url} (Ctrl-C stops)")
+            count = self._wanted.refused
+            refusals = f" +{count} {'manifest' if count == 1 else 'manifests'} refused" if count else ""
+            self._console.say(f"ready: {served} of {len(tenants)} tenants{refusals} at {self._url} (Ctrl-C stops)")
         if any(one.temporary for one in refused) and self._retry is None:
             self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._try_again)
 

@@ -8,7 +8,7 @@ import io
 import pytest
 from rich.console import Console
 
-from treadle import serve
+from treadle import serve, watch
 from treadle.console import ServeConsole
 from treadle.serve import MODES, Options, _Session
 from treadle_agent.executor.gateway import Served
@@ -26,11 +26,13 @@ class Agent:
         self.refusals = refusals
         self.applied: list[list[str]] = []
         self.third = asyncio.Event()
+        self.calls: asyncio.Queue[None] = asyncio.Queue()
 
     async def apply(self, tenants) -> list[Refused]:
         self.applied.append([tenant.key for tenant in tenants])
         self.catalog.mark_reconciled()
         self.refusals -= 1
+        self.calls.put_nowait(None)
         if len(self.applied) == 3:
             self.third.set()
         return [Refused("a.default", "spec", "no route", previous=False, temporary=True)] * (self.refusals >= 0)
@@ -77,17 +79,50 @@ def test_the_modes_are_those_of_the_executor():
     assert MODES == {"exclusive": 0, "time": 1, "space": 2, "space-time": 3}
 
 
+def test_refused_manifests_are_told_once_and_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(watch, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(watch, "SETTLE_SECONDS", 0.01)
+    wrong = MANIFEST.replace("name: a", "name: b").replace("1s", "2h")
+    (tmp_path / "a.yaml").write_text(f"{MANIFEST}\n---\n{wrong}")
+    catalog = Catalog()
+    agent = Agent(catalog, refusals=0)
+    output = io.StringIO()
+
+    async def run() -> None:
+        console = ServeConsole(Console(file=output), catalog, "http://h")
+        session = _Session(Options(tmp_path, "", 0, "host", Mode.TIME, None), agent, catalog, console, "http://h")
+        stop = asyncio.Event()
+        running = asyncio.create_task(session.run(stop))
+
+        another = MANIFEST.replace("name: a", "name: c")
+        async with asyncio.timeout(20):
+            await agent.calls.get()
+            (tmp_path / "a.yaml").write_text(f"{another}\n---\n{MANIFEST}\n---\n{wrong}")
+            await agent.calls.get()
+            (tmp_path / "a.yaml").write_text(f"{MANIFEST}\n---\n{wrong.replace('2h', 'soon')}")
+            await agent.calls.get()
+        stop.set()
+        await running
+
+    asyncio.run(run())
+    assert "ready: 0 of 1 tenants +1 manifest refused at http://h" in output.getvalue()
+    refused = [line.partition(tmp_path.name)[2] for line in output.getvalue().splitlines() if "refused /" in line]
+    assert len(refused) == 2, refused
+    assert "document 2" in refused[0]
+    assert "'soon'" in refused[1]
+
+
 @pytest.fixture
 def shown(tenant):
-    """What the console prints of an event."""
+    """What the console prints of events; None stands for one of a tenant that is served."""
 
     def show(*events, shape=(-1, 2), seconds=0.00123) -> str:
         spec = (TensorSpec("x", "float32", shape),)
         catalog, output = Catalog(), io.StringIO()
         catalog.put(Entry(tenant("a")))
         with ServeConsole(Console(file=output, width=40), catalog, "http://h:1") as console:
-            for event in events or (Serving(tenant("a"), served(spec, seconds)),):
-                console.event(event)
+            for event in events or (None,):
+                console.event(event or Serving(tenant("a"), served(spec, seconds)))
         return output.getvalue()
 
     def served(spec, seconds) -> Served:
@@ -158,7 +193,7 @@ def test_loads_are_looked_at_while_serving(tmp_path, monkeypatch):
     async def run() -> None:
         console = ServeConsole(Console(file=io.StringIO()), catalog, "http://h")
         looked = asyncio.Event()
-        monkeypatch.setattr(console, "say_slow", lambda now: looked.set())
+        monkeypatch.setattr(console, "say_slow", lambda _: looked.set())
         session = _Session(
             Options(tmp_path, "", 0, "host", Mode.TIME, None), Agent(catalog, 0), catalog, console, "http://h"
         )
@@ -170,3 +205,12 @@ def test_loads_are_looked_at_while_serving(tmp_path, monkeypatch):
         await running
 
     asyncio.run(run())
+
+
+def test_a_refusal_that_comes_again_is_told_once(shown):
+    refused = Refused("a.default", "spec.tiers", "full", previous=False, temporary=True)
+    other = Refused("a.default", "spec.tiers", "broken", previous=False, temporary=True)
+    lines = shown(refused, Loading("a.default", "compiling"), refused, other, refused, refused).splitlines()
+    assert [line.split()[3].rstrip(";") for line in lines] == ["full", "broken", "full"]
+    assert shown(refused, Removed("a.default"), refused).count("full") == 2, "another tenant of the same name"
+    assert shown(refused, None, refused).count("full") == 2, "it was served in between"
