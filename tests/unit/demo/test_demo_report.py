@@ -78,6 +78,14 @@ def test_the_sentence_names_what_was_sent_and_earned(tenants, runs):
     text = sentence(summarise(tenants, runs, ()))
     assert text.startswith("6000 requests to 3 tenants: 100.00% in time")
     assert "plain ONNX Runtime 0.0 %" in text
+    assert "\n" not in text
+
+
+def test_the_sentence_tells_the_comparison_from_the_main_run(tenants, runs):
+    main, comparison = sentence(summarise(tenants, runs, ())).split("; in the comparison, runs of 9 s, ")
+    assert "accuracy" not in main
+    assert comparison.startswith("choosing the tier reached ")
+    assert "in time" not in comparison
 
 
 def test_the_report_is_one_well_formed_file_that_loads_nothing(tenants, runs):
