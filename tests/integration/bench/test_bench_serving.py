@@ -31,7 +31,7 @@ def measure(plan, folder):
 @pytest.mark.parametrize("encoding", ["binary", "json"])
 def test_a_peer_is_measured(tmp_path, encoding):
     servers = (PLAIN, PLAIN + BOUNDED)
-    plan = Plan((Suite("mlp", small, encoding, servers, (0.25,)),), (), 0.5, 1)
+    plan = Plan((Suite("mlp", small, encoding, servers, (0.25,)),), (), 0.5, 1, merging=False)
     report, text = measure(plan, tmp_path)
     assert report.left_out == ()
     (saturation,) = report.saturation
@@ -49,7 +49,7 @@ def test_a_peer_is_measured(tmp_path, encoding):
 
 
 def test_memory_grows_with_tenants(tmp_path):
-    plan = Plan((), (MemorySuite("conv", workload.convolutionals, (PLAIN,), 4),), 0.5, 1)
+    plan = Plan((), (MemorySuite("conv", workload.convolutionals, (PLAIN,), 4),), 0.5, 1, merging=False)
     (memory,) = measure(plan, tmp_path)[0].memory
     assert 30 < memory.weights_mb < 35
     assert memory.growth_mb > memory.weights_mb * 0.9
@@ -61,7 +61,7 @@ def test_a_server_that_fails_is_left_out_and_named(tmp_path):
         next(iter(made.models.values())).write_bytes(b"not a model")
         return made
 
-    report, text = measure(Plan((Suite("mlp", broken, "binary", (PLAIN,), (0.25,)),), (), 0.5, 1), tmp_path)
+    report, text = measure(Plan((Suite("mlp", broken, "binary", (PLAIN,), (0.25,)),), (), 0.5, 1, merging=False), tmp_path)
     assert report.rows == report.saturation == ()
     (left_out,) = report.left_out
     assert "ended with exit status" in left_out.reason

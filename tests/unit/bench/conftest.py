@@ -5,8 +5,8 @@ import pytest
 from treadle.bench.serving.report import Machine, Memory, Report, Row, Saturation
 
 
-def row(suite, server, load, goodput=1000.0, p50=1.0, merged=None):
-    return Row(suite, server, load, 2000.0, goodput, 1500.0, p50, 9.0, 0.1, merged, 1, 2, 0, 3, 0.2)
+def row(suite, server, load, goodput=1000.0, p50=1.0):
+    return Row(suite, server, load, 2000.0, goodput, 1500.0, p50, 9.0, 0.1, None, 1, 2, 0, 3, 0.2)
 
 
 @pytest.fixture
@@ -17,11 +17,10 @@ def report():
     rows += [row("mlp-json", mine, 2.0), row("mlp-json", plain, 2.0, 300.0), row("mlp-json", "mlserver", 2.0, 200.0)]
     rows += [row(suite, mine, 2.0) for suite in ("magika", "rapidocr-cls")]
     rows += [row(suite, plain, 2.0, 100.0) for suite in ("magika", "rapidocr-cls")]
-    rows += [row("chain-binary", mine, 2.0, merged=5.5)]
     rates = {
         ("mlp-binary", mine): 9000.0, ("mlp-binary", plain): 6000.0, ("mlp-json", mine): 7000.0,
-        ("mlp-json", plain): 5000.0, ("mlp-json", "mlserver"): 1600.0, ("chain-binary", mine): 9000.0,
-        ("chain-binary", "treadle:time"): 2500.0,
+        ("mlp-json", plain): 5000.0, ("mlp-json", "mlserver"): 1600.0, ("merging", mine): 9000.0,
+        ("merging", "treadle:time"): 2500.0,
     }  # fmt: skip
     return Report(
         machine=Machine("a processor", 2, 8.0, "Linux"),
@@ -32,7 +31,7 @@ def report():
         seconds=3.0,
         rounds=3,
         limit_rps=50_000.0,
-        saturation=tuple(Saturation(*key, rps, (rps,)) for key, rps in rates.items()),
+        saturation=tuple(Saturation(*key, rps, (rps,), 5.5) for key, rps in rates.items()),
         rows=tuple(rows),
         memory=(
             Memory("embedding", mine, 64, 60.0, 100.0, 165.0, 90.0, 150.0),

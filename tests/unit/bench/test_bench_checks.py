@@ -43,12 +43,18 @@ def spoilt(report, suite, server, **changes):
         ("rapidocr-cls", "aiohttp", {"p50_ms": 0.5}, "latency-rapidocr-cls"),
         ("mlp-json", "aiohttp", {"goodput_rps": 400.0}, "overload-mlp-json-aiohttp"),
         ("mlp-binary", "treadle:space-time", {"goodput_rps": 0.0}, "overload-mlp-binary-aiohttp"),
-        ("chain-binary", "treadle:space-time", {"merge_factor": 3.9}, "merging-factor"),
     ],
 )
 def test_a_figure_that_misses_its_target_is_told(report, suite, server, changes, name):
     missed = {check.name for check in checks(spoilt(report, suite, server, **changes)) if check.reached is False}
     assert name in missed
+
+
+def test_too_little_merging_is_told(report):
+    few = tuple(msgspec.structs.replace(one, merge_factor=3.9) for one in report.saturation)
+    found = by_name(msgspec.structs.replace(report, saturation=few))
+    assert found["merging-factor"].reached is False
+    assert found["merging-requests"].reached is True
 
 
 def test_what_was_not_measured_is_neither_reached_nor_missed(report):

@@ -15,7 +15,8 @@ from treadle.bench.serving.workload import Workload
 from treadle_agent.executor.protocol import Mode
 
 TREADLE = "treadle:"
-MODES = tuple(TREADLE + mode.name.lower().replace("_", "-") for mode in Mode)
+BY_MODE = {mode: TREADLE + mode.name.lower().replace("_", "-") for mode in Mode}
+MODES = tuple(BY_MODE.values())
 SPACE_TIME = TREADLE + "space-time"
 TIME = TREADLE + "time"
 PLAIN = "aiohttp"

@@ -28,12 +28,13 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Saturation(msgspec.Struct, frozen=True):
-    """Answers per second in a closed loop: the median of `runs`."""
+    """Answers per second in a closed loop: the median of `runs`; of the executor alone, the merge factor meanwhile."""
 
     suite: str
     server: str
     rps: float
     runs: tuple[float, ...]
+    merge_factor: float | None = None
 
 
 class Memory(msgspec.Struct, frozen=True):

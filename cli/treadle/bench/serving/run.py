@@ -17,16 +17,19 @@ from treadle.bench.machine import machine, versions
 from treadle.bench.peers.mlserver_environment import EnvironmentMissingError, mlserver_python
 from treadle.bench.progress import Progress
 from treadle.bench.serving.checks import checks
-from treadle.bench.serving.deployment import BOUNDED, MLSERVER, PLAIN, deploy
+from treadle.bench.serving.deployment import BOUNDED, BY_MODE, MLSERVER, PLAIN, deploy
 from treadle.bench.serving.measure import OpenRun, open_run, saturation
+from treadle.bench.serving.merging import executor_throughput
 from treadle.bench.serving.report import LeftOut, Memory, Report, Row, Saturation
 from treadle.bench.serving.server import RunningServer, ServerError, free_ports, running
-from treadle.bench.serving.suites import PLAIN_THREADED, MemorySuite, Plan, Suite
-from treadle.bench.serving.workload import Workload
+from treadle.bench.serving.suites import MERGING, PLAIN_THREADED, MemorySuite, Plan, Suite
+from treadle.bench.serving.workload import Workload, small_mlps
 from treadle.load.limit import measure_limit
 from treadle.wheels import WheelUnavailableError
+from treadle_agent.executor.protocol import Mode
 
 _MEGABYTE = 1e6
+_MERGING_ROUNDS = 3
 _QUEUE_SHARE = 0.1  # of the deadline may pass in a bounded queue: tuned, as requests also wait in sockets, unseen by it
 
 
@@ -55,6 +58,8 @@ class Benchmark:
                 self._left_out.append(LeftOut("all", MLSERVER, str(error)))
         for suite in self._plan.suites:
             await self._suite(suite)
+        if self._plan.merging:
+            await self._merging()
         for memory in self._plan.memory:
             await self._memory_suite(memory)
         date = datetime.now(UTC).isoformat(timespec="seconds")
@@ -114,6 +119,19 @@ class Benchmark:
                         )  # fmt: skip
                         runs[name].append(run)
             self._rows += [_row(suite.name, name, load, runs[name]) for name in servers]
+
+    async def _merging(self) -> None:
+        """The modes against each other in an executor without a front end, in turns."""
+        workload = small_mlps(self._folder / MERGING, 8)
+        runs: dict[Mode, list[tuple[float, float]]] = {mode: [] for mode in Mode}
+        for _ in range(_MERGING_ROUNDS):
+            for mode, seen in runs.items():
+                self._progress.step(f"{MERGING}: {BY_MODE[mode]}")
+                seen.append(await executor_throughput(workload, mode, self._folder / "artifacts", 1.0))
+        for mode, seen in runs.items():
+            rates = tuple(rate for rate, _ in seen)
+            factor = statistics.median(factor for _, factor in seen)
+            self._saturation.append(Saturation(MERGING, BY_MODE[mode], statistics.median(rates), rates, factor))
 
     async def _memory_suite(self, suite: MemorySuite) -> None:
         for name in suite.servers:
@@ -208,4 +226,5 @@ def _steps(plan: Plan) -> int:
         * (sum(not name.endswith(BOUNDED) for name in suite.servers) + len(suite.servers) * len(suite.loads))
         for suite in plan.suites
     )
+    runs += _MERGING_ROUNDS * len(BY_MODE) if plan.merging else 0
     return 2 + runs + sum(2 * len(memory.servers) for memory in plan.memory)

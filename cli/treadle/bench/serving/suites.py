@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final, Literal
 
 from treadle.bench.serving import workload
-from treadle.bench.serving.deployment import BOUNDED, MLSERVER, MODES, PLAIN, SPACE_TIME, TIME
+from treadle.bench.serving.deployment import BOUNDED, MLSERVER, MODES, PLAIN, SPACE_TIME
 from treadle.bench.serving.workload import Workload
 
 PLAIN_THREADED = PLAIN + "+2"  # peer (a) with two threads: the better of both stands for (a)
 LOADS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 LOW_LOAD, OVERLOAD = 0.25, 2.0
+MERGING = "merging"  # the modes in an executor without a front end
 BINARY: Final = "binary"
 JSON: Final = "json"
 
@@ -53,6 +54,7 @@ class Plan:
     memory: tuple[MemorySuite, ...]
     seconds: float
     rounds: int
+    merging: bool = True  # compare the modes without HTTP, too
 
 
 def full(seconds: float) -> Plan:
@@ -61,7 +63,6 @@ def full(seconds: float) -> Plan:
         (
             Suite("mlp-binary", _mlps, BINARY, (PLAIN, PLAIN + BOUNDED, *MODES), LOADS),
             Suite("mlp-json", _mlps, JSON, (PLAIN, PLAIN + BOUNDED, MLSERVER, MLSERVER + BOUNDED, SPACE_TIME), LOADS),
-            Suite("chain-binary", _chains, BINARY, (PLAIN, *MODES), (LOW_LOAD, 1.0, OVERLOAD)),
             *_real((LOW_LOAD, 1.0, OVERLOAD)),
         ),
         _memory(64),
@@ -77,10 +78,9 @@ def quick(seconds: float) -> Plan:
         (
             Suite("mlp-binary", _mlps, BINARY, (PLAIN, SPACE_TIME), loads),
             Suite("mlp-json", _mlps, JSON, (PLAIN, MLSERVER, SPACE_TIME), loads),
-            Suite("chain-binary", _chains, BINARY, (TIME, SPACE_TIME), loads),
             *_real(loads),
         ),
-        _memory(8),
+        _memory(32),
         seconds,
         rounds=1,
     )
@@ -104,7 +104,3 @@ def _memory(tenants: int) -> tuple[MemorySuite, ...]:
 
 def _mlps(folder: Path) -> Workload:
     return workload.mlps(folder, 16)
-
-
-def _chains(folder: Path) -> Workload:
-    return workload.chains(folder, 8)

@@ -48,10 +48,9 @@ def mlps(folder: Path, tenants: int) -> Workload:
     return _made("mlp", folder, tenants, lambda seed: models.mlp((784, 256, 128, 10), seed=seed), (1, 784), 0.05)
 
 
-def chains(folder: Path, tenants: int) -> Workload:
-    """MLPs of sixteen narrow layers: many small kernels one after another."""
-    widths = (64,) * 16 + (10,)
-    return _made("chain", folder, tenants, lambda seed: models.mlp(widths, seed=seed), (1, 64), 0.1)
+def small_mlps(folder: Path, tenants: int) -> Workload:
+    """MLPs 64-64-64-10: launches cost more than arithmetic."""
+    return _made("small", folder, tenants, lambda seed: models.mlp((64, 64, 64, 10), seed=seed), (1, 64), 0.05)
 
 
 def embeddings(folder: Path, tenants: int) -> Workload:
