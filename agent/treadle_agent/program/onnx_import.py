@@ -18,6 +18,7 @@ from treadle_agent.program.limits import Limits, check_size, size_message
 from treadle_agent.program.model import DType, Shape
 
 OLDEST_OPSET = 11
+FIRST_IR_WITH_CONSTANTS = 4
 FREE = -1
 DTYPES: Mapping[int, DType] = {
     TensorProto.FLOAT: "float32",
@@ -67,6 +68,7 @@ def read_model(path: Path, limits: Limits) -> Source:
     """Read and check a model file; raises ModelError."""
     model = _parse(path, limits)
     _check_versions(model)
+    _fix_initializers(model)
     external = _load_external_data(model, path, limits)
     try:
         onnx.checker.check_model(model, full_check=True)
@@ -153,6 +155,20 @@ def _check_versions(model: ModelProto) -> None:
         )
 
 
+def _fix_initializers(model: ModelProto) -> None:
+    """Drop initializers from the inputs, so that they are constants; before IR version 4 all were inputs too.
+
+    ONNX Runtime lets a caller override such an initializer; nobody does here.
+    """
+    given = {tensor.name for tensor in model.graph.initializer}
+    given |= {tensor.values.name for tensor in model.graph.sparse_initializer}
+    kept = [value for value in model.graph.input if value.name not in given]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    # Under an older version the checker demands them as inputs, and shape inference does not look for them elsewhere.
+    model.ir_version = max(model.ir_version, FIRST_IR_WITH_CONSTANTS)
+
+
 def opset_of(model: ModelProto) -> int:
     """The version of ONNX's own operators that the model is written for; raises ModelError without one."""
     for entry in model.opset_import:
@@ -234,15 +250,10 @@ def _tensors_of_node(node: NodeProto) -> Iterator[TensorProto]:
 
 
 def _describe(model: ModelProto, external: tuple[str, ...]) -> Source:
-    given = {tensor.name for tensor in model.graph.initializer}
-    inputs = [specification(value) for value in model.graph.input if value.name not in given]
+    inputs = [specification(value) for value in model.graph.input]
     outputs = [specification(value) for value in model.graph.output]
     if not inputs or not outputs:
         raise ModelError("the model has no inputs or no outputs")
-    # ONNX Runtime lets a caller override an initializer that is also an input; nobody does here.
-    kept = [value for value in model.graph.input if value.name not in given]
-    del model.graph.input[:]
-    model.graph.input.extend(kept)
     return Source(
         model,
         tuple(spec for spec, _ in inputs),

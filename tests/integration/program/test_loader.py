@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -55,6 +56,27 @@ def test_segments_run_any_number_of_rows(loader: Loader, mlp: Mlp) -> None:
     session = segments.open_segment(folder, segment)
     x = random(5)
     np.testing.assert_allclose(session.run(segment.outputs, {"x": x})[0], reference(model, x), rtol=1e-6)
+
+
+def test_weights_that_are_inputs_too_are_constants(loader: Loader, mlp: Mlp) -> None:
+    model = onnx.load_model(path := mlp())
+    model.ir_version = 3  # under which every initializer must be an input
+    model.graph.input.extend(
+        onnx.helper.make_tensor_value_info(one.name, one.data_type, one.dims) for one in model.graph.initializer
+    )
+    onnx.save_model(model, path)
+    folder = loader.compile(path)
+    artifact = read_artifact(folder)
+    assert [one.name for one in artifact.inputs] == ["x"]
+    program = read_program(folder, binding_key({"x": (1, 16)}))
+    assert program is not None
+    x = random(1)
+    expected = reference(path, x)
+    results = Interpreter(program, read_weights(folder, artifact)).run({"x": x})
+    np.testing.assert_allclose(results["y"], expected, rtol=1e-5)
+    (segment,) = artifact.segments
+    session = segments.open_segment(folder, segment)
+    np.testing.assert_allclose(session.run(segment.outputs, {"x": x})[0], expected, rtol=1e-6)
 
 
 def test_further_bindings_share_the_weights(loader: Loader, mlp: Mlp) -> None:
