@@ -61,7 +61,8 @@ def test_a_server_that_fails_is_left_out_and_named(tmp_path):
         next(iter(made.models.values())).write_bytes(b"not a model")
         return made
 
-    report, text = measure(Plan((Suite("mlp", broken, "binary", (PLAIN,), (0.25,)),), (), 0.5, 1, merging=False), tmp_path)
+    plan = Plan((Suite("mlp", broken, "binary", (PLAIN,), (0.25,)),), (), 0.5, 1, merging=False)
+    report, text = measure(plan, tmp_path)
     assert report.rows == report.saturation == ()
     (left_out,) = report.left_out
     assert "ended with exit status" in left_out.reason
