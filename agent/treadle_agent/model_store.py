@@ -97,7 +97,7 @@ class ModelStore:
         except OSError as error:
             raise NotFoundError(f"{path} cannot be read: {error.strerror}") from error
         if found != expected:
-            raise DigestError(f"{path} has the sha256 {found}")
+            raise DigestError(_mismatch(str(path), str(found), str(expected)))
 
     def _check_size(self, size: int) -> None:
         if size > self._settings.most_bytes:
@@ -117,7 +117,7 @@ class ModelStore:
         with self._temporary_file() as (temporary, descriptor):
             digest = await self._receive(model.uri, descriptor, progress)
             if model.sha256 is not None and digest != model.sha256:
-                raise DigestError(f"{model.uri} has the sha256 {digest}")
+                raise DigestError(_mismatch(model.uri, digest, model.sha256))
             return temporary.replace(self._place(digest))
 
     @contextmanager
@@ -178,6 +178,13 @@ class ModelStore:
             raise RefusedByServerError(f"{uri}: the server's certificate is not trusted: {reason}") from error
         except aiohttp.ClientError as error:
             raise UnreachableError(f"{uri}: {error}") from error
+
+
+def _mismatch(place: str, found: str, expected: str) -> str:
+    return (
+        f"{place} has the sha256 {found}, not {expected}: put the former into the manifest if the file is the right "
+        "one, else put the right file there"
+    )
 
 
 def _redirect(place: str, response: aiohttp.ClientResponse) -> str:

@@ -16,6 +16,7 @@ from treadle_agent.frontend.catalog import AmbiguousTenantError, Catalog
 from treadle_agent.frontend.tensors import DATATYPES
 from treadle_agent.node_events import Event, Leaking, Loading, Refused, Removed, Serving
 from treadle_agent.program.artifact import TensorSpec
+from treadle_api.tenant import Tenant
 
 SLOW_SECONDS = 2.0  # a load that takes longer is spoken of
 _FEW_ELEMENTS = 8  # a request with more is not written out, but made by a line of Python
@@ -70,7 +71,7 @@ class ServeConsole:
             case Serving(tenant, served):
                 self._steps.pop(tenant.key, None)
                 self._refused.pop(tenant.key, None)
-                self.say(self._serving(tenant.key, served))
+                self.say(self._serving(tenant, served))
             case Refused(key):
                 self._steps.pop(key, None)
                 if self._refused.get(key) != event:  # what was refused is tried again at every change of any file
@@ -101,10 +102,10 @@ class ServeConsole:
         else:
             self._status.stop()
 
-    def _serving(self, key: str, served: Served) -> str:
+    def _serving(self, tenant: Tenant, served: Served) -> str:
         version = served.version
-        url = f"{self._url}/v2/models/{self._shortest_name(key)}"
-        lines = [f"serving {key}  deadline {version.deadline:g} s"]
+        url = f"{self._url}/v2/models/{self._shortest_name(tenant.key)}"
+        lines = [f"serving {tenant.key}  deadline {version.deadline:g} s"]
         for index, (tier, how, seconds) in enumerate(
             zip(version.tiers, served.implementations, served.service_seconds, strict=True)
         ):
@@ -114,6 +115,11 @@ class ServeConsole:
                 f"{how}  {seconds * 1e3:.3g} ms a row" if seconds > 0 else "measured once a request gives its shapes"
             )
             lines.append(f"  tier {tier.name}  {tier.accuracy:g} %  {measured}{pinned}")
+        lines += [
+            f"  tier {tier.name}  {tier.accuracy:g} %  not served: below minAccuracy {tenant.slo.min_accuracy:g}"
+            for tier in tenant.tiers
+            if tier not in tenant.served_tiers
+        ]
         return "\n".join([*lines, f"  {url}", f"  try: {_curl(url, served.inputs)}"])
 
     def _shortest_name(self, key: str) -> str:

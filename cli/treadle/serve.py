@@ -18,7 +18,7 @@ from rich.console import Console
 
 from treadle.console import ServeConsole
 from treadle.devices import DeviceError, choose_device
-from treadle.manifests import ManifestReader, Manifests, retain
+from treadle.manifests import SUFFIXES, ManifestReader, Manifests, retain
 from treadle.watch import changes, fingerprint
 from treadle_agent.executor import worker
 from treadle_agent.executor.bindings import Shapes
@@ -168,6 +168,12 @@ async def _listen(front_end: FrontEnd, options: Options) -> str:
     return f"http://{host}:{port}"
 
 
+def _looked_for(path: Path) -> str:
+    if path.is_dir():
+        return f" in files right inside it that end in {', '.join(sorted(SUFFIXES))}"
+    return ": it holds no document"
+
+
 class _Session:
     """Manifests, reconciled from the first reading to the signal to stop."""
 
@@ -219,6 +225,8 @@ class _Session:
         except OSError as error:
             self._console.say(f"warning: {self._path}: {error.strerror}; what is served goes on")
             return
+        if not found.accepted and not found.refusals:
+            self._console.say(f"warning: {self._path}: no manifests were found{_looked_for(self._path)}")
         known = {refusal.identity for refusal in self._wanted.refusals}
         for refusal in found.refusals:
             if refusal.identity not in known:

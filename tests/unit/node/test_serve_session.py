@@ -207,6 +207,44 @@ def test_loads_are_looked_at_while_serving(tmp_path, monkeypatch):
     asyncio.run(run())
 
 
+def test_a_tier_below_the_floor_is_said_not_to_be_served(tenant):
+    floored = tenant("a", "large.onnx", "small.onnx", minAccuracy="85")
+    spec = (TensorSpec("x", "float32", (-1, 2)),)
+    version = Version(1, "a.default", 1.0, 5, 8, (TierSpec("large", 90.0, ""),), pinned=-1)
+    catalog, output = Catalog(), io.StringIO()
+    catalog.put(Entry(floored))
+    with ServeConsole(Console(file=output), catalog, "http://h") as console:
+        console.event(Serving(floored, Served(version, spec, spec, True, ("merged",), (1e-3,))))
+    assert output.getvalue().splitlines()[1:3] == [
+        "  tier large  90 %  merged  1 ms a row",
+        "  tier small  80 %  not served: below minAccuracy 85",
+    ]
+
+
+@pytest.mark.parametrize(("name", "why"), [("", "right inside it that end in .json"), ("a.yaml", "holds no document")])
+def test_where_there_is_nothing_it_is_said(tmp_path, name, why):
+    (tmp_path / "a.txt").touch()
+    if name:
+        (tmp_path / name).write_text("# nothing yet\n---\n")
+    catalog, output = Catalog(), io.StringIO()
+    agent = Agent(catalog, 0)
+
+    async def run() -> None:
+        console = ServeConsole(Console(file=output), catalog, "http://h")
+        options = Options(tmp_path / name, "", 0, "host", Mode.TIME, None)
+        stop = asyncio.Event()
+        running = asyncio.create_task(_Session(options, agent, catalog, console, "http://h").run(stop))
+        async with asyncio.timeout(20):
+            await agent.calls.get()
+        stop.set()
+        await running
+
+    asyncio.run(run())
+    first = output.getvalue().splitlines()[0]
+    assert first.startswith(f"warning: {tmp_path / name}: no manifests were found")
+    assert why in first
+
+
 def test_a_refusal_that_comes_again_is_told_once(shown):
     refused = Refused("a.default", "spec.tiers", "full", previous=False, temporary=True)
     other = Refused("a.default", "spec.tiers", "broken", previous=False, temporary=True)
