@@ -59,7 +59,11 @@ class Requests:
         plan = resident.bindings.plan(shapes)
         if resident.calls >= resident.version.queue_limit:
             raise FullError(f"{resident.version.tenant}: {resident.calls} requests are waiting, which is its limit")
+        # Each may hold as much as is left free, so there is always something left for the next one.
+        if resident.block_bytes and resident.block_bytes + plan.nbytes > self.blocks.capacity - self.blocks.in_use:
+            raise FullError(f"{resident.version.tenant}: its requests hold their share of the memory for requests")
         block = self.blocks.allocate(plan.nbytes)
+        resident.block_bytes += plan.nbytes
         resident.calls += 1
         plan.binding.calls += 1
         self._last += 1
@@ -201,9 +205,13 @@ class Requests:
 
     def _on_release(self, call: PendingCall) -> None:
         if call.ended:
-            self.blocks.free(call.block)
+            self._free(call)
         elif call.future is None:  # opened, never answered
             self._end(call)
+
+    def _free(self, call: PendingCall) -> None:
+        self.blocks.free(call.block)
+        call.resident.block_bytes -= call.plan.nbytes
 
     def _finish(self, call: PendingCall, done: Done) -> None:
         del self._pending[call.request]
@@ -217,6 +225,6 @@ class Requests:
         resident.calls -= 1
         call.plan.binding.calls -= 1
         if call.released:
-            self.blocks.free(call.block)
+            self._free(call)
         if resident.retiring:
             self._settle(resident)

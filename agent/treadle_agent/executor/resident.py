@@ -24,7 +24,10 @@ class Stage(Enum):
 
 
 class Resident:
-    """One version. `calls`: requests opened and not yet ended; `held`: those to submit once it is up."""
+    """One version. `calls`: requests opened and not yet ended; `held`: those to submit once it is up.
+
+    `block_bytes`: what its requests' blocks hold.
+    """
 
     def __init__(self, version: Version, *, batchable: bool, bindings: int) -> None:
         loop = asyncio.get_running_loop()
@@ -36,6 +39,7 @@ class Resident:
         self.bindings = Bindings(batchable=batchable, limit=bindings)
         self.compiling: dict[Shapes, asyncio.Task[None]] = {}
         self.calls = 0
+        self.block_bytes = 0
         self.held: list[PendingCall] = []
         self.loaded: asyncio.Future[Loaded] = loop.create_future()
         self.gone: asyncio.Future[None] = loop.create_future()

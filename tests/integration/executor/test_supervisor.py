@@ -122,9 +122,14 @@ def test_queue_and_memory_are_bounded(house) -> None:
             house.supervisor.open(small, ((1, 16),))
         calls.pop().release()
         calls.append(house.supervisor.open(small, ((1, 16),)))
-        calls += [house.supervisor.open(large, ((4, 1 << 15),)) for _ in range(14)]  # of 1 MiB, of 16 MiB less the head
+        calls += [house.supervisor.open(large, ((4, 1 << 15),)) for _ in range(8)]  # of 1 MiB, of 16 MiB less the head
+        with pytest.raises(FullError, match="large: its requests hold their share"):
+            house.supervisor.open(large, ((4, 1 << 15),))
+        other = await house.load("other", shape=(-1, 1 << 15))  # there is something left for it
+        calls += [house.supervisor.open(other, ((4, 1 << 15),)) for _ in range(3)]
+        another = await house.load("another", shape=(-1, 1 << 15))
         with pytest.raises(FullError, match="memory for requests is full"):
-            house.supervisor.open(large, ((8, 1 << 15),))
+            house.supervisor.open(another, ((32, 1 << 15),))
         for call in calls:
             call.release()
         with pytest.raises(ValueError, match="released before"):
