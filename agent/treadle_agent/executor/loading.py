@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -64,7 +65,11 @@ class LoadingThread:
     def _work(self) -> None:
         ignore_warnings()
         while True:
-            outcome = self._jobs.get()()
+            job = self._jobs.get()
+            try:
+                outcome = job()
+            except Exception as error:  # noqa: BLE001 - the executor must end of it, or no model would load any more
+                outcome = partial(_raise, error)
             self._outcomes.put(outcome)
             self._wake()
 
@@ -132,6 +137,10 @@ class LoadingThread:
 def _apply(changes: list[Callable[[], None]]) -> None:
     for change in changes:
         change()
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _reason(tier: str, error: Exception) -> str:
