@@ -164,9 +164,15 @@ def _explain(error: ValidationError) -> Iterator[Problem]:
             missing = error.message.split("'")[1]
             yield Problem(f"{field}.{missing}".lstrip("."), "is required")
         case "type":
+            if error.validator_value == "string" and (with_unit := _with_unit(value, schema)):
+                yield Problem(field, f'must be a string with a unit, for example "{with_unit}", not {value}')
+                return
             quote = ": quote it" if error.validator_value == "string" and not isinstance(value, dict | list) else ""
             yield Problem(field, f"must be {_article(schema['type'])}, not {_article(_type_name(value))}{quote}")
         case "pattern":
+            if with_unit := _with_unit(value, schema):
+                yield Problem(field, f"{_show(value)} needs a unit, for example {with_unit}")
+                return
             example = f", for example {schema['example']}" if "example" in schema else ""
             yield Problem(field, f"{_show(value)} does not match {error.validator_value}{example}")
         case "enum":
@@ -181,6 +187,14 @@ def _explain(error: ValidationError) -> Iterator[Problem]:
             yield Problem(field, f"must be at {bound} {error.validator_value}, is {value}")
         case _:
             yield Problem(field, error.message)
+
+
+def _with_unit(value: object, schema: Schema) -> str:
+    """A bare number with the unit of the field's example, or "" where that does not make it right."""
+    unit = str(schema.get("example", "")).lstrip("0123456789")
+    completed = f"{value}{unit}"
+    number = isinstance(value, int | str) and not isinstance(value, bool) and str(value).isdecimal()
+    return completed if number and unit.isalpha() and re2.search(schema.get("pattern", ""), completed) else ""
 
 
 def _unknown_fields(field: str, value: Object, schema: Schema) -> Iterator[Problem]:
