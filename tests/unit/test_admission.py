@@ -11,7 +11,7 @@ from treadle_agent.policy.admission import BEGIN_SHARE, END_SHARE, Admission
 )
 def test_the_share_refused_grows_with_the_length_of_a_turn(turn_share: float, refused: int) -> None:
     admission = Admission()
-    answers = [admission.admit(turn_share * 0.05, 0.05) for _ in range(1000)]
+    answers = [admission.admit(turn_share * 0.5, 0.5) for _ in range(1000)]
     assert answers.count(False) == pytest.approx(refused, abs=1)
 
 
@@ -26,3 +26,8 @@ def test_who_has_time_is_taken_on_while_who_has_none_is_refused() -> None:
     admission = Admission()
     assert not any(admission.admit(0.02, 0.05) for _ in range(3))
     assert all(admission.admit(0.02, 1.0) for _ in range(10))
+
+
+def test_an_ordinary_turn_refuses_nobody_however_short_the_deadline() -> None:
+    admission = Admission()
+    assert all(admission.admit(0.004, 0.002) for _ in range(100))

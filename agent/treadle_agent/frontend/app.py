@@ -13,13 +13,13 @@ from treadle_agent.frontend import health
 from treadle_agent.frontend.catalog import Catalog
 from treadle_agent.frontend.directory import Directory
 from treadle_agent.frontend.errors import NotFoundError, RequestError
+from treadle_agent.frontend.gate import Gate
 from treadle_agent.frontend.inference import Inference
 from treadle_agent.frontend.reply import Reply, compress, error_reply
 from treadle_agent.frontend.routes import Resource, Route, resolve
 from treadle_agent.frontend.scrape import Scrape
 from treadle_agent.frontend.server import Server
 from treadle_agent.frontend.settings import FrontEndSettings
-from treadle_agent.frontend.turn import TurnLength
 from treadle_agent.metrics import RequestMetrics
 
 
@@ -37,9 +37,9 @@ class FrontEnd:
         self._settings = settings or FrontEndSettings()
         self._catalog = catalog
         metrics = RequestMetrics()
-        self._turn = TurnLength()
         self._directory = Directory(catalog, metrics)
-        self._inference = Inference(gateway, self._directory, self._settings, clock, self._turn)
+        self._gate = Gate(self._directory)
+        self._inference = Inference(gateway, self._directory, self._settings, clock)
         self._scrape = Scrape(gateway, self._directory, metrics, self._settings.statistics_timeout)
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
@@ -53,10 +53,10 @@ class FrontEnd:
         Raises:
             OSError: the address cannot be used.
         """
-        self._turn.start()
-        self._server = Server(self._handle, self._settings)
+        self._server = Server(self._handle, self._settings, self._gate.refusal)
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(self._server, host, port, backlog=1024)
+        self._gate.start()
         return int(self._listener.sockets[0].getsockname()[1])
 
     async def drain(self) -> None:
@@ -80,7 +80,7 @@ class FrontEnd:
         if self._server is not None:
             self._server.pre_shutdown()
             await self._server.shutdown(timeout=1.0)  # for responses that are being written
-        self._turn.stop()
+        self._gate.stop()
 
     async def _handle(self, request: web.BaseRequest) -> Reply:
         self._in_flight += 1

@@ -16,6 +16,7 @@ from treadle_agent.frontend.errors import BadRequestError
 from treadle_agent.frontend.messages import InputTensor, RequestedOutput, ResponseParameters
 from treadle_agent.frontend.tensors import DATATYPES, Datatype
 from treadle_agent.metrics import TenantRequests
+from treadle_agent.policy.admission import Admission
 from treadle_agent.program.artifact import ROW_COUNTS, TensorSpec
 from treadle_agent.program.model import ITEM_BYTES, Shape
 
@@ -52,6 +53,7 @@ class Contract:
         self.name = name
         self.served = served
         self.requests = requests
+        self.admission = Admission()
         self.version = str(served.version.id)  # its name in paths and documents
         self.inputs = tuple(_port(position, spec) for position, spec in enumerate(served.inputs))
         self.outputs = tuple(_port(position, spec) for position, spec in enumerate(served.outputs))

@@ -28,9 +28,7 @@ from treadle_agent.frontend.query import Query, read_query
 from treadle_agent.frontend.reply import BINARY, Reply, compress
 from treadle_agent.frontend.settings import FrontEndSettings
 from treadle_agent.frontend.tensors import fill, list_values
-from treadle_agent.frontend.turn import TurnLength
 from treadle_agent.metrics import RequestOutcome
-from treadle_agent.policy.admission import Admission
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 JSON_ITEM_BYTES = 20  # a float32 as the shortest decimal of the double it becomes, with its comma
@@ -43,20 +41,13 @@ class Inference:
     """Answers inference requests of all tenants."""
 
     def __init__(
-        self,
-        gateway: Gateway,
-        directory: Directory,
-        settings: FrontEndSettings,
-        clock: Callable[[], float],
-        turn: TurnLength,
+        self, gateway: Gateway, directory: Directory, settings: FrontEndSettings, clock: Callable[[], float]
     ) -> None:
         self._gateway = gateway
         self._directory = directory
         self._settings = settings
         self._clock = clock
         self._bodies = BodyReader(settings)
-        self._turn = turn
-        self._admission = Admission()
 
     async def infer(self, request: web.BaseRequest, name: str, version: str | None) -> Reply:
         """Answer one request, and count how it ended.
@@ -70,11 +61,9 @@ class Inference:
         except NotServedYetError:
             self._directory.requests(name).count(RequestOutcome.SHED)
             raise
-        allowed = contract.served.version.deadline
-        deadline = arrival + allowed
+        deadline = arrival + contract.served.version.deadline
         complete = False
         try:
-            self._admit(allowed)
             body = await self._bodies.read(request)
             complete = True
             contract, query, call = await self._open(request, name, version, arrival, body)
@@ -108,11 +97,6 @@ class Inference:
             if accept is not None:
                 await compress(reply, accept)
         return reply
-
-    def _admit(self, allowed: float) -> None:
-        """Refuse before the body is read what would be late before its model runs."""
-        if not self._admission.admit(self._turn.seconds, allowed):
-            raise ShedError("more requests arrive than this node can take in; try again, or another replica")
 
     async def _open(
         self, request: web.BaseRequest, name: str, version: str | None, arrival: float, body: bytes

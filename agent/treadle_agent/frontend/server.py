@@ -6,6 +6,7 @@ import asyncio
 import logging
 import resource
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -18,6 +19,7 @@ from treadle_agent.frontend.settings import FrontEndSettings
 _log = logging.getLogger(__name__)
 RESERVED_FILES = 256  # artifacts, pipes to processes, logs, and connections that are just being refused
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Refusal = Callable[[bytes], bytes | None]
 
 
 def connection_limit(wanted: int, open_files: int) -> int:
@@ -29,9 +31,27 @@ def connection_limit(wanted: int, open_files: int) -> int:
 
 
 class Connection(RequestHandler):
-    """One client's connection."""
+    """One client's connection. `refusal` may answer a whole request that arrives while the connection is idle."""
 
-    __slots__ = ()
+    __slots__ = ("_refusal", "_torn")
+
+    def __init__(self, manager: Server, refusal: Refusal, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._refusal = refusal
+        self._torn = False  # part of a request's head has arrived
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop: bytes arrived."""
+        if not self._torn and self._is_idle() and (refusal := self._refusal(data)) is not None:
+            assert self.transport is not None
+            self.transport.write(refusal)
+            return
+        super().data_received(data)
+        self._torn = self._is_idle()
+
+    def _is_idle(self) -> bool:
+        """No request is being read, handled or waiting."""
+        return self._current_request is None and not self._messages
 
     def handle_error(
         self,
@@ -55,10 +75,11 @@ class Connection(RequestHandler):
 class Server(web.Server):
     """Makes connections, and counts them."""
 
-    def __init__(self, handler: Handler, settings: FrontEndSettings) -> None:
+    def __init__(self, handler: Handler, settings: FrontEndSettings, refusal: Refusal) -> None:
         # A client that closes its connection cancels its request: nobody is left to answer.
         super().__init__(handler, handler_cancellation=True)
         self._settings = settings
+        self._refusal = refusal
         self._count = 0
         self._most = connection_limit(settings.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
@@ -67,9 +88,10 @@ class Server(web.Server):
         limits = self._settings
         return Connection(
             self,
+            self._refusal,
             loop=asyncio.get_running_loop(),
             keepalive_timeout=limits.keepalive_timeout,
-            access_log=None,  # type: ignore[arg-type]  # aiohttp's documented way to have none
+            access_log=None,  # aiohttp's documented way to have none
             logger=_log,
             max_line_size=limits.max_header_bytes,
             max_field_size=limits.max_header_bytes,

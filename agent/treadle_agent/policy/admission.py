@@ -9,19 +9,21 @@ from __future__ import annotations
 
 BEGIN_SHARE = 0.08  # of the deadline that a turn takes: refuse nobody up to here
 END_SHARE = 0.25  # refuse everybody from here
+ORDINARY_TURN = 0.005  # seconds: one large body makes a turn as long, and that is no overload
 
 
 class Admission:
-    """Refuses evenly: of each hundred requests as many as the share says, none by chance."""
+    """One tenant's. Refuses evenly: of each hundred requests as many as the share says, none by chance."""
 
     def __init__(self) -> None:
         self._owed = 0.0
 
     def admit(self, turn: float, deadline: float) -> bool:
         """Whether to take on a request that has `deadline` seconds, when a turn of the loop takes `turn` seconds."""
-        share = (turn / deadline - BEGIN_SHARE) / (END_SHARE - BEGIN_SHARE)
-        if share <= 0.0:
+        begin = max(BEGIN_SHARE * deadline, ORDINARY_TURN)
+        if turn <= begin:
             return True
+        share = (turn - begin) / (max(END_SHARE * deadline, 2.0 * begin) - begin)
         self._owed += min(share, 1.0)
         if self._owed < 1.0:
             return True
