@@ -1,0 +1,73 @@
+"""Refusal at the door: whole requests while turns are long, nothing else, and counted."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from treadle_agent.frontend.errors import NotFoundError
+from treadle_agent.frontend.gate import Gate
+from treadle_agent.metrics import RequestOutcome
+from treadle_agent.policy.admission import Admission
+
+REQUEST = b"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
+
+
+class Directory:
+    """A directory with one tenant, a double; `counted` is what its requests came to."""
+
+    def __init__(self) -> None:
+        self.counted: list[RequestOutcome] = []
+
+    def contract(self, name: str, _: str | None) -> Any:
+        if name != "digits":
+            raise NotFoundError("no such tenant")
+        served = SimpleNamespace(version=SimpleNamespace(deadline=0.05))
+        requests = SimpleNamespace(count=self.counted.append)
+        return SimpleNamespace(admission=Admission(), served=served, requests=requests)
+
+
+@pytest.fixture
+def directory() -> Directory:
+    return Directory()
+
+
+def gate(directory: Directory, turn: float) -> Gate:
+    made = Gate(directory)  # type: ignore[arg-type]
+    made._turn.seconds = turn
+    return made
+
+
+def test_a_whole_request_is_refused_in_one_piece_and_counted(directory: Directory) -> None:
+    refusal = gate(directory, 0.5).refusal(REQUEST)
+    assert refusal is not None
+    assert refusal.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: 1\r\n" in refusal
+    assert directory.counted == [RequestOutcome.SHED]
+
+
+def test_nobody_is_refused_while_turns_are_short(directory: Directory) -> None:
+    assert gate(directory, 0.003).refusal(REQUEST) is None
+    assert directory.counted == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        REQUEST[:-1],
+        REQUEST + b"P",
+        REQUEST[:30],
+        REQUEST.replace(b"Content-Length: 4\r\n", b""),
+        REQUEST.replace(b"Host: x", b"Expect: 100-continue"),
+        REQUEST.replace(b"Host: x", b"Connection: close"),
+        REQUEST.replace(b"Host: x", b"Transfer-Encoding: chunked"),
+        REQUEST.replace(b"digits", b"nobody"),
+        REQUEST.replace(b"/infer", b"/ready"),
+        b"GET /v2/health/ready HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+        b"\x00\xff garbage",
+        b"",
+    ],
+)
+def test_anything_else_goes_the_ordinary_way(directory: Directory, data: bytes) -> None:
+    assert gate(directory, 0.5).refusal(data) is None
+    assert directory.counted == []
