@@ -22,7 +22,7 @@ LEAST_SECONDS, MOST_SECONDS = 3.0, 600.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "--seconds", type=_seconds, default=30.0, metavar="N", help="length of the main run (default 30)"
+        "--seconds", type=_seconds, default=25.0, metavar="N", help="length of the main run (default 25)"
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open the report")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
