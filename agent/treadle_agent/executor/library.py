@@ -225,7 +225,9 @@ class Library:
         for rows in ROW_COUNTS if tier.artifact.batchable else (1,):
             program = tier.program(types, rows)
             assert program is not None, f"{tier.folder} has no program for {rows} rows"
-            profile = self._tuner.merged(program, architecture.slab, tier.folder / "weights.bin")
+            profile = architecture.merged
+            if rows > 1:
+                profile = self._tuner.merged(program, architecture.slab, tier.folder / "weights.bin")
             assert profile is not None, "what was worth a trial with one row is with more"
             capacity = 2 * self.max_problems
             yield Executable(

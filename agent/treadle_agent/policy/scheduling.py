@@ -67,8 +67,6 @@ class Scheduler(ABC):
     A shell calls `submit` as requests arrive, `shed` and `step` in turn, and `launched` with what a launch took.
     """
 
-    quantum: float
-
     def __init__(self, *, max_problems: int) -> None:
         self.max_problems = max_problems
         self.tenants: dict[int, Tenant] = {}
