@@ -57,20 +57,37 @@ class Fields:
         value = self._value(key, {} if optional else None)
         return Fields(self.field(key), _object(self.field(key), value))
 
-    def children(self, key: str, most: int) -> Iterator[Fields]:
-        """The members of a list of 1 to `most` objects."""
-        field, value = self.field(key), self._value(key, None)
-        if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-            raise FieldTypeError(field, f"must be a list, not {_kind(value)}")
-        if not 1 <= len(value) <= most:
-            raise FieldValueError(field, f"must have 1 to {most} items, has {len(value)}")
-        for index, item in enumerate(value):
-            path = f"{field}[{index}]"
-            yield Fields(path, _object(path, item))
+    def children(self, key: str, most: int, *, least: int = 1, unique: str = "") -> Iterator[Fields]:
+        """The members of a list of `least` to `most` objects; with a `least` of 0 an absent one reads as empty.
 
-    def text(self, key: str, pattern: re.Pattern[str] | None, most: int, default: str | None = None) -> str:
-        """A string member of 1 to `most` characters that matches `pattern` in full."""
-        return _text(self.field(key), self._value(key, default), pattern, most)
+        `unique` names the member in which all of them differ.
+        """
+        seen: list[object] = []
+        for index, item in enumerate(self._items(key, most, least)):
+            path = f"{self.field(key)}[{index}]"
+            child = Fields(path, _object(path, item))
+            if unique and child.has(unique):
+                value = child.values[unique]
+                if value in seen:
+                    raise ContradictionError(child.field(unique), f"{value!r} is that of an earlier item too")
+                seen.append(value)
+            yield child
+
+    def texts(self, key: str, pattern: re.Pattern[str], most_items: int, most: int) -> tuple[str, ...]:
+        """An optional list of strings of 1 to `most` characters that match `pattern` in full."""
+        items = self._items(key, most_items, 0)
+        return tuple(_text(f"{self.field(key)}[{index}]", item, pattern, most) for index, item in enumerate(items))
+
+    def integers(self, key: str, length: int, least: int, most: int) -> tuple[int, ...]:
+        """A list of exactly `length` integers within bounds, both included."""
+        items = self._items(key, length, length)
+        return tuple(_integer(f"{self.field(key)}[{index}]", item, least, most) for index, item in enumerate(items))
+
+    def text(
+        self, key: str, pattern: re.Pattern[str] | None, most: int, default: str | None = None, *, least: int = 1
+    ) -> str:
+        """A string member of `least` to `most` characters that matches `pattern` in full."""
+        return _text(self.field(key), self._value(key, default), pattern, most, least)
 
     def parsed(self, key: str, parse: Callable[[str], T], most: int, default: str | None = None) -> T:
         """A string member of 1 to `most` characters, through `parse`, whose UnitError becomes a FieldValueError."""
@@ -80,13 +97,15 @@ class Fields:
         except UnitError as error:
             raise FieldValueError(self.field(key), str(error)) from error
 
-    def integer(self, key: str, least: int, most: int, default: int) -> int:
+    def integer(self, key: str, least: int, most: int, default: int | None = None) -> int:
         """An integer member within bounds, both included."""
-        field, value = self.field(key), self._value(key, default)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise FieldTypeError(field, f"must be an integer, not {_kind(value)}")
-        if not least <= value <= most:
-            raise FieldValueError(field, f"must be {least} to {most}, is {value}")
+        return _integer(self.field(key), self._value(key, default), least, most)
+
+    def boolean(self, key: str, default: bool | None = None) -> bool:  # noqa: FBT001 - a value, not a switch
+        """A member that is true or false."""
+        value = self._value(key, default)
+        if not isinstance(value, bool):
+            raise FieldTypeError(self.field(key), f"must be true or false, not {_kind(value)}")
         return value
 
     def strings(self, key: str, pattern: re.Pattern[str], most_items: int, most: int) -> Mapping[str, str]:
@@ -96,6 +115,15 @@ class Fields:
             raise FieldValueError(inner.path, f"must have at most {most_items} entries, has {len(inner.values)}")
         present = {name: value for name, value in inner.values.items() if value is not None}
         return {name: _text(inner.field(name), value, pattern, most, least=0) for name, value in present.items()}
+
+    def _items(self, key: str, most: int, least: int) -> Sequence[object]:
+        field, value = self.field(key), self._value(key, None if least else ())
+        if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+            raise FieldTypeError(field, f"must be a list, not {_kind(value)}")
+        if not least <= len(value) <= most:
+            wanted = f"exactly {most}" if least == most else f"{least} to {most}"
+            raise FieldValueError(field, f"must have {wanted} items, has {len(value)}")
+        return value
 
     def _value(self, key: str, default: object) -> object:
         value = self.values.get(key)
@@ -108,6 +136,14 @@ class Fields:
 def _object(field: str, value: object) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
         raise FieldTypeError(field, f"must be an object, not {_kind(value)}")
+    return value
+
+
+def _integer(field: str, value: object, least: int, most: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise FieldTypeError(field, f"must be an integer, not {_kind(value)}")
+    if not least <= value <= most:
+        raise FieldValueError(field, f"must be {least} to {most}, is {value}")
     return value
 
 

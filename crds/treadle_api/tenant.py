@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from treadle_api.fields import ContradictionError, Fields, FieldValueError
+from treadle_api.objects import DEFAULT_NAMESPACE, LABEL, LABEL_LENGTH, PRINTABLE, SHA256, document_of
 from treadle_api.units import (
     Percent,
     PerSecond,
@@ -23,24 +24,19 @@ from treadle_api.units import (
     parse_duration,
 )
 
-API_VERSION = "treadle.dev/v1alpha1"
 KIND = "InferenceTenant"
-DEFAULT_NAMESPACE = "default"
+PLURAL = "inferencetenants"
 
 MOST_TIERS = 16
 NAME_LENGTH = 55  # the tenant's Service is NAME-treadle, and a Service's name has at most 63 characters
-LABEL_LENGTH = 63
 LONGEST_DEADLINE = Seconds(3600)
 SHORTEST_WINDOW, LONGEST_WINDOW = Seconds(60), Seconds(90 * 86400)
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")  # DNS-1035: it names a Service
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")  # DNS-1123
 _LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 _PERCENT = re.compile(r"100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?")
 _RATE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
-_URI = re.compile(r"[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?")
 _SCHEMED = re.compile(r"https://[^/?#]+/.+|file:///.+")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class SwitchingMode(StrEnum):
@@ -122,17 +118,38 @@ def read_tenant(manifest: Mapping[str, object]) -> Tenant:
     Raises:
         FieldError: a field is missing, malformed or contradicts another; the error names it.
     """
-    document = Fields("", manifest)
-    for key, expected in (("apiVersion", API_VERSION), ("kind", KIND)):
-        if (found := document.text(key, None, 253)) != expected:
-            raise FieldValueError(key, f"must be {expected}, is {found}")
-    metadata, spec = document.child("metadata"), document.child("spec")
+    document = document_of(manifest, KIND)
+    metadata = document.child("metadata")
+    name = read_tenant_name(metadata, "name")
+    return read_tenant_spec(document.child("spec"), name, read_namespace(metadata))
+
+
+def read_tenant_name(fields: Fields, key: str) -> TenantName:
+    """A member that is a tenant's name; raises FieldError."""
+    return TenantName(fields.text(key, _NAME, NAME_LENGTH))
+
+
+def read_namespace(metadata: Fields) -> str:
+    """The namespace of an object; raises FieldError."""
+    return metadata.text("namespace", LABEL, LABEL_LENGTH, DEFAULT_NAMESPACE)
+
+
+def read_tenant_spec(spec: Fields, name: TenantName, namespace: str) -> Tenant:
+    """The tenant that a spec describes: an InferenceTenant's, or the copy of it in an InferenceReplica.
+
+    Raises:
+        FieldError: a field is missing, malformed or contradicts another; the error names it.
+    """
     slo = _read_slo(spec.child("slo"))
-    tiers = tuple(_read_tier(item) for item in spec.children("tiers", MOST_TIERS))
-    _check_tiers(tiers, slo)
+    tiers = tuple(_read_tier(item) for item in spec.children("tiers", MOST_TIERS, unique="name"))
+    best = max(tier.accuracy for tier in tiers)
+    if slo.min_accuracy > best:
+        raise ContradictionError(
+            f"{spec.path}.slo.minAccuracy", f"{slo.min_accuracy:g} is above the best tier's {best:g}"
+        )
     return Tenant(
-        name=TenantName(metadata.text("name", _NAME, NAME_LENGTH)),
-        namespace=metadata.text("namespace", _LABEL, LABEL_LENGTH, DEFAULT_NAMESPACE),
+        name=name,
+        namespace=namespace,
         slo=slo,
         tiers=tuple(sorted(tiers, key=lambda tier: -tier.accuracy)),
         requests_per_second=_read_load(spec.child("load")) if spec.has("load") else None,
@@ -158,25 +175,14 @@ def _read_slo(slo: Fields) -> Slo:
 
 def _read_tier(tier: Fields) -> Tier:
     model = tier.child("model")
-    uri = model.text("uri", _URI, 2048)
+    uri = model.text("uri", PRINTABLE, 2048)
     if "://" in uri and not _SCHEMED.fullmatch(uri):
         raise FieldValueError(model.field("uri"), f"{uri!r} must be https://HOST/PATH, file:///PATH or a path")
     return Tier(
-        name=TierName(tier.text("name", _LABEL, LABEL_LENGTH)),
+        name=TierName(tier.text("name", LABEL, LABEL_LENGTH)),
         accuracy=tier.parsed("accuracy", _percent, 8),
-        model=Model(uri, model.text("sha256", _SHA256, 64) if model.has("sha256") else None),
+        model=Model(uri, model.text("sha256", SHA256, 64) if model.has("sha256") else None),
     )
-
-
-def _check_tiers(tiers: tuple[Tier, ...], slo: Slo) -> None:
-    names: set[TierName] = set()
-    for index, tier in enumerate(tiers):
-        if tier.name in names:
-            raise ContradictionError(f"spec.tiers[{index}].name", f"{tier.name!r} is the name of an earlier tier too")
-        names.add(tier.name)
-    best = max(tier.accuracy for tier in tiers)
-    if slo.min_accuracy > best:
-        raise ContradictionError("spec.slo.minAccuracy", f"{slo.min_accuracy:g} is above the best tier's {best:g}")
 
 
 def _read_load(load: Fields) -> PerSecond:
@@ -198,7 +204,7 @@ def _read_node_selector(spec: Fields) -> tuple[tuple[str, str], ...]:
     labels = spec.strings("nodeSelector", _LABEL_VALUE, 16, LABEL_LENGTH)
     for key in labels:
         if not 1 <= len(key) <= 317:  # a DNS name of 253, a slash and a name of 63
-            raise FieldValueError("spec.nodeSelector", "label keys must have 1 to 317 characters")
+            raise FieldValueError(spec.field("nodeSelector"), "label keys must have 1 to 317 characters")
     return tuple(sorted(labels.items()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import NewType
 
@@ -43,3 +44,19 @@ def parse_decimal(text: str) -> float:
     if not _DECIMAL.fullmatch(text):
         raise UnitError(f"{text!r} is not a decimal number: write digits with an optional fraction, like 99 or 78.31")
     return float(text)
+
+
+def format_duration(seconds: Seconds) -> str:
+    """The shortest duration in whole milliseconds that is not below `seconds`: ``1m30s``, ``750ms``."""
+    rest = max(0, math.ceil(round(seconds * 1e3, 6)))
+    parts: list[str] = []
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def format_decimal(value: float) -> str:
+    """A number that is not negative as a plain decimal with at most nine places: ``0.00042``."""
+    return f"{value:.9f}".rstrip("0").rstrip(".")
