@@ -57,6 +57,6 @@ def format_duration(seconds: Seconds) -> str:
     return "".join(parts) or "0s"
 
 
-def format_decimal(value: float) -> str:
-    """A number that is not negative as a plain decimal with at most nine places: ``0.00042``."""
-    return f"{value:.9f}".rstrip("0").rstrip(".")
+def format_decimal(value: float, places: int = 9) -> str:
+    """A number that is not negative as a plain decimal with at most `places` (1 to 9) digits behind the point."""
+    return f"{value:.{places}f}".rstrip("0").rstrip(".")
