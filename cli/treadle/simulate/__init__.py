@@ -1,0 +1,1 @@
+"""`treadle simulate`: the production policies on a simulated clock, a simulation a package."""
