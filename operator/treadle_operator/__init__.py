@@ -1,0 +1,1 @@
+"""The operator: a Kubernetes shell around pure policies that place tenants on devices."""

@@ -1,0 +1,166 @@
+"""All that a plan is made from: the objects as last seen, read once into frozen values.
+
+Times are seconds since the epoch on the operator's clock. Mappings and their values are never changed in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from treadle_api.node import Node
+from treadle_api.profile import Profile
+from treadle_api.replica import Replica
+from treadle_api.tenant import Tenant
+from treadle_operator.tenant_status import TenantStatus
+
+LEASE_SECONDS = 15.0  # an agent that has not renewed its Lease for this long is lost
+
+CAUSE_ANNOTATION = "treadle.dev/placed-because"
+
+
+class Cause(StrEnum):
+    """Why a replica was placed where it is: written on it when it is created, as `CAUSE_ANNOTATION`."""
+
+    ADMITTED = "Admitted"  # the tenant is new
+    SCALED_UP = "ScaledUp"  # its load, or `replicas.min`, asks for one more device
+    NODE_LOST = "NodeLost"  # the agent of the node that it was on is not heard of any more
+    DEVICE_LOST = "DeviceLost"  # the device it was on is gone, or not healthy
+    DEVICE_CORDONED = "DeviceCordoned"  # by a person, or because the device slows all its tenants
+    NODE_UNFIT = "NodeUnfit"  # labels, nodeSelector or a NoExecute taint have changed
+    LOAD_FAILED = "LoadFailed"  # the device it was on could not load it
+    STRAGGLING = "Straggling"  # it was slower than its kernels should be
+    TOO_SLOW = "TooSlow"  # the device it was on turned out too slow for the deadline
+    OVERLOADED = "DeviceOverloaded"  # promises of that device's tenants could not all be kept
+
+
+# Causes that a device's tenants can wait for: limited by a cool-down and by the budget for moves.
+OPTIONAL_CAUSES = frozenset({Cause.STRAGGLING, Cause.TOO_SLOW, Cause.OVERLOADED})
+
+
+@dataclass(frozen=True, slots=True)
+class TenantView:
+    """One InferenceTenant. `created`: its creationTimestamp; `status`: as the API server has it now."""
+
+    tenant: Tenant
+    uid: str
+    generation: int
+    created: float
+    deleting: bool = False
+    status: TenantStatus = TenantStatus()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaView:
+    """One InferenceReplica. `tenant_uid`: of the controlling ownerReference; `cause`: None where none is written."""
+
+    replica: Replica
+    uid: str
+    resource_version: str
+    tenant_uid: str
+    created: float
+    cause: Cause | None = None
+
+    @property
+    def key(self) -> str:
+        """``NAMESPACE/NAME``."""
+        return f"{self.replica.namespace}/{self.replica.name}"
+
+
+class TaintEffect(StrEnum):
+    """What a taint of a core Node does to those who do not tolerate it."""
+
+    NO_SCHEDULE = "NoSchedule"
+    PREFER_NO_SCHEDULE = "PreferNoSchedule"
+    NO_EXECUTE = "NoExecute"
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    """One taint of a core Node."""
+
+    key: str
+    value: str
+    effect: TaintEffect
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One InferenceNode, and what the core Node of its name says (nothing, where there is none).
+
+    `unschedulable`: the core Node is cordoned (the InferenceNode's own wish is in `node`). `renewed`: when its Lease
+    was last *seen* to change, by the operator's clock, as clocks of nodes differ; None: there is no Lease.
+    """
+
+    node: Node
+    renewed: float | None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Taint, ...] = ()
+    unschedulable: bool = False
+
+    def lost(self, now: float) -> bool:
+        """Whether its agent must be taken for gone."""
+        return self.renewed is None or now - self.renewed >= LEASE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """A Service of a tenant's Service name. `tenant_uid`: of its controlling ownerReference, "" where it has none.
+
+    `in_order`: whether it is as the operator writes it (it has the port and no selector).
+    """
+
+    namespace: str
+    name: str
+    tenant_uid: str
+    in_order: bool
+
+
+class AddressType(StrEnum):
+    """What addresses an EndpointSlice holds."""
+
+    IPV4 = "IPv4"
+    IPV6 = "IPv6"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """One agent that serves a tenant; conditions as a Pod's would be."""
+
+    address: str
+    node: str
+    ready: bool
+    serving: bool
+    terminating: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSliceView:
+    """One EndpointSlice that is managed by treadle; `endpoints` in the order of their addresses."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    tenant_uid: str
+    address_type: AddressType
+    port: int
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The objects as last seen.
+
+    `epoch` is the planning leader's. `tenants` by `Tenant.key`; `replicas`, `services` and `slices` by
+    ``NAMESPACE/NAME``; `nodes` by name; `profiles` by model digest and device model.
+    """
+
+    epoch: int
+    tenants: Mapping[str, TenantView] = field(default_factory=dict)
+    replicas: Mapping[str, ReplicaView] = field(default_factory=dict)
+    nodes: Mapping[str, NodeView] = field(default_factory=dict)
+    profiles: Mapping[tuple[str, str], Profile] = field(default_factory=dict)
+    services: Mapping[str, ServiceView] = field(default_factory=dict)
+    slices: Mapping[str, EndpointSliceView] = field(default_factory=dict)
