@@ -8,15 +8,25 @@ from importlib.resources import files
 import yaml
 
 TENANTS = "inferencetenants.treadle.dev"
+REPLICAS = "inferencereplicas.treadle.dev"
+NODES = "inferencenodes.treadle.dev"
+PROFILES = "modelprofiles.treadle.dev"
+ALL = (TENANTS, REPLICAS, NODES, PROFILES)
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """One version of a custom resource: its identity and its OpenAPI v3 schema, as decoded from the definition."""
+    """One version of a custom resource: its identity and its OpenAPI v3 schema, as decoded from the definition.
+
+    `selectable`: JSON paths that field selectors know, beside metadata's.
+    """
 
     api_version: str
     kind: str
     schema: dict[str, object]
+    short_name: str = ""
+    namespaced: bool = True
+    selectable: tuple[str, ...] = ()
 
 
 def definition_text(name: str = TENANTS) -> str:
@@ -37,4 +47,7 @@ def read_definition(name: str = TENANTS) -> Definition:
         api_version=f"{spec['group']}/{version['name']}",
         kind=spec["names"]["kind"],
         schema=version["schema"]["openAPIV3Schema"],
+        short_name=spec["names"]["shortNames"][0],
+        namespaced=spec["scope"] == "Namespaced",
+        selectable=tuple(field["jsonPath"] for field in version.get("selectableFields", ())),
     )

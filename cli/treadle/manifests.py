@@ -10,7 +10,8 @@ from treadle.crds import read_definition
 from treadle.documents import DocumentError, read_documents
 from treadle.schema import ObjectSchema
 from treadle_api.fields import FieldError
-from treadle_api.tenant import DEFAULT_NAMESPACE, Model, Tenant, read_tenant
+from treadle_api.objects import DEFAULT_NAMESPACE
+from treadle_api.tenant import Model, Tenant, read_tenant
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 

@@ -10,10 +10,11 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import re2
-from jsonschema import Draft202012Validator, ValidationError, validators
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
 from jsonschema.protocols import Validator
 
 from treadle.crds import Definition
@@ -23,6 +24,8 @@ Schema = Mapping[str, object]
 Object = dict[str, object]
 
 _SHOWN_CHARACTERS = 60
+_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,14 @@ class ObjectSchema:
         self._definition = definition
         self._schema = _with_object_meta(definition.schema)
         compile_rules(self._schema)
-        self._validator: Validator = _Checker(_strict(self._schema))
+        self._validator: Validator = _Checker(_strict(self._schema), format_checker=_formats)
 
-    def complete(self, manifest: Mapping[str, object]) -> Object:
-        """A copy without status and ignored nulls, with the defaults: the object as an API server would store it."""
-        copy = {key: deepcopy(value) for key, value in manifest.items() if key != "status"}
+    def complete(self, manifest: Mapping[str, object], *, with_status: bool = False) -> Object:
+        """A copy without ignored nulls, with the defaults: the object as an API server would store it.
+
+        As on a create, its status is left out; `with_status`, it stays, as in a write of the status.
+        """
+        copy = {key: deepcopy(value) for key, value in manifest.items() if with_status or key != "status"}
         _drop_nulls(self._schema, copy)
         _set_defaults(self._schema, copy)
         return copy
@@ -64,11 +70,17 @@ def _with_object_meta(schema: Schema) -> Object:
     """The schema with what the API server itself demands of metadata, whose other fields are its own business."""
     properties = schema["properties"]
     assert isinstance(properties, Mapping)
-    metadata = properties["metadata"]
-    label = {"type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
-    members = {**metadata["properties"], "namespace": label}
+    metadata, required = properties["metadata"], schema.get("required", ())
+    assert isinstance(required, Sequence)
+    label = {"type": "string", "minLength": 1, "maxLength": 63, "pattern": _LABEL}
+    name = {"type": "string", "minLength": 1, "maxLength": 253, "pattern": _SUBDOMAIN}
+    members = {"name": name, **metadata.get("properties", {}), "namespace": label}
     complete = {**metadata, "required": ["name"], "properties": members, "x-kubernetes-preserve-unknown-fields": True}
-    return {**schema, "properties": {**properties, "metadata": complete}}
+    return {
+        **schema,
+        "required": [*{"metadata": None, **dict.fromkeys(required)}],
+        "properties": {**properties, "metadata": complete},
+    }
 
 
 def _strict(schema: Schema) -> Object:
@@ -150,6 +162,14 @@ _Checker = validators.extend(  # type: ignore[no-untyped-call]
         "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
     ),
 )
+
+_formats = FormatChecker(formats=())
+
+
+@_formats.checks("date-time", raises=ValueError)
+def _date_time(value: object) -> bool:
+    """A time of the calendar; the pattern beside the format says in which form."""
+    return not isinstance(value, str) or bool(datetime.fromisoformat(value))
 
 
 def _explain(error: ValidationError) -> Iterator[Problem]:

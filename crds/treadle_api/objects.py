@@ -18,7 +18,7 @@ DEVICE_MODEL_LENGTH = 128
 MOST_DEVICES = 64
 MOST_BYTES = 1 << 50
 LARGEST_INT32 = (1 << 31) - 1
-LARGEST_INT64 = (1 << 63) - 1
+LARGEST_INT = (1 << 53) - 1  # the largest that every JSON reader keeps exactly
 DECIMAL_LENGTH = 22
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")  # DNS-1123
@@ -46,7 +46,7 @@ def document_of(manifest: Mapping[str, object], kind: str) -> Fields:
 
 def read_generation(fields: Fields, key: str) -> int:
     """An optional generation; 0 where there is none."""
-    return fields.integer(key, 0, LARGEST_INT64, 0)
+    return fields.integer(key, 0, LARGEST_INT, 0)
 
 
 def read_decimal(fields: Fields, key: str) -> float:

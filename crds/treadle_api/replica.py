@@ -18,8 +18,8 @@ from treadle_api.objects import (
     ADDRESS_LENGTH,
     LABEL,
     LABEL_LENGTH,
+    LARGEST_INT,
     LARGEST_INT32,
-    LARGEST_INT64,
     MOST_BYTES,
     PRINTABLE,
     SHA256,
@@ -135,7 +135,7 @@ def read_replica(manifest: Mapping[str, object]) -> Replica:
         name=metadata.text("name", SUBDOMAIN, SUBDOMAIN_LENGTH),
         namespace=namespace,
         tenant=read_tenant_spec(spec.child("template"), read_tenant_name(spec, "tenantName"), namespace),
-        tenant_generation=spec.integer("tenantGeneration", 0, LARGEST_INT64),
+        tenant_generation=spec.integer("tenantGeneration", 0, LARGEST_INT),
         node=spec.text("nodeName", SUBDOMAIN, SUBDOMAIN_LENGTH),
         device=read_device_id(spec, "device"),
         epoch=spec.integer("epoch", 0, LARGEST_INT32),
@@ -176,7 +176,7 @@ def _read_tier(tier: Fields) -> TierFigures:
 
 def _read_figures(figures: Fields) -> Figures:
     def count(key: str) -> int:
-        return figures.integer(key, 0, LARGEST_INT64)
+        return figures.integer(key, 0, LARGEST_INT)
 
     return Figures(
         window=figures.parsed("window", parse_duration, 28),
@@ -185,6 +185,6 @@ def _read_figures(figures: Fields) -> Figures:
         shed=count("shed"),
         error=count("error"),
         accuracy_credit=read_decimal(figures, "accuracyCredit"),
-        latency_counts=figures.integers("latencyCounts", len(BOUNDS) + 1, 0, LARGEST_INT64),
+        latency_counts=figures.integers("latencyCounts", len(BOUNDS) + 1, 0, LARGEST_INT),
         device_seconds=Seconds(read_decimal(figures, "deviceSeconds")),
     )
