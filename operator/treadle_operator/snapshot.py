@@ -18,6 +18,7 @@ from treadle_operator.tenant_status import TenantStatus
 LEASE_SECONDS = 15.0  # an agent that has not renewed its Lease for this long is lost
 
 CAUSE_ANNOTATION = "treadle.dev/placed-because"
+REPLACES_ANNOTATION = "treadle.dev/replaces"
 
 
 class Cause(StrEnum):
@@ -48,12 +49,16 @@ class TenantView:
     generation: int
     created: float
     deleting: bool = False
-    status: TenantStatus = TenantStatus()
+    status: TenantStatus = field(default_factory=TenantStatus)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaView:
-    """One InferenceReplica. `tenant_uid`: of the controlling ownerReference; `cause`: None where none is written."""
+    """One InferenceReplica.
+
+    `tenant_uid`: of the controlling ownerReference. `cause` (None where none is written) and `replaces` (NODE/DEVICE,
+    or "") as the annotations say.
+    """
 
     replica: Replica
     uid: str
@@ -61,11 +66,17 @@ class ReplicaView:
     tenant_uid: str
     created: float
     cause: Cause | None = None
+    replaces: str = ""
 
     @property
     def key(self) -> str:
         """``NAMESPACE/NAME``."""
         return f"{self.replica.namespace}/{self.replica.name}"
+
+    @property
+    def place(self) -> str:
+        """``NODE/DEVICE``."""
+        return f"{self.replica.node}/{self.replica.device}"
 
 
 class TaintEffect(StrEnum):

@@ -1,4 +1,4 @@
-"""What the operator can do to a cluster. Each change is safe to repeat, and to lose: the next plan finds what is left."""
+"""What the operator can do to a cluster. Each change may be repeated or lost: the next plan finds what is left."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ class ReplicaSpec:
 
 @dataclass(frozen=True, slots=True)
 class CreateReplica:
-    """Create an InferenceReplica, owned (controller) by the tenant's uid; `cause` goes into `CAUSE_ANNOTATION`.
+    """Create an InferenceReplica, owned (controller) by the tenant's uid.
 
+    `cause` goes into `CAUSE_ANNOTATION`, and `replaces` (NODE/DEVICE, left out where "") into `REPLACES_ANNOTATION`.
     That it exists already is no error: the next snapshot has it.
     """
 
@@ -36,6 +37,7 @@ class CreateReplica:
     tenant_uid: str
     spec: ReplicaSpec
     cause: Cause
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ class CordonDevices:
 
 @dataclass(frozen=True, slots=True)
 class RecordEvent:
-    """Record an Event about an object; `reason` is one CamelCase word. `namespace` is empty for a cluster-scoped one."""
+    """Record an Event about an object; `reason` is one CamelCase word. `namespace` is "" for a cluster-scoped one."""
 
     kind: str
     namespace: str

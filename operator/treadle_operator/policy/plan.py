@@ -63,7 +63,7 @@ class TenantPlan:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a plan passes on to the next: only timers. Without them (after a restart) things happen later, not otherwise.
+    """What a plan passes on to the next: timers only. Without them, after a restart, things happen later, not else.
 
     By tenant key: since when its load has been low, since when a status has been held back, when figures were written
     last. By ``NODE/DEVICE``: since when it has been slow. Seconds since the epoch.

@@ -1,0 +1,77 @@
+"""Which nodes are alive, by the Leases that their agents renew.
+
+As in `election`, only time that passes between two looks counts, so agents' clocks need not agree with ours. And only a
+look at the Leases can tell that a node is lost: while the API server does not answer, nothing is known, and nothing is
+moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from treadle_api.units import Seconds
+
+NODE_LEASE_PREFIX = "treadle-node-"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLease:
+    """A node's Lease: its agent promises to renew it within `duration`. `renewed` is the wall time in seconds, of the
+    agent's clock; `stamp` whatever changes with each renewal.
+    """
+
+    node: str
+    duration: Seconds
+    renewed: Seconds
+    stamp: str
+
+
+@dataclass(slots=True)
+class _Pulse:
+    lease: NodeLease
+    beat_at: Seconds
+
+    @property
+    def expires(self) -> Seconds:
+        return Seconds(self.beat_at + self.lease.duration)
+
+
+class Heartbeats:
+    """What looks at the Leases have shown. `longest_gap`: looks further apart tell nothing of what was in between."""
+
+    def __init__(self, longest_gap: Seconds) -> None:
+        self._longest_gap = longest_gap
+        self._pulses: dict[str, _Pulse] = {}
+        self._looked_at: Seconds | None = None
+
+    def look(self, leases: Iterable[NodeLease], now: Seconds, wall: Seconds) -> None:
+        """Take in all Leases as listed at `now`, which is `wall` by this machine's clock."""
+        last, self._looked_at = self._looked_at, now
+        gap = None if last is None else Seconds(now - last)
+        blind = gap is None or gap > self._longest_gap
+        pulses = {}
+        for lease in leases:
+            known = self._pulses.get(lease.node)
+            if known is None or blind:
+                # An outage of the API server, or our own start: every agent gets the time to renew once more.
+                beat_at = now
+            elif known.lease.stamp != lease.stamp:
+                # It was renewed since the last look: when exactly, the agent's clock says, within that interval.
+                beat_at = Seconds(now - min(max(wall - lease.renewed, 0.0), gap or 0.0))
+            else:
+                beat_at = known.beat_at
+            pulses[lease.node] = _Pulse(lease, beat_at)
+        self._pulses = pulses
+
+    def alive(self) -> frozenset[str]:
+        """The nodes whose Lease had not expired at the last look."""
+        if self._looked_at is None:
+            return frozenset()
+        return frozenset(node for node, pulse in self._pulses.items() if pulse.expires > self._looked_at)
+
+    @property
+    def next_expiry(self) -> Seconds | None:
+        """When the first of the living nodes will be lost unless its Lease is renewed; None without any."""
+        looked_at = self._looked_at or Seconds(0.0)
+        return min((pulse.expires for pulse in self._pulses.values() if pulse.expires > looked_at), default=None)
