@@ -15,8 +15,6 @@ from treadle_api.replica import Replica
 from treadle_api.tenant import Tenant
 from treadle_operator.tenant_status import TenantStatus
 
-LEASE_SECONDS = 15.0  # an agent that has not renewed its Lease for this long is lost
-
 CAUSE_ANNOTATION = "treadle.dev/placed-because"
 REPLACES_ANNOTATION = "treadle.dev/replaces"
 
@@ -100,19 +98,15 @@ class Taint:
 class NodeView:
     """One InferenceNode, and what the core Node of its name says (nothing, where there is none).
 
-    `unschedulable`: the core Node is cordoned (the InferenceNode's own wish is in `node`). `renewed`: when its Lease
-    was last *seen* to change, by the operator's clock, as clocks of nodes differ; None: there is no Lease.
+    `unschedulable`: the core Node is cordoned (the InferenceNode's own wish is in `node`). `alive`: its agent's Lease
+    has not expired; when it does is for those who watch the Leases, who then ask for a new plan.
     """
 
     node: Node
-    renewed: float | None
+    alive: bool
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Taint, ...] = ()
     unschedulable: bool = False
-
-    def lost(self, now: float) -> bool:
-        """Whether its agent must be taken for gone."""
-        return self.renewed is None or now - self.renewed >= LEASE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
