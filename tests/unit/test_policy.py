@@ -18,6 +18,7 @@ class Asked:
     binding: int = 0
     priority: int = 0
     tier: int = -1
+    arrival: float = 0.0
 
 
 def executable(name: str, rows: int = 1, seconds: float = 0.001, kernels: int = 4) -> Executable:

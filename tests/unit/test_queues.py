@@ -18,6 +18,7 @@ class Asked:
     binding: int = 0
     priority: int = 0
     tier: int = -1
+    arrival: float = 0.0
 
 
 def tenant(*services: float, limit: int = 100) -> Tenant:

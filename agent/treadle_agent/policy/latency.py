@@ -10,7 +10,7 @@ RELAX_GAIN = 0.2  # a second
 CORRECTION_BOUNDS = (0.25, 8.0)  # a single preempted launch must not make a model look unusable
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Correction:
     """Observed duration / profiled duration, exponentially averaged: the profile correction ratio.
 
@@ -27,10 +27,13 @@ class Correction:
         self.ratio += CORRECTION_GAIN * (min(max(ratio, low), high) - self.ratio)
         self.fresh = True
 
-    def relax(self) -> None:
-        """Once a second: what was not observed lately drifts back to its profile; nothing looks slow for ever."""
+    def relax(self, toward: float = 1.0) -> None:
+        """Once a second: what was not observed lately drifts to `toward`; nothing looks slow for ever.
+
+        `toward`: what is known of the like, such as a tenant's other tiers: what slows the machine slows them alike.
+        """
         if not self.fresh:
-            self.ratio += RELAX_GAIN * (1.0 - self.ratio)
+            self.ratio += RELAX_GAIN * (toward - self.ratio)
         self.fresh = False
 
 

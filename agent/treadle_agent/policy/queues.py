@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from treadle_agent.policy.latency import RELAX_GAIN, Executable
+from treadle_agent.policy.arrivals import EventWindow
+from treadle_agent.policy.latency import RELAX_GAIN, Correction, Executable
 
 LOWEST_PRIORITY = 1 << 30
 FOREVER = float("inf")
@@ -30,6 +31,10 @@ class Request(Protocol):
         """Size of its batch dimension."""
 
     @property
+    def arrival(self) -> float:
+        """When it came."""
+
+    @property
     def deadline(self) -> float:
         """When the answer must be there."""
 
@@ -42,21 +47,31 @@ class Request(Protocol):
         """The tier the client pinned, or -1."""
 
 
+class Switching(Protocol):
+    """A tenant's policy of choosing tiers."""
+
+    def choose(self, tenant: Tenant, head: Request, now: float, others_backlog: float) -> int:
+        """The index of the tier to answer `head` with, when neither it nor the tenant is pinned to one."""
+
+
 class Tier:
     """A tier on this device: its executables by binding, ascending in rows, and its amortised cost.
 
     `service`: seconds that one row takes alone, as last corrected, in the cheapest of the input shapes: a client that
     asks for a large one must not make the others' requests look hopeless.
     `row_seconds`: the device time that one row has cost lately, merged and batched as it was: what a backlog of this
-    tier's requests will take.
+    tier's requests will take. `servers`: requests that the device runs at a time, each in its service time.
+    `load`: seconds until the tier could begin; 0 while it is resident.
     """
 
-    __slots__ = ("_observed", "buckets", "name", "row_seconds", "service")
+    __slots__ = ("_observed", "buckets", "load", "name", "row_seconds", "servers", "service")
 
-    def __init__(self, name: str, service: float) -> None:
+    def __init__(self, name: str, service: float, servers: int = 1) -> None:
         self.name = name
         self.service = service
-        self.row_seconds = service
+        self.servers = servers
+        self.row_seconds = service / servers
+        self.load = 0.0
         self._observed = False
         self.buckets: dict[int, Sequence[Executable]] = {}
 
@@ -66,12 +81,16 @@ class Tier:
         self._observed = True
         self._correct()
 
+    @property
+    def corrections(self) -> Iterator[Correction]:
+        """What corrects its executables' costs, a binding each; other tiers may share them."""
+        return (executables[0].cost.correction for executables in self.buckets.values())
+
     def relax(self) -> None:
-        """Once a second: forget what was observed long ago."""
-        for executables in self.buckets.values():
-            executables[0].cost.correction.relax()
+        """Once a second, after its corrections have been relaxed: forget what was observed long ago."""
         self._correct()
-        self.row_seconds += RELAX_GAIN * (self.service - self.row_seconds) * (not self._observed)
+        if not self._observed:
+            self.row_seconds += RELAX_GAIN * (self.service / self.servers - self.row_seconds)
         self._observed = False
 
     def _correct(self) -> None:
@@ -100,29 +119,47 @@ class Tier:
 
 
 class Tenant:
-    """One version of a tenant: its tiers, most accurate first, and the requests that wait for it."""
+    """One version of a tenant: its tiers, most accurate first, and the requests that wait for it.
+
+    `switching`: its policy of choosing tiers, None for the default. `loaded_at`: when a tier that was not resident was
+    last begun to be loaded.
+    """
 
     __slots__ = (
         "_earliest",
         "_heap",
+        "arrivals",
         "current",
         "deadline",
         "downs",
         "id",
+        "loaded_at",
         "pinned",
         "queue_limit",
         "rows",
+        "switching",
         "tiers",
         "ups",
     )
 
-    def __init__(self, tenant: int, deadline: float, queue_limit: int, tiers: Sequence[Tier], pinned: int = -1) -> None:
+    def __init__(
+        self,
+        tenant: int,
+        deadline: float,
+        queue_limit: int,
+        tiers: Sequence[Tier],
+        pinned: int = -1,
+        switching: Switching | None = None,
+    ) -> None:
         self.id = tenant
         self.deadline = deadline
         self.queue_limit = queue_limit
         self.tiers = tiers
         self.pinned = pinned
+        self.switching = switching
         self.current = max(pinned, 0)
+        self.arrivals = EventWindow()
+        self.loaded_at = -FOREVER
         self.rows = 0
         self.ups = self.downs = 0  # switches to a more, to a less accurate tier
         self._heap: list[tuple[int, float, int, Request]] = []
@@ -141,6 +178,7 @@ class Tenant:
 
     def push(self, request: Request) -> bool:
         """Accept a request; False when the queue is full."""
+        self.arrivals.add(request.arrival)
         if len(self._heap) >= self.queue_limit:
             return False
         heapq.heappush(self._heap, (request.priority or LOWEST_PRIORITY, request.deadline, request.request, request))
@@ -176,6 +214,11 @@ class Tenant:
         self.downs += tier > self.current
         self.current = tier
 
+    def observed_ratio(self) -> float:
+        """What the tiers lately took, over their profiles: the mean of those that were observed, 1 when none was."""
+        ratios = [one.ratio for tier in self.tiers for one in tier.corrections if one.fresh]
+        return sum(ratios) / len(ratios) if ratios else 1.0
+
     def fastest(self) -> float:
         """Seconds of the fastest tier that may answer, alone."""
         if self.pinned >= 0:
@@ -205,3 +248,19 @@ class Tenant:
             capacity -= request.rows
             taken.append(self.pop())
         return tuple(taken)
+
+
+def relax(tenants: Iterable[Tenant]) -> None:
+    """Once a second: what no launch has shown lately drifts to what the same tenant's other tiers show."""
+    tenants = list(tenants)
+    toward = {correction: ratio for tenant in tenants for correction, ratio in _drifts(tenant)}
+    for correction, ratio in toward.items():  # each once, however many tenants share it
+        correction.relax(ratio)
+    for tenant in tenants:
+        for tier in tenant.tiers:
+            tier.relax()
+
+
+def _drifts(tenant: Tenant) -> Iterator[tuple[Correction, float]]:
+    ratio = tenant.observed_ratio()
+    return ((correction, ratio) for tier in tenant.tiers for correction in tier.corrections)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from treadle_agent.policy.latency import Executable
-from treadle_agent.policy.queues import FOREVER, Request, Tenant
+from treadle_agent.policy.queues import FOREVER, Request, Tenant, relax
 from treadle_agent.policy.switching import choose_tier
 
 PADDING_LIMIT = 0.25  # share of a super-kernel's rows that may be padding (DESIGN §4)
@@ -107,9 +107,7 @@ class Scheduler(ABC):
         """Take out the requests that cannot meet their deadline any more, before they cost a launch."""
         if now >= self._relax_at:
             self._relax_at = now + 1.0
-            for tenant in self.tenants.values():
-                for tier in tenant.tiers:
-                    tier.relax()
+            relax(self.tenants.values())
         doomed = [(tenant, request) for tenant in self._waiting.values() for request in tenant.take_doomed(now)]
         if doomed:
             self._waiting = {key: tenant for key, tenant in self._waiting.items() if tenant}
