@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import connection, forkserver
+from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from types import ModuleType
@@ -34,7 +34,7 @@ _starting = threading.Lock()
 def context() -> ForkServerContext:
     """The multiprocessing context all children come from; the first call starts the server."""
     chosen = multiprocessing.get_context("forkserver")
-    with _starting, _environment():
+    with _starting, _environment(), _interrupts_blocked():
         chosen.set_forkserver_preload(list(PRELOAD))
         forkserver.ensure_running()
     return chosen
@@ -46,7 +46,7 @@ def start(process: BaseProcess) -> None:
     multiprocessing re-imports the caller's main module in every child, which here costs more than the child itself;
     our targets never lie there.
     """
-    with _starting, _environment():
+    with _starting, _environment(), _interrupts_blocked():
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")
         try:
@@ -56,11 +56,10 @@ def start(process: BaseProcess) -> None:
 
 
 def follow_parent() -> None:
-    """In a child: ignore Ctrl-C, which the parent answers for all, and die when the parent dies, however it dies.
+    """In a child: die when the parent dies, however it dies.
 
     PR_SET_PDEATHSIG would watch the fork server, which outlives the parent as long as a child does.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None, "follow_parent is for child processes"
 
@@ -69,6 +68,20 @@ def follow_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, args=(parent.sentinel,), name="parent-watch", daemon=True).start()
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """The server and its children inherit the mask: Ctrl-C reaches them too, and the parent answers it for all.
+
+    A handler set in the child would leave its first moments open, in which Python still raises KeyboardInterrupt.
+    """
+    resource_tracker.ensure_running()  # it unblocks the signal after its own start
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
