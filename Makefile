@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench clean
+.PHONY: help install demo test check bench controlplane controlplane-if-possible cluster clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -22,7 +22,19 @@ install: $(READY) ## a virtual environment in .venv with treadle in it
 demo: $(READY) ## train, serve and load seventeen tenants on this machine, and write a report
 	$(BIN)/treadle demo $(DEMO_ARGS)
 
-test: $(READY) ## all tests
+# Needs no virtual environment: Python, and Go or a package index that has it.
+BUILD_CONTROLPLANE = PYTHONPATH=tests/cluster $(PYTHON) -m controlplane
+
+controlplane: ## the Kubernetes control plane for tests (ten minutes once, then kept outside the tree); prints its folder
+	@$(BUILD_CONTROLPLANE)
+
+controlplane-if-possible:
+	@$(BUILD_CONTROLPLANE) --if-possible >&2
+
+cluster: $(READY) controlplane ## a control plane to try things on, until Ctrl-C; prints how to reach it
+	@PYTHONPATH=tests/cluster $(BIN)/python -m bed
+
+test: $(READY) controlplane-if-possible ## all tests
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
 check: $(READY) ## ruff, mypy --strict and the import contracts

@@ -1,0 +1,53 @@
+"""Ends what a harness started once the harness is gone: `python guardian.py MARK FOLDER`, with a pipe as stdin.
+
+The other end of the pipe is the harness's alone, so the end of file comes when it closes it or dies, by SIGKILL too.
+Everything it started carries the mark in its environment, and so does what that started in turn: nothing has to be
+reported, and nothing is missed in between. Then the folder goes. Runs as a script, hence the standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+PATIENCE = 30.0  # seconds for killed processes to go; one that waits for a disk cannot at once
+
+
+def marked(mark: str) -> list[int]:
+    """The processes whose environment holds `mark` ("NAME=VALUE"), as they were started."""
+    wanted, found = mark.encode(), []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it ended meanwhile, or is somebody else's
+                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+    return found
+
+
+def end_all(mark: str) -> None:
+    """Kill all that carry the mark, until a look finds none."""
+    end = time.monotonic() + PATIENCE
+    while (processes := marked(mark)) and time.monotonic() < end:
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def main(mark: str, folder: str) -> None:
+    """Wait for the harness to be gone, then clean up."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    while os.read(0, 1):
+        pass
+    end_all(mark)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

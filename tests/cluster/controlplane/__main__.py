@@ -1,0 +1,81 @@
+"""Builds the control plane that tests/cluster runs against, once for each set of versions, and prints its folder.
+
+    PYTHONPATH=tests/cluster python3 -m controlplane [--if-possible]
+
+Needs Python, and Go or a package index that has it. Progress goes to stderr; the last line of stdout is the folder.
+Exit codes: 0 it is there; 1 the tree is at fault; 2 this machine cannot build it. With --if-possible, 2 becomes 0 and
+one loud line, unless TREADLE_REQUIRE_CLUSTER=1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+from typing import NoReturn
+
+from controlplane import cache
+from controlplane.build import build
+from controlplane.components import COMPONENTS
+from controlplane.errors import BuildError, UnavailableError
+from controlplane.toolchain import fetch_kubectl, find_go
+
+START = time.monotonic()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build what is missing, and say where it all lies."""
+    parser = argparse.ArgumentParser(prog="python -m controlplane", description="build the control plane for tests")
+    parser.add_argument("--if-possible", action="store_true", help="not being able to is no error")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        _build_missing()
+    except UnavailableError as error:
+        if not options.if_possible or os.environ.get("TREADLE_REQUIRE_CLUSTER") == "1":
+            _tell(f"ERROR: {error}")
+            return 2
+        _tell(f"NO CONTROL PLANE, so the tests in tests/cluster will be SKIPPED: {error}")
+        return 0
+    except BuildError as error:
+        _tell(f"ERROR: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(cache.folder())
+    return 0
+
+
+def _build_missing() -> None:
+    if not cache.missing():
+        return
+    with cache.one_builder_at_a_time(_tell):
+        folder = cache.folder()
+        missing = cache.missing()  # whoever held the lock may have built them
+        folder.mkdir(exist_ok=True)
+        for left_over in folder.glob(".building-*"):
+            shutil.rmtree(left_over)
+        if missing:
+            _tell(f"building {', '.join(missing)} into {folder}: about ten minutes on two cores, once")
+        if "kubectl" in missing:
+            fetch_kubectl(folder / "kubectl", cache.root() / "tools", _tell)
+        wanted = [component for component in COMPONENTS if component.name in missing]
+        if wanted:
+            go = find_go(cache.root() / "tools", _tell)
+            for component in wanted:
+                build(component, go, folder, _tell)
+
+
+def _tell(line: str) -> None:
+    print(f"controlplane {time.monotonic() - START:5.0f} s  {line}", file=sys.stderr, flush=True)
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""Where the binaries lie: outside the tree, in a folder for each set of versions."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from controlplane.components import BINARIES, KUBERNETES, digest
+
+
+def root() -> Path:
+    """The folder of all versions."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "treadle" / "controlplane"
+
+
+def folder() -> Path:
+    """The folder of this tree's versions, which need not exist yet."""
+    return root() / f"{KUBERNETES}-{digest()}"
+
+
+def missing() -> tuple[str, ...]:
+    """The binaries still to be built. They are renamed into place, so one that exists is whole."""
+    there = folder()
+    return tuple(name for name in BINARIES if not os.access(there / name, os.X_OK))
+
+
+@contextmanager
+def one_builder_at_a_time(tell: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of the cache. The kernel lets go of it when its holder dies, however it dies."""
+    root().mkdir(parents=True, exist_ok=True)
+    with (root() / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell(f"another build holds {lock.name}; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
