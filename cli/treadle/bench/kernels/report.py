@@ -1,0 +1,52 @@
+"""The comparison's result as it stands in the JSON file."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A problem at R (`r`: a number, or `geomean` over all R of the report).
+
+    `ratio`: speed of the super-kernel over the `next_best` of sharing by time and by space; `paper`: the same in the
+    paper, where it is quoted; `over_time`: speed over sharing by time; `space_over_time`: of space over time.
+    """
+
+    problem: str
+    r: str
+    ratio: float
+    paper: float | None
+    next_best: str
+    over_time: float
+    space_over_time: float
+
+
+class Ablation(msgspec.Struct, frozen=True):
+    """The geometric means with one rule of the model switched off."""
+
+    rule: str
+    rows: tuple[Row, ...]
+
+
+class Check(msgspec.Struct, frozen=True):
+    """A statement about the rows; `measured` in the unit that `what` names."""
+
+    name: str
+    what: str
+    measured: float | str
+    reached: bool
+
+
+class Report(msgspec.Struct, frozen=True):
+    """One comparison. `simulated`: seconds come from a model, nothing ran on such a device."""
+
+    device: str
+    simulated: bool
+    note: str
+    command: str
+    date: str
+    machine: str
+    r: tuple[int, ...]
+    rows: tuple[Row, ...]
+    ablations: tuple[Ablation, ...] = ()
+    checks: tuple[Check, ...] = ()
