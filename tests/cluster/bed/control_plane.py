@@ -128,14 +128,9 @@ class ControlPlane:
         ]
 
     def _controllers(self) -> list[str]:
-        config = self._kubeconfig(CONTROLLERS)
         return [
-            f"--kubeconfig={config}",
-            f"--authentication-kubeconfig={config}",
-            f"--authorization-kubeconfig={config}",
-            f"--bind-address={LOOPBACK}",
-            f"--secure-port={free_port()}",
-            f"--cert-dir={self.folder / 'controllers'}",
+            f"--kubeconfig={self._kubeconfig(CONTROLLERS)}",
+            "--secure-port=0",  # nobody asks it anything
             "--leader-elect=false",
             f"--root-ca-file={self.credentials.authority}",
             f"--controllers={','.join(CONTROLLER_NAMES)}",

@@ -39,7 +39,7 @@ class Credentials:
         tokens = {user: secrets.token_hex(16) for user in (ADMIN, CONTROLLERS)}
         lines = (f'{token},{user},{user},"system:masters"\n' for user, token in tokens.items())
         signing = ec.generate_private_key(ec.SECP256R1()).private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
         )
         made = cls(
             authority=folder / "authority.pem",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -13,6 +15,7 @@ from controlplane.components import MODULES, Component
 from controlplane.errors import BuildError, UnavailableError
 from controlplane.toolchain import Tell, go_environment
 
+ENDING = 5.0  # seconds that Go is given to end
 HEARTBEAT = 10.0  # seconds between two lines of progress
 LAST_WORDS = 12  # lines of Go's that an error quotes
 # Go says these of a go.mod or go.sum that is wrong; anything else that fails while fetching is out of reach.
@@ -63,6 +66,7 @@ def _run(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -81,9 +85,18 @@ def _run(
                 except subprocess.TimeoutExpired:
                     say(f"{len(errors)} {counted}")
         except BaseException:
-            process.terminate()  # Go ends its compilers
+            _end(process)
             raise
         finally:
             for reader in readers:
                 reader.join()
     return code, output, errors
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End Go and its compilers; told by SIGINT, it removes its scratch folder."""
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(ENDING)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)

@@ -78,7 +78,16 @@ def install(requirement: str, tools: Path, tell: Tell) -> Path:
     tools.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=tools, prefix=".installing-") as scratch:
         environment, target = Path(scratch) / "venv", Path(scratch) / "target"
-        pip = [environment / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--target", target]
+        pip: list[str | Path] = [
+            environment / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            target,
+        ]
         commands: list[list[str | Path]] = [[sys.executable, "-m", "venv", environment], [*pip, requirement]]
         for command in commands:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
