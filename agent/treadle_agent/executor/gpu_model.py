@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 FLOAT_BYTES = 4
-STREAMS = 32  # kernels that run at once
+AT_ONCE = 4  # calibrated: kernels that run at once
 ISSUE_SECONDS = 9e-6  # calibrated: of the host, for each launch
 
 
@@ -84,11 +84,12 @@ Work = Product | Pass
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The model's rules that an ablation switches off."""
+    """The model's rules that an ablation changes."""
 
     overlapped_issue: bool = False
     matrix_vector: bool = True
     traffic: bool = True
+    at_once: int = AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ class GpuModel:
         """Seconds of launches on streams of their own, each with its own best tile or `tile`: by space alone."""
         issue = len(works) * ISSUE_SECONDS
         demands = [self._demand(one, 1, tile or self._own_tile(one)) for one in works]
-        device = sum(self._device(batch) for batch in _batches(demands, STREAMS))
+        device = sum(self._device(batch) for batch in _batches(demands, self.rules.at_once))
         if self.rules.overlapped_issue:
             return max(issue, ISSUE_SECONDS + device)
         return issue + device

@@ -13,6 +13,7 @@ ABLATIONS = {
     "issue overlapped": Rules(overlapped_issue=True),
     "no matrix-vector rule": Rules(matrix_vector=False),
     "no traffic term": Rules(traffic=False),
+    "32 kernels at once": Rules(at_once=32),
 }
 
 
@@ -29,6 +30,6 @@ def table(model: GpuModel) -> Iterable[Row]:
 
 
 def ablations(gpu: Gpu) -> Iterable[Ablation]:
-    """The geometric means with each rule switched off in turn."""
+    """The geometric means with one rule changed at a time."""
     for rule, rules in ABLATIONS.items():
         yield Ablation(rule, tuple(row for row in table(GpuModel(gpu, rules)) if row.r == GEOMEAN))
