@@ -45,7 +45,7 @@ def test_a_service_account_may_do_what_a_role_gives_it_and_nothing_else(cluster:
     )
     assert cluster.get("inferencetenants", kubeconfig=reader)["items"] == []
     with pytest.raises(KubectlError, match="cannot create"):
-        cluster.apply(TENANT, kubeconfig=reader)
+        cluster.kubectl("create", "-f", "-", stdin=json.dumps(TENANT), kubeconfig=reader)
 
 
 def test_a_tenant_is_kept_and_shown(cluster: Cluster, namespace: str) -> None:

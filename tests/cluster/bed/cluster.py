@@ -46,12 +46,15 @@ class Cluster:
         """A cluster, for as long as the context lasts."""
         with Lifeline() as lifeline:
             cluster = cls(binaries, lifeline)
-            cluster.control_plane.start()
-            cluster.apply_crds()
-            cluster.control_plane.start_controllers()
-            cluster.kubectl("create", "namespace", SYSTEM_NAMESPACE)
-            eventually(lambda: cluster.exists("serviceaccount", "default", "-n", SYSTEM_NAMESPACE))
-            yield cluster
+            try:
+                cluster.control_plane.start()
+                cluster.apply_crds()
+                cluster.control_plane.start_controllers()
+                cluster.kubectl("create", "namespace", SYSTEM_NAMESPACE)
+                eventually(lambda: cluster.exists("serviceaccount", "default", "-n", SYSTEM_NAMESPACE))
+                yield cluster
+            finally:
+                cluster.control_plane.stop()
 
     def kubectl(
         self, *arguments: str | Path, stdin: str | None = None, kubeconfig: Path | None = None, seconds: float = 60.0
