@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from bed.audit import read_requests
 from bed.cluster import Cluster, KubectlError
+from controlplane.components import KUBERNETES
 
 TENANT = {
     "apiVersion": "treadle.dev/v1alpha1",
@@ -29,9 +33,13 @@ def owned_configmap(owner: dict) -> dict:
 
 
 def test_it_is_the_version_that_was_asked_for(cluster: Cluster) -> None:
-    from controlplane.components import KUBERNETES
-
     assert json.loads(cluster.kubectl("version", "-o", "json"))["serverVersion"]["gitVersion"] == KUBERNETES
+
+
+@pytest.mark.parametrize("name", ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok"])
+def test_every_component_runs(binaries: Path, name: str) -> None:
+    said = subprocess.run([binaries / name, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
+    assert name.startswith("kube") is (KUBERNETES in said)
 
 
 def test_a_service_account_may_do_what_a_role_gives_it_and_nothing_else(cluster: Cluster, namespace: str) -> None:
@@ -105,8 +113,6 @@ def test_wipe_leaves_no_object_of_ours(cluster: Cluster, namespace: str) -> None
 
 def test_tokens_outlast_the_run(cluster: Cluster, namespace: str) -> None:
     """The API server may shorten a token's life without refusing the request."""
-    import base64
-
     cluster.kubectl("create", "serviceaccount", "lasting", "-n", namespace)
     config = json.loads(cluster.kubeconfig_for("lasting", namespace).read_text())
     claims = config["users"][0]["user"]["token"].split(".")[1]

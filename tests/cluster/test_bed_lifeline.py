@@ -58,11 +58,35 @@ def test_a_harness_that_fails_leaves_nothing_running(eventually: Callable[..., o
     eventually(lambda: not folder.exists(), seconds=10)
 
 
-def test_closing_ends_everything_before_it_returns() -> None:
+CONTROL_PLANE = """
+import time
+from pathlib import Path
+from bed.cluster import Cluster
+
+with Cluster.running(Path({binaries!r})) as cluster:
+    print(cluster.lifeline.mark, cluster.folder, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_control_plane_does_not_outlive_a_killed_harness(binaries: Path, eventually: Callable[..., object]) -> None:
+    command = [sys.executable, "-c", CONTROL_PLANE.format(binaries=str(binaries))]
+    with subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": PATH}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        mark, folder = process.stdout.readline().split()
+        assert len(guardian.marked(mark)) == 3
+        process.kill()
+    eventually(lambda: not guardian.marked(mark), seconds=10)
+    eventually(lambda: not Path(folder).exists(), seconds=10)
+
+
+def test_closing_ends_everything_before_it_returns(eventually: Callable[..., object]) -> None:
     with Lifeline() as lifeline:
         mine = subprocess.Popen(["sleep", "600"], env=lifeline.environment(), start_new_session=True)
         others = subprocess.Popen(["sleep", "600"])
-        assert len(lifeline.processes()) == 1
+        eventually(lambda: lifeline.processes() == [mine.pid])
     assert lifeline.processes() == []
     assert not lifeline.folder.exists()
     assert mine.wait() == -signal.SIGKILL

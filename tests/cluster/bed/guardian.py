@@ -17,6 +17,8 @@ from pathlib import Path
 
 PATIENCE = 30.0  # seconds for killed processes to go; one that waits for a disk cannot at once
 
+QUIET = 0.2  # seconds without a sight of any
+
 
 def marked(mark: str) -> list[int]:
     """The processes whose environment holds `mark` ("NAME=VALUE"), as they were started."""
@@ -30,10 +32,12 @@ def marked(mark: str) -> list[int]:
 
 
 def end_all(mark: str) -> None:
-    """Kill all that carry the mark, until a look finds none."""
+    """Kill all that carry the mark, until no look finds any for a while: a process between fork and exec shows none."""
     end = time.monotonic() + PATIENCE
-    while (processes := marked(mark)) and time.monotonic() < end:
-        for process in processes:
+    last_seen = time.monotonic()
+    while time.monotonic() < min(end, last_seen + QUIET):
+        for process in marked(mark):
+            last_seen = time.monotonic()
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         time.sleep(0.02)
