@@ -9,10 +9,13 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import accumulate
+from itertools import accumulate, chain
+from operator import add
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from treadle_api.histogram import BOUNDS
 
 # Deadlines lie between a millisecond and a minute; quantiles near them should be read off within 2.5×.
 DURATION_BUCKETS = (
@@ -40,14 +43,15 @@ class TenantSeries:
 
 
 class TenantRequests:
-    """One tenant's counters."""
+    """One tenant's counters. `latencies` by `treadle_api.histogram.BOUNDS`: what replicas publish adds up."""
 
-    __slots__ = ("buckets", "credit", "outcomes", "refused", "seconds", "series")
+    __slots__ = ("buckets", "credit", "latencies", "outcomes", "refused", "seconds", "series")
 
     def __init__(self, series: TenantSeries) -> None:
         self.outcomes: dict[tuple[str, RequestOutcome], int] = {}
         self.refused: dict[int, int] = {}
         self.buckets = [0] * (len(DURATION_BUCKETS) + 1)
+        self.latencies = [0] * (len(BOUNDS) + 1)
         self.seconds = 0.0
         self.credit = 0.0
         self.extend(series)
@@ -69,6 +73,7 @@ class TenantRequests:
         else:
             self.count(RequestOutcome.LATE, tier)
         self.buckets[bisect_left(DURATION_BUCKETS, seconds)] += 1
+        self.latencies[bisect_left(BOUNDS, seconds)] += 1
         self.seconds += seconds
 
     def count(self, outcome: RequestOutcome, tier: str = "") -> None:
@@ -80,12 +85,27 @@ class TenantRequests:
         """Count a request that never became the tenant's work (400, 408, 413)."""
         self.refused[status] = self.refused.get(status, 0) + 1
 
+    def add(self, other: TenantRequests) -> None:
+        """Add what another device counted for the tenant."""
+        self.extend(other.series)
+        for key, count in other.outcomes.items():
+            self.outcomes[key] = self.outcomes.get(key, 0) + count
+        for status, count in other.refused.items():
+            self.refused[status] = self.refused.get(status, 0) + count
+        self.buckets = [*map(add, self.buckets, other.buckets)]
+        self.latencies = [*map(add, self.latencies, other.latencies)]
+        self.seconds += other.seconds
+        self.credit += other.credit
 
-class RequestMetrics(Collector):
-    """All tenants' counters, by ``name.namespace``."""
+
+class RequestMetrics:
+    """The counters of one device's tenants, by ``name.namespace``."""
 
     def __init__(self) -> None:
         self._tenants: dict[str, TenantRequests] = {}
+
+    def __iter__(self) -> Iterator[tuple[str, TenantRequests]]:
+        return iter(self._tenants.items())
 
     def of(self, series: TenantSeries) -> TenantRequests:
         """The tenant's counters, which begin at zero."""
@@ -100,6 +120,24 @@ class RequestMetrics(Collector):
     def retain(self, tenants: Iterable[TenantSeries]) -> None:
         """Keep exactly these tenants: zero for new ones, the series of the others end."""
         self._tenants = {f"{series.tenant}.{series.namespace}": self.of(series) for series in tenants}
+
+
+class RequestSeries(Collector):
+    """The counters of all devices as metric families: a tenant's requests are one series, whichever device ran them."""
+
+    def __init__(self, devices: Iterable[RequestMetrics]) -> None:
+        self._devices = tuple(devices)
+
+    def _tenants(self) -> Iterable[TenantRequests]:
+        if len(self._devices) == 1:
+            return [requests for _, requests in self._devices[0]]
+        sums: dict[str, TenantRequests] = {}
+        for key, requests in chain.from_iterable(self._devices):
+            total = sums.get(key)
+            if total is None:
+                total = sums[key] = TenantRequests(requests.series)
+            total.add(requests)
+        return sums.values()
 
     def collect(self) -> Iterator[Metric]:
         """The metric families, one sample for each label set."""
@@ -124,7 +162,7 @@ class RequestMetrics(Collector):
             "Time from reading a request's head to its answer, of answered requests",
             labels=TENANT_LABELS,
         )
-        for requests in self._tenants.values():
+        for requests in self._tenants():
             labels = (requests.series.tenant, requests.series.namespace)
             for (tier, outcome), count in requests.outcomes.items():
                 total.add_metric((*labels, tier, outcome), count)

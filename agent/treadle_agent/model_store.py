@@ -24,35 +24,50 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class FetchError(Exception):
-    """Raised when a model cannot be had; the message is for its owner. `field` is the member of `model` at fault."""
+    """Raised when a model cannot be had; the message is for its owner.
+
+    `field` is the member of `model` at fault, `cause` one CamelCase word for the condition.
+    """
 
     field = "uri"
+    cause = "ModelNotFetched"
 
 
 class NotFoundError(FetchError):
     """Raised when there is no such file, or it cannot be read."""
 
+    cause = "ModelNotFound"
+
 
 class UnreachableError(FetchError):
     """Raised when the model's server cannot be reached, or breaks off; a later try may succeed."""
+
+    cause = "ModelUnreachable"
 
 
 class RefusedByServerError(FetchError):
     """Raised when the model's server answers with an error, or points to a place that is not allowed."""
 
+    cause = "ModelRefused"
+
 
 class TooLargeError(FetchError):
     """Raised when the file is larger than the store's limit."""
+
+    cause = "ModelTooLarge"
 
 
 class DigestError(FetchError):
     """Raised when the file is not the one whose sha256 the manifest gives."""
 
     field = "sha256"
+    cause = "DigestMismatch"
 
 
 class StorageError(FetchError):
     """Raised when the store's own folder cannot be written: no fault of the model's owner."""
+
+    cause = "StorageFailed"
 
 
 class ModelStore:
@@ -191,12 +206,17 @@ def _redirect(place: str, response: aiohttp.ClientResponse) -> str:
     """Where an answer other than the file points to."""
     location = response.headers.get("Location")
     if response.status not in _REDIRECTS or location is None:
-        kind = UnreachableError if response.status >= 500 or response.status == 429 else RefusedByServerError
-        raise kind(f"{place}: the server answers {response.status} {response.reason}")
+        raise _kind(response.status)(f"{place}: the server answers {response.status} {response.reason}")
     target = urljoin(place, location)
     if urlsplit(target).scheme != "https":
         raise RefusedByServerError(f"{place} redirects to {target}, which is not https")
     return target
+
+
+def _kind(status: int) -> type[FetchError]:
+    if status in (404, 410):
+        return NotFoundError
+    return UnreachableError if status >= 500 or status == 429 else RefusedByServerError
 
 
 def _local_path(uri: str) -> Path | None:

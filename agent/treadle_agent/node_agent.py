@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Container, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -47,20 +47,29 @@ class Compiler(Protocol):
 class _RefusalError(Exception):
     """Raised when a tenant's version cannot be served because of one of its fields."""
 
-    def __init__(self, field: str, reason: str, *, temporary: bool = False) -> None:
+    def __init__(self, field: str, cause: str, reason: str, *, temporary: bool = False) -> None:
         super().__init__(reason)
         self.field = field
+        self.cause = cause
         self.reason = reason
         self.temporary = temporary
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A version in the executor, and what its tiers were made from."""
+
+    served: Served
+    artifacts: tuple[Artifact, ...]
+
+
 @dataclass(slots=True)
 class _Resident:
-    """A tenant of this node: what is wanted, the task that brings it about, and what is served meanwhile."""
+    """A tenant of this device: what is wanted, the task that brings it about, and what is served meanwhile."""
 
     wanted: Tenant
     task: asyncio.Task[Refused | None]
-    served: Served | None = None
+    loaded: _Loaded | None = None
 
 
 class NodeAgent:
@@ -74,7 +83,9 @@ class NodeAgent:
         catalog: Catalog,
         observer: Observer,
         settings: NodeAgentSettings | None = None,
+        versions: Iterator[int] | None = None,
     ) -> None:
+        """`versions` numbers what is loaded: the agents of one node share it, so that no number means two things."""
         self._gateway = gateway
         self._store = store
         self._compiler = compiler
@@ -82,21 +93,22 @@ class NodeAgent:
         self._observe = observer
         self._settings = settings or NodeAgentSettings()
         self._loads = asyncio.Semaphore(self._settings.concurrent_loads)
-        self._versions = itertools.count(1)
+        self._versions = versions or itertools.count(1)
         self._residents: dict[str, _Resident] = {}
         self._background: set[asyncio.Task[None]] = set()
 
-    async def apply(self, tenants: Iterable[Tenant]) -> list[Refused]:
+    async def apply(self, tenants: Iterable[Tenant], retry: Container[str] | None = None) -> list[Refused]:
         """Serve exactly these tenants; returns when each is served or refused.
 
-        An unchanged tenant is left alone, unless it was refused: then it is tried again. May be called while an
-        earlier call is under way; what that one has begun and is still wanted goes on.
+        An unchanged tenant is left alone, unless it was refused: then it is tried again, if its key is in `retry` or
+        that is None. May be called while an earlier call is under way; what that one has begun and is still wanted
+        goes on.
         """
         wanted = {tenant.key: tenant for tenant in tenants}
         for key in [key for key in self._residents if key not in wanted]:
             self._remove(key)
         for tenant in wanted.values():
-            self._want(tenant)
+            self._want(tenant, again=retry is None or tenant.key in retry)
         tasks = [self._residents[key].task for key in wanted]
         if tasks:
             await asyncio.wait(tasks)
@@ -110,50 +122,51 @@ class NodeAgent:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _want(self, tenant: Tenant) -> None:
+    def _want(self, tenant: Tenant, *, again: bool) -> None:
         resident = self._residents.get(tenant.key)
         if resident is None:
             self._catalog.put(Entry(tenant, loading=True))
             self._residents[tenant.key] = _Resident(tenant, self._begin(tenant, None))
             return
-        if resident.wanted == tenant and not _was_refused(resident.task):
+        if resident.wanted == tenant and not (again and _was_refused(resident.task)):
             return
         resident.task.cancel()
         resident.wanted = tenant
-        resident.task = self._begin(tenant, resident.served)
+        resident.task = self._begin(tenant, resident.loaded)
 
-    def _begin(self, tenant: Tenant, served: Served | None) -> asyncio.Task[Refused | None]:
-        return asyncio.create_task(self._bring_up(tenant, served), name=f"bring up {tenant.key}")
+    def _begin(self, tenant: Tenant, old: _Loaded | None) -> asyncio.Task[Refused | None]:
+        return asyncio.create_task(self._bring_up(tenant, old), name=f"bring up {tenant.key}")
 
-    async def _bring_up(self, tenant: Tenant, old: Served | None) -> Refused | None:
+    async def _bring_up(self, tenant: Tenant, old: _Loaded | None) -> Refused | None:
         entry = self._catalog.find(tenant.key) if old else Entry(tenant)
         if old is not None and _same_version(entry.tenant, tenant):
-            self._catalog.put(Entry(tenant, old))
-            self._observe(Serving(tenant, old))
+            self._catalog.put(Entry(tenant, old.served))
+            self._observe(Serving(tenant, old.served, old.artifacts))
             return None
-        self._catalog.put(Entry(entry.tenant, old, loading=True))
+        previous = old.served if old is not None else None
+        self._catalog.put(Entry(entry.tenant, previous, loading=True))
         try:
             async with self._loads:
-                served = await self._load(tenant)
+                loaded = await self._load(tenant)
         except Exception as error:  # noqa: BLE001 - one tenant's failure, whatever it is, must not stop the others
             refused = _refused(tenant.key, error, previous=old is not None)
-            self._catalog.put(Entry(entry.tenant, old, refusal=f"{refused.field}: {refused.reason}"))
+            self._catalog.put(Entry(entry.tenant, previous, refusal=f"{refused.field}: {refused.reason}"))
             self._observe(refused)
             return refused
-        self._residents[tenant.key].served = served
-        self._catalog.put(Entry(tenant, served))
-        self._observe(Serving(tenant, served))
-        if old is not None:
-            self._in_background(self._retire(tenant.key, old))
+        self._residents[tenant.key].loaded = loaded
+        self._catalog.put(Entry(tenant, loaded.served))
+        self._observe(Serving(tenant, loaded.served, loaded.artifacts))
+        if previous is not None:
+            self._in_background(self._retire(tenant.key, previous))
         return None
 
-    async def _load(self, tenant: Tenant) -> Served:
+    async def _load(self, tenant: Tenant) -> _Loaded:
         tiers = tenant.served_tiers
         artifacts: list[tuple[Path, Artifact]] = []
         for tier in tiers:
             artifacts.append(await self._make(tenant, tier))
             if different := difference(artifacts[0][1], artifacts[-1][1], tiers[0].name):
-                raise _RefusalError(_field(tier, "model"), f"{different}; all tiers must agree")
+                raise _RefusalError(_field(tier, "model"), "TiersDiffer", f"{different}; all tiers must agree")
         self._observe(Loading(tenant.key, "loading and measuring"))
         version = Version(
             id=next(self._versions),
@@ -169,13 +182,14 @@ class NodeAgent:
         )
         loading = asyncio.ensure_future(self._gateway.load(version))
         try:
-            return await asyncio.shield(loading)
+            served = await asyncio.shield(loading)
         except RefusedError as error:
-            raise _RefusalError("spec.tiers", str(error)) from error
+            raise _RefusalError("spec.tiers", "DeviceRefused", str(error)) from error
         except asyncio.CancelledError:
             # Nobody wants this version any more, but the executor may have it soon.
             self._in_background(self._abandon(tenant.key, loading))
             raise
+        return _Loaded(served, tuple(artifact for _, artifact in artifacts))
 
     async def _make(self, tenant: Tenant, tier: Tier) -> tuple[Path, Artifact]:
         """Fetch and compile one tier's model."""
@@ -188,15 +202,17 @@ class NodeAgent:
             file = await self._store.fetch(tier.model, progress)
         except FetchError as error:
             temporary = isinstance(error, UnreachableError)
-            raise _RefusalError(_field(tier, f"model.{error.field}"), str(error), temporary=temporary) from error
+            field = _field(tier, f"model.{error.field}")
+            raise _RefusalError(field, error.cause, str(error), temporary=temporary) from error
         self._observe(Loading(tenant.key, f"compiling tier {tier.name}"))
         try:
             folder = await asyncio.to_thread(self._compiler.compile, file)
         except ModelError as error:
-            raise _RefusalError(_field(tier, "model"), str(error)) from error
+            cause = "ModelUnsupported" if error.unsupported else "ModelInvalid"
+            raise _RefusalError(_field(tier, "model"), cause, str(error)) from error
         artifact = await asyncio.to_thread(read_artifact, folder)
         if tier.model.sha256 not in (None, artifact.model_sha256):
-            raise _RefusalError(_field(tier, "model.sha256"), "the file changed while it was loaded")
+            raise _RefusalError(_field(tier, "model.sha256"), "DigestMismatch", "the file changed while it was loaded")
         return folder, artifact
 
     def _remove(self, key: str) -> None:
@@ -204,8 +220,8 @@ class NodeAgent:
         resident.task.cancel()
         self._catalog.remove([key])
         self._observe(Removed(key))
-        if resident.served is not None:
-            self._in_background(self._retire(key, resident.served))
+        if resident.loaded is not None:
+            self._in_background(self._retire(key, resident.loaded.served))
 
     async def _retire(self, key: str, served: Served) -> None:
         try:
@@ -228,9 +244,9 @@ class NodeAgent:
 
 def _refused(key: str, error: Exception, *, previous: bool) -> Refused:
     if isinstance(error, _RefusalError):
-        return Refused(key, error.field, error.reason, previous, error.temporary)
+        return Refused(key, error.field, error.cause, error.reason, previous, error.temporary)
     _log.error("%s could not be loaded", key, exc_info=error)
-    return Refused(key, "spec", f"treadle failed: {error!r}", previous, temporary=True)
+    return Refused(key, "spec", "InternalError", f"treadle failed: {error!r}", previous, temporary=True)
 
 
 def _was_refused(task: asyncio.Task[Refused | None]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from treadle_agent.executor.gateway import Served
+from treadle_agent.program.artifact import Artifact
 from treadle_api.tenant import Tenant
 
 
@@ -19,21 +20,23 @@ class Loading:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A version of a tenant answers requests from now on."""
+    """A version of a tenant answers requests from now on; `artifacts` in the order of its tiers."""
 
     tenant: Tenant
     served: Served
+    artifacts: tuple[Artifact, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A wanted version of a tenant cannot be served. `field` is the manifest's.
+    """A wanted version of a tenant cannot be served. `field` is the manifest's; `cause` is one CamelCase word.
 
     `previous`: an earlier version goes on answering. `temporary`: the same may succeed when tried again.
     """
 
     key: str
     field: str
+    cause: str
     reason: str
     previous: bool
     temporary: bool

@@ -68,7 +68,7 @@ class ServeConsole:
         match event:
             case Loading(key, step):
                 self._steps[key] = step
-            case Serving(tenant, served):
+            case Serving(tenant, served, _):
                 self._steps.pop(tenant.key, None)
                 self._refused.pop(tenant.key, None)
                 self.say(self._serving(tenant, served))

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import errno
 import logging
-import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -17,21 +16,14 @@ import uvloop
 from rich.console import Console
 
 from treadle.console import ServeConsole
-from treadle.devices import DeviceError, choose_device
 from treadle.manifests import SUFFIXES, ManifestReader, Manifests, retain
 from treadle.watch import changes, fingerprint
-from treadle_agent.executor import worker
-from treadle_agent.executor.bindings import Shapes
+from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.protocol import Mode
-from treadle_agent.executor.supervisor import Supervisor
-from treadle_agent.executor.worker_settings import WorkerSettings
 from treadle_agent.frontend.app import FrontEnd
 from treadle_agent.frontend.catalog import Catalog
-from treadle_agent.model_store import ModelStore
+from treadle_agent.node import ExecutorError, Node, cache_folder, open_node
 from treadle_agent.node_agent import NodeAgent
-from treadle_agent.program.artifact import read_artifact
-from treadle_agent.program.loader import Loader
-from treadle_agent.program.model import Program
 
 LOOK_SECONDS = 0.5  # between looks for loads that take long
 RETRY_SECONDS = 30.0  # between tries of tenants whose models could not be fetched
@@ -122,37 +114,26 @@ async def _serve(options: Options) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "treadle"
-    loader = Loader(cache / "artifacts")
-    gateway = await _start_executor(options, loader)
+    try:
+        async with open_node([options.device], options.mode, cache_folder()) as node:
+            await _serve_node(node, options, stop)
+    except ExecutorError as error:
+        raise StartError(str(error)) from error
+
+
+async def _serve_node(node: Node, options: Options, stop: asyncio.Event) -> None:
+    [executor], [site] = node.executors, node.sites
     if options.trace is not None:
-        gateway.trace(options.trace.resolve())
+        executor.trace(options.trace.resolve())
+    url = await _listen(node.front_end, options)
     try:
-        catalog = Catalog()
-        front_end = FrontEnd(gateway, catalog)
-        url = await _listen(front_end, options)
-        try:
-            with ServeConsole(Console(), catalog, url) as console:
-                agent = NodeAgent(gateway, ModelStore(cache / "models"), loader, catalog, console.event)
-                await _Session(options, agent, catalog, console, url).run(stop)
-        finally:
-            await front_end.stop()
-            if options.trace is not None:
-                await gateway.end_trace()
+        with ServeConsole(Console(), site.catalog, url) as console:
+            agent = node.agent(site, console.event)
+            await _Session(options, agent, site.catalog, console, url).run(stop)
     finally:
-        await gateway.close()
-
-
-async def _start_executor(options: Options, loader: Loader) -> Supervisor:
-    def compile_binding(folder: Path, shapes: Shapes) -> Program:
-        names = [spec.name for spec in read_artifact(folder).inputs]
-        return loader.bind(folder, dict(zip(names, shapes, strict=True)))
-
-    settings = WorkerSettings(device=options.device, mode=options.mode)
-    try:
-        return await Supervisor.start(worker.main, settings, compile_binding)
-    except (OSError, EOFError) as error:
-        raise StartError(f"the executor process cannot be started: {error}") from error
+        await node.front_end.stop()
+        if options.trace is not None:
+            await executor.end_trace()
 
 
 async def _listen(front_end: FrontEnd, options: Options) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -12,10 +12,13 @@ from treadle_agent.executor.gateway import RefusedError, Served
 from treadle_agent.executor.protocol import Version
 from treadle_agent.program.artifact import Artifact, read_artifact
 from treadle_agent.program.errors import ModelError
-from treadle_agent.program.model import Program, TensorType
+from treadle_agent.program.model import Program, Shape, TensorType
 
-CompileBinding = Callable[[Path, Shapes], Program]
-"""Artifact folder and the input shapes of one row, to the program. May take seconds; raises ModelError, OSError."""
+CompileBinding = Callable[[Path, Mapping[str, Shape]], Program]
+"""Artifact folder and one row's input shapes by name, to the program: `program.loader.Loader.bind`.
+
+May take seconds; raises ModelError, OSError.
+"""
 
 
 def read_common(version: Version) -> Artifact:
@@ -66,10 +69,11 @@ def compile_types(
     compile_binding: CompileBinding, served: Served, one_row: Shapes
 ) -> tuple[tuple[TensorType, ...], tuple[TensorType, ...]]:
     """Compile all tiers for the shapes of one row; the types of inputs and outputs. Blocks; raises RefusedError."""
+    shapes = {spec.name: shape for spec, shape in zip(served.inputs, one_row, strict=True)}
     found: dict[tuple[TensorType, ...], str] = {}
     for tier in served.version.tiers:
         try:
-            program = compile_binding(Path(tier.artifact), one_row)
+            program = compile_binding(Path(tier.artifact), shapes)
         except (ModelError, OSError) as error:
             raise RefusedError(f"tier {tier.name}: {error}") from error
         values = {port.name: program.values[port.value] for port in program.outputs}

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aiohttp import hdrs, web
 
-from treadle_agent.executor.gateway import Gateway
 from treadle_agent.frontend import health
-from treadle_agent.frontend.catalog import Catalog
 from treadle_agent.frontend.directory import Directory
 from treadle_agent.frontend.errors import NotFoundError, RequestError
+from treadle_agent.frontend.forwarding import Forwarder
 from treadle_agent.frontend.gate import Gate
 from treadle_agent.frontend.inference import Inference
 from treadle_agent.frontend.reply import Reply, compress, error_reply
@@ -20,7 +19,7 @@ from treadle_agent.frontend.routes import Resource, Route, resolve
 from treadle_agent.frontend.scrape import Scrape
 from treadle_agent.frontend.server import Server
 from treadle_agent.frontend.settings import FrontEndSettings
-from treadle_agent.metrics import RequestMetrics
+from treadle_agent.frontend.site import Site
 
 
 class FrontEnd:
@@ -28,19 +27,19 @@ class FrontEnd:
 
     def __init__(
         self,
-        gateway: Gateway,
-        catalog: Catalog,
+        sites: Sequence[Site],
         settings: FrontEndSettings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing runs before `start`; `clock` must be the gateway's CLOCK_MONOTONIC."""
+        """Nothing runs before `start`; `sites`: one a device; `clock` must be the gateways' CLOCK_MONOTONIC."""
         self._settings = settings or FrontEndSettings()
-        self._catalog = catalog
-        metrics = RequestMetrics()
-        self._directory = Directory(catalog, metrics)
+        self._clock = clock
+        self._sites = sites
+        self._directory = Directory(sites, clock)
         self._gate = Gate(self._directory)
-        self._inference = Inference(gateway, self._directory, self._settings, clock)
-        self._scrape = Scrape(gateway, self._directory, metrics, self._settings.statistics_timeout)
+        self._forwarder = Forwarder(clock)
+        self._inference = Inference(self._directory, self._forwarder, self._settings, clock)
+        self._scrape = Scrape(sites, self._directory, self._settings.statistics_timeout)
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
         self._draining = False
@@ -80,12 +79,15 @@ class FrontEnd:
         if self._server is not None:
             self._server.pre_shutdown()
             await self._server.shutdown(timeout=1.0)  # for responses that are being written
+        await self._forwarder.close()
         self._gate.stop()
 
     async def _handle(self, request: web.BaseRequest) -> Reply:
         self._in_flight += 1
+        model = ""
         try:
             route = resolve(request.raw_path, request.method)
+            model = route.model
             if route.resource is Resource.INFER:
                 reply = await self._inference.infer(request, route.model, route.version)
             else:
@@ -98,24 +100,30 @@ class FrontEnd:
             self._in_flight -= 1
             if self._draining and not self._in_flight:
                 self._idle.set()
-        if self._draining or not request.content.is_eof():
+        if self._draining or not request.content.is_eof() or self._leaves(model):
             reply.close_after()
         reply.write_timeout = self._settings.body_timeout
         return reply
+
+    def _leaves(self, model: str) -> bool:
+        """Whether a tenant leaves this node: its clients should come to know its other replicas."""
+        return self._directory.leaving and self._directory.move(model, self._clock()) is not None
 
     async def _inform(self, request: web.BaseRequest, route: Route) -> Reply:
         match route.resource:
             case Resource.LIVE:
                 return health.live()
             case Resource.READY:
-                return health.ready(is_ready=self._catalog.ready and not self._draining)
+                return health.ready(is_ready=all(site.catalog.ready for site in self._sites) and not self._draining)
             case Resource.SERVER:
                 return Reply(health.SERVER_METADATA)
             case Resource.MODEL:
                 return Reply(self._directory.contract(route.model, route.version).metadata)
             case Resource.MODEL_READY:
-                self._directory.contract(route.model, route.version)  # raises where it is not served
-                return health.ready(is_ready=True)
+                leaves = self._leaves(route.model)
+                if not leaves:
+                    self._directory.contract(route.model, route.version)  # raises where it is not served
+                return health.ready(is_ready=not leaves)
             case Resource.METRICS:
                 reply = await self._scrape.reply(request.headers.get(hdrs.ACCEPT, ""))
                 await compress(reply, request.headers.get(hdrs.ACCEPT_ENCODING, ""))

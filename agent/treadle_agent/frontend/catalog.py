@@ -7,7 +7,7 @@ the gateway has drained it; when `open` raises GoneError after an await, look th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from treadle_agent.executor.gateway import Served
@@ -45,10 +45,18 @@ class Entry:
         """``name.namespace``."""
         return self.tenant.key
 
-    @property
-    def accuracies(self) -> tuple[float, ...]:
-        """Accuracy in percent of each served tier, in the order of `served.version.tiers`."""
-        return tuple(tier.accuracy for tier in self.served.version.tiers) if self.served else ()
+    def not_served(self) -> NotServedError:
+        """Why no version is served."""
+        return NotServedError(f"{self.key} is loading" if self.loading else f"{self.key}: {self.refusal}")
+
+
+def only_key(name: str, keys: Collection[str]) -> str:
+    """The one key of a client's name for a tenant; raises UnknownTenantError, AmbiguousTenantError."""
+    if len(keys) > 1:
+        raise AmbiguousTenantError(f"{name!r} is the name of several tenants: {', '.join(sorted(keys))}")
+    for key in keys:
+        return key
+    raise UnknownTenantError(f"there is no model {name!r}")
 
 
 class Catalog:
@@ -69,12 +77,15 @@ class Catalog:
         """
         if (entry := self._entries.get(name)) is not None:
             return entry
-        keys = self._keys_by_name.get(name, [])
-        if len(keys) > 1:
-            raise AmbiguousTenantError(f"{name!r} is the name of several tenants: {', '.join(sorted(keys))}")
-        if not keys:
-            raise UnknownTenantError(f"there is no model {name!r}")
-        return self._entries[keys[0]]
+        return self._entries[only_key(name, self._keys_by_name.get(name, ()))]
+
+    def get(self, key: str) -> Entry | None:
+        """The tenant of a key."""
+        return self._entries.get(key)
+
+    def match(self, name: str) -> Sequence[str]:
+        """The keys of the tenants that a client may mean by `name`."""
+        return (name,) if name in self._entries else self._keys_by_name.get(name, ())
 
     def serving(self, name: str) -> tuple[Tenant, Served]:
         """What answers requests for `name` now.
@@ -85,7 +96,7 @@ class Catalog:
         """
         entry = self.find(name)
         if entry.served is None:
-            raise NotServedError(f"{entry.key} is loading" if entry.loading else f"{entry.key}: {entry.refusal}")
+            raise entry.not_served()
         return entry.tenant, entry.served
 
     def entries(self) -> tuple[Entry, ...]:

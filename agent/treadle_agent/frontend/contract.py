@@ -11,7 +11,8 @@ from math import prod
 
 import msgspec
 
-from treadle_agent.executor.gateway import Served
+from treadle_agent.executor.gateway import Gateway, Served
+from treadle_agent.frontend.contender import Answer, Contender
 from treadle_agent.frontend.errors import BadRequestError
 from treadle_agent.frontend.messages import InputTensor, RequestedOutput, ResponseParameters
 from treadle_agent.frontend.tensors import DATATYPES, Datatype
@@ -47,15 +48,29 @@ class TierLabel:
 
 
 class Contract:
-    """One version's inputs, outputs and tiers, as clients see them."""
+    """One version's inputs, outputs and tiers, as clients see them, and the device that holds to it.
 
-    def __init__(self, name: str, served: Served, requests: TenantRequests) -> None:
+    `contender`: it among the node's devices, None where there is one device only.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        served: Served,
+        requests: TenantRequests,
+        gateway: Gateway,
+        contender: Contender | None = None,
+    ) -> None:
         self.name = name
         self.served = served
         self.requests = requests
+        self.gateway = gateway
+        self.contender = contender
+        self.answer: Answer = gateway.answer if contender is None else contender.answer
         self.admission = Admission()
         self.version = str(served.version.id)  # its name in paths and documents
         self.inputs = tuple(_port(position, spec) for position, spec in enumerate(served.inputs))
+        self.takes_floats = all(port.datatype.code == "f" for port in self.inputs)
         self.outputs = tuple(_port(position, spec) for position, spec in enumerate(served.outputs))
         self.tiers = tuple(
             TierLabel(tier.name, tier.accuracy / 100, ResponseParameters(tier.name, tier.accuracy))

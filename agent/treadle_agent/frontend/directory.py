@@ -2,54 +2,111 @@
 
 from __future__ import annotations
 
-from treadle_agent.frontend.catalog import AmbiguousTenantError, Catalog, Entry, NotServedError, UnknownTenantError
+from collections.abc import Callable, Sequence
+
+from treadle_agent.executor.gateway import Served
+from treadle_agent.frontend.catalog import AmbiguousTenantError, Entry, NotServedError, UnknownTenantError, only_key
+from treadle_agent.frontend.contender import Contender
 from treadle_agent.frontend.contract import Contract
 from treadle_agent.frontend.errors import BadRequestError, NotFoundError, NotServedYetError
-from treadle_agent.metrics import RequestMetrics, TenantRequests, TenantSeries
+from treadle_agent.frontend.moves import Move
+from treadle_agent.frontend.site import Site
+from treadle_agent.metrics import RequestOutcome, TenantSeries
+from treadle_agent.policy.routing import choose_device
+from treadle_api.tenant import Tenant
 
 
 class Directory:
-    """The catalog as request handlers use it."""
+    """The catalogs of all devices as request handlers use them."""
 
-    def __init__(self, catalog: Catalog, metrics: RequestMetrics) -> None:
-        self._catalog = catalog
-        self._metrics = metrics
-        self._contracts: dict[str, Contract] = {}
+    def __init__(self, sites: Sequence[Site], clock: Callable[[], float]) -> None:
+        self._sites = sites
+        self._clock = clock
+        self._only = sites[0] if len(sites) == 1 else None
+
+    @property
+    def leaving(self) -> bool:
+        """Whether any tenant leaves any device."""
+        return any(site.moves for site in self._sites)
 
     def contract(self, name: str, version: str | None) -> Contract:
-        """The contract of the version that serves `name` now.
+        """The contract of the version that serves `name` now, on the device that can answer first.
 
         Raises:
-            NotFoundError: there is no such tenant, or `version` is not the one that is served.
+            NotFoundError: there is no such tenant, or `version` is not one that is served.
             BadRequestError: the name is ambiguous.
             NotServedYetError: the tenant is loading, or was refused.
         """
         try:
-            tenant, served = self._catalog.serving(name)
+            if self._only is not None:
+                contract = self._of(self._only, *self._only.catalog.serving(name))
+            else:
+                contract = _first(self._serving(name), version)
         except UnknownTenantError as error:
             raise NotFoundError(_message(error)) from None
         except AmbiguousTenantError as error:
             raise BadRequestError(_message(error)) from None
         except NotServedError as error:
             raise NotServedYetError(_message(error)) from None
-        contract = self._contracts.get(tenant.key)
-        if contract is None or contract.served is not served:
-            contract = Contract(tenant.name, served, self.requests(name))
-            self._contracts[tenant.key] = contract
         if version is not None and version != contract.version:
             raise NotFoundError(f"model {name!r} has no version {version!r}; version {contract.version} is served")
         return contract
 
-    def requests(self, name: str) -> TenantRequests:
-        """The counters of a tenant that the catalog has, served or not."""
-        return self._metrics.of(_series(self._catalog.find(name)))
+    def move(self, name: str, now: float) -> Move | None:
+        """Where requests for `name` go, now that every device that had the tenant gives it up; None where one stays."""
+        keys = {key for site in self._sites for key in (*site.catalog.match(name), *site.moves.match(name))}
+        if len(keys) != 1:
+            return None
+        key, found = keys.pop(), None
+        for site in self._sites:
+            move, entry = site.moves.get(key, now), site.catalog.get(key)
+            if move is None and entry is not None and entry.served is not None:
+                return None
+            found = found or move
+        return found
+
+    def count(self, name: str, outcome: RequestOutcome) -> None:
+        """Count a request that no device took; nothing for a name that is nobody's."""
+        for site in self._sites:
+            if keys := site.catalog.match(name):
+                site.requests.of(_series(site.catalog.find(keys[0]))).count(outcome)
+                return
 
     def refresh(self) -> None:
         """Begin the counters of new tenants at zero, and forget those of tenants that have gone."""
-        entries = self._catalog.entries()
-        self._metrics.retain(_series(entry) for entry in entries)
-        keys = {entry.key for entry in entries}
-        self._contracts = {key: contract for key, contract in self._contracts.items() if key in keys}
+        for site in self._sites:
+            entries = site.catalog.entries()
+            site.requests.retain(_series(entry) for entry in entries)
+            keys = {entry.key for entry in entries}
+            site.contracts = {key: contract for key, contract in site.contracts.items() if key in keys}
+
+    def _serving(self, name: str) -> list[Contract]:
+        """The contracts of all devices that serve a tenant; of those that it leaves only where no other is left."""
+        key = only_key(name, {key for site in self._sites for key in site.catalog.match(name)})
+        entries = [(site, entry) for site in self._sites if (entry := site.catalog.get(key)) is not None]
+        serving = [(site, entry.tenant, entry.served) for site, entry in entries if entry.served is not None]
+        if not serving:
+            raise entries[0][1].not_served()
+        staying = [one for one in serving if key not in one[0].moves] or serving
+        return [self._of(*one) for one in staying]
+
+    def _of(self, site: Site, tenant: Tenant, served: Served) -> Contract:
+        contract = site.contracts.get(tenant.key)
+        if contract is None or contract.served is not served:
+            requests = site.requests.of(_series(Entry(tenant, served)))
+            alone = self._only is not None
+            contender = None if alone else Contender(site.gateway, served, site.backlog, self._clock)
+            contract = Contract(tenant.name, served, requests, site.gateway, contender)
+            site.contracts[tenant.key] = contract
+        return contract
+
+
+def _first(contracts: Sequence[Contract], version: str | None) -> Contract:
+    """The contract whose device is done first, among those of a version where one of them is."""
+    asked = [contract for contract in contracts if contract.version == version] or contracts
+    if len(asked) == 1:
+        return asked[0]
+    return asked[choose_device([contract.contender.candidate for contract in asked if contract.contender])]
 
 
 def _series(entry: Entry) -> TenantSeries:

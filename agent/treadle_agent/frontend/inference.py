@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import hdrs, web
 
-from treadle_agent.executor.gateway import Call, FullError, Gateway, GoneError, RefusedError
+from treadle_agent.executor.gateway import Call, FullError, GoneError, RefusedError
 from treadle_agent.executor.protocol import Done, Outcome
 from treadle_agent.frontend.body import BodyReader
 from treadle_agent.frontend.contract import Contract
@@ -18,33 +18,42 @@ from treadle_agent.frontend.errors import (
     BadRequestError,
     BusyError,
     ModelFailedError,
+    NotFoundError,
     NotServedYetError,
     RequestError,
     ShedError,
     TooLargeError,
 )
+from treadle_agent.frontend.forwarding import Forwarder, elapsed
 from treadle_agent.frontend.messages import BinaryOutput, BinaryParameters, InferResponse, JsonOutput
 from treadle_agent.frontend.query import Query, read_query
-from treadle_agent.frontend.reply import BINARY, Reply, compress
+from treadle_agent.frontend.reply import BINARY, HEADER_LENGTH, Reply, compress
 from treadle_agent.frontend.settings import FrontEndSettings
 from treadle_agent.frontend.tensors import fill, list_values
-from treadle_agent.metrics import RequestOutcome
+from treadle_agent.metrics import RequestOutcome, TenantRequests
 
-HEADER_LENGTH = "Inference-Header-Content-Length"
 JSON_ITEM_BYTES = 20  # a float32 as the shortest decimal of the double it becomes, with its comma
 
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger(__name__)
 
 
+class _LeftError(NotFoundError):
+    """Raised when a tenant left this node while a request for it arrived; `body` is what had."""
+
+    def __init__(self, message: str, body: bytes) -> None:
+        super().__init__(message)
+        self.body = body
+
+
 class Inference:
     """Answers inference requests of all tenants."""
 
     def __init__(
-        self, gateway: Gateway, directory: Directory, settings: FrontEndSettings, clock: Callable[[], float]
+        self, directory: Directory, forwarder: Forwarder, settings: FrontEndSettings, clock: Callable[[], float]
     ) -> None:
-        self._gateway = gateway
         self._directory = directory
+        self._forwarder = forwarder
         self._settings = settings
         self._clock = clock
         self._bodies = BodyReader(settings)
@@ -55,23 +64,40 @@ class Inference:
         Raises:
             RequestError: any condition of `frontend.errors`, counted.
         """
-        arrival = self._clock()
+        arrival = self._clock() - elapsed(request.headers)
+        if self._directory.leaving and self._directory.move(name, arrival) is not None:
+            body = await self._bodies.read(request)
+            forwarded = await self._forward(request, name, body, arrival)
+            return forwarded or await self._infer_here(request, name, version, arrival, body)
+        try:
+            return await self._infer_here(request, name, version, arrival, None)
+        except _LeftError as error:
+            forwarded = await self._forward(request, name, error.body, arrival)
+            if forwarded is None:
+                raise
+            return forwarded
+
+    async def _infer_here(
+        self, request: web.BaseRequest, name: str, version: str | None, arrival: float, body: bytes | None
+    ) -> Reply:
+        """Answer on a device of this node; `body` is None where it is still to be read."""
         try:
             contract = self._directory.contract(name, version)
         except NotServedYetError:
-            self._directory.requests(name).count(RequestOutcome.SHED)
+            self._directory.count(name, RequestOutcome.SHED)
             raise
         deadline = arrival + contract.served.version.deadline
         complete = False
         try:
-            body = await self._bodies.read(request)
+            if body is None:
+                body = await self._bodies.read(request)
             complete = True
             contract, query, call = await self._open(request, name, version, arrival, body)
             try:
                 del body  # it may be large, and its tensors are in the call's memory now
                 if query.timeout:
                     deadline = arrival + query.timeout
-                done = await self._gateway.answer(call, deadline, query.priority)
+                done = await contract.answer(call, deadline, query.priority)
                 reply = _respond(contract, query, call, done, self._settings)
             finally:
                 call.release()
@@ -79,10 +105,7 @@ class Inference:
             now = self._clock()
             contract.requests.answered(tier.name, tier.accuracy, now - arrival, in_time=now <= deadline)
         except RequestError as error:
-            if error.outcome is None:
-                contract.requests.refuse(error.status)
-            else:
-                contract.requests.count(error.outcome)
+            _count(contract.requests, error)
             raise
         except asyncio.CancelledError:
             if complete:  # The client has gone. Clients give up at their own deadlines: that is a miss, not nobody's.
@@ -98,6 +121,17 @@ class Inference:
                 await compress(reply, accept)
         return reply
 
+    async def _forward(self, request: web.BaseRequest, name: str, body: bytes, arrival: float) -> Reply | None:
+        """The answer of the replica that took over, which counts it, too; None where this node is to answer."""
+        move = self._directory.move(name, arrival)
+        if move is None:
+            return None
+        try:
+            return await self._forwarder.forward(request, body, move, arrival)
+        except ShedError:
+            self._directory.count(name, RequestOutcome.SHED)
+            raise
+
     async def _open(
         self, request: web.BaseRequest, name: str, version: str | None, arrival: float, body: bytes
     ) -> tuple[Contract, Query, Call]:
@@ -108,15 +142,18 @@ class Inference:
         header_length = request.headers.get(HEADER_LENGTH)
         gone: Contract | None = None
         while True:
-            contract = self._directory.contract(name, version)
+            try:
+                contract = self._directory.contract(name, version)
+            except NotFoundError as error:
+                raise _LeftError(str(error), body) from None
             if contract is gone:
                 raise ShedError(f"model {name!r} is being replaced; try again")
             query = read_query(body, header_length, contract, self._settings)
             try:
-                if not self._gateway.bound(contract.served, query.shapes):
+                if not contract.gateway.bound(contract.served, query.shapes):
                     deadline = arrival + (query.timeout or contract.served.version.deadline)
                     await self._bind(contract, query, deadline)
-                call = self._gateway.open(contract.served, query.shapes)
+                call = contract.gateway.open(contract.served, query.shapes)
             except GoneError:
                 gone = contract
                 continue
@@ -136,12 +173,19 @@ class Inference:
         """Have the input shapes compiled; what outlasts the deadline serves the requests to come."""
         try:
             async with asyncio.timeout(deadline - self._clock()):
-                await self._gateway.bind(contract.served, query.shapes)
+                await contract.gateway.bind(contract.served, query.shapes)
         except TimeoutError:
             shapes = ", ".join(str(list(shape)) for shape in query.shapes)
             raise ShedError(f"input shapes {shapes} are new here and still being compiled; try again") from None
         except RefusedError as error:
             raise BadRequestError(f"the model does not accept these input shapes: {error}") from None
+
+
+def _count(requests: TenantRequests, error: RequestError) -> None:
+    if error.outcome is None:
+        requests.refuse(error.status)
+    else:
+        requests.count(error.outcome)
 
 
 def _respond(contract: Contract, query: Query, call: Call, done: Done, settings: FrontEndSettings) -> Reply:

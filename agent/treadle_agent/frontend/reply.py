@@ -17,6 +17,7 @@ from treadle_agent.frontend.errors import RequestError
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
+HEADER_LENGTH = "Inference-Header-Content-Length"  # bytes of a body's JSON; tensors follow it
 
 THREAD_BYTES = 65536  # compressing more than this takes a millisecond: that is left to a thread
 COPY_BYTES = 16384  # up to here one more copy is cheaper than a second write

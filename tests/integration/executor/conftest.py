@@ -64,10 +64,10 @@ class House:
         (folder / "artifact.json").write_bytes(msgspec.json.encode(artifact))
         return folder
 
-    def compile(self, _: Path, shapes: tuple[Shape, ...]) -> Program:
+    def compile(self, _: Path, shapes: Mapping[str, Shape]) -> Program:
         assert threading.current_thread() is not threading.main_thread(), "compiling must not stop the loop"
-        self.compiled.append(shapes)
-        values = (TensorType("float32", shapes[0]),) * 2
+        self.compiled.append(tuple(shapes.values()))
+        values = (TensorType("float32", shapes["x"]),) * 2
         return Program((Port("x", 0),), (Port("y", 1),), values, (0, 1024), 2048, (), (), ())
 
     def version(self, tenant: str, shape: Shape = (-1, 16), queue_limit: int = 10_000) -> Version:

@@ -22,9 +22,7 @@ from treadle_agent.executor.gateway import Served
 from treadle_agent.executor.protocol import Done, Mode, Outcome, TierSpec, Version
 from treadle_agent.executor.supervisor import Supervisor
 from treadle_agent.executor.worker_settings import WorkerSettings
-from treadle_agent.program.artifact import read_artifact
 from treadle_agent.program.loader import Loader
-from treadle_agent.program.model import Program, Shape
 
 WIDTH = 12
 
@@ -68,13 +66,9 @@ def tenants(tmp_path: Path) -> Callable[..., None]:
     """Runs an async function with tenants of the real executor."""
     loader = Loader(tmp_path / "artifacts")
 
-    def compile_binding(folder: Path, shapes: tuple[Shape, ...]) -> Program:
-        names = [spec.name for spec in read_artifact(folder).inputs]
-        return loader.bind(folder, dict(zip(names, shapes, strict=True)))
-
     def run(body: Callable[[Tenants], Awaitable[None]], main: WorkerMain, mode: Mode = Mode.SPACE_TIME) -> None:
         async def whole() -> None:
-            supervisor = await Supervisor.start(main, WorkerSettings(mode=mode), compile_binding)
+            supervisor = await Supervisor.start(main, WorkerSettings(mode=mode), loader.bind)
             try:
                 await body(Tenants(supervisor, loader, tmp_path))
                 assert len(supervisor._requests.blocks) == 0

@@ -24,6 +24,7 @@ from treadle_agent.executor.statistics import Document
 from treadle_agent.frontend.app import FrontEnd
 from treadle_agent.frontend.catalog import Catalog, Entry
 from treadle_agent.frontend.settings import FrontEndSettings
+from treadle_agent.frontend.site import Site as DeviceSite
 from treadle_agent.program.artifact import TensorSpec
 from treadle_agent.program.model import Shape
 from treadle_agent.program.ops.registry import Array
@@ -254,7 +255,7 @@ class Site:
         self.catalog.mark_reconciled()
         self.settings = settings
         self.now: float | None = None  # what the front end's clock says, if not the time
-        self.front_end = FrontEnd(self.gateway, self.catalog, settings, self._clock)
+        self.front_end = FrontEnd([DeviceSite("host", self.gateway, self.catalog)], settings, self._clock)
         self.port = self.run(self.front_end.start("127.0.0.1", 0))
 
     def _clock(self) -> float:

@@ -27,10 +27,9 @@ from treadle_agent.executor import worker
 from treadle_agent.executor.supervisor import Supervisor
 from treadle_agent.executor.worker_settings import WorkerSettings
 from treadle_agent.frontend.app import FrontEnd
-from treadle_agent.frontend.catalog import Catalog
+from treadle_agent.frontend.site import Site
 from treadle_agent.model_store import ModelStore
 from treadle_agent.node_agent import NodeAgent
-from treadle_agent.program.artifact import read_artifact
 from treadle_agent.program.loader import Loader
 from treadle_api.tenant import read_tenant
 
@@ -110,16 +109,11 @@ class Node:
 
     async def _start(self) -> int:
         loader = Loader(self.folder / "artifacts")
-
-        def bind(folder: Path, shapes: tuple[tuple[int, ...], ...]) -> Any:
-            names = [spec.name for spec in read_artifact(folder).inputs]
-            return loader.bind(folder, dict(zip(names, shapes, strict=True)))
-
-        self.gateway = await Supervisor.start(worker.main, WorkerSettings(), bind)
-        self.catalog = Catalog()
-        self.front_end = FrontEnd(self.gateway, self.catalog)
+        self.gateway = await Supervisor.start(worker.main, WorkerSettings(), loader.bind)
+        site = Site("host", self.gateway)
+        self.front_end = FrontEnd([site])
         store = ModelStore(self.folder / "models")
-        self.agent = NodeAgent(self.gateway, store, loader, self.catalog, lambda _: None)
+        self.agent = NodeAgent(self.gateway, store, loader, site.catalog, lambda _: None)
         tenants = [manifest(name, [mlp(self.folder / f"{name}.onnx", seed)]) for seed, name in enumerate(TENANTS)]
         tenants.append(manifest("softmax", [softmax_of_any_width(self.folder / "softmax.onnx")]))
         assert await self.agent.apply([read_tenant(one) for one in tenants]) == []
@@ -210,13 +204,13 @@ def test_metrics_of_the_executor(node):
     connection.request("GET", "/metrics")
     text = connection.getresponse().read().decode()
     connection.close()
-    assert "treadle_executor_up 1.0" in text
+    assert 'treadle_executor_up{device="host"} 1.0' in text
     for line in (
         'treadle_requests_total{outcome="late",tenant="north",tenant_namespace="default",tier="tier-0"}',
         'treadle_device_time_seconds_total{device="host",tenant="north",tenant_namespace="default"}',
-        'treadle_queue_depth{tenant="south",tenant_namespace="default"}',
+        'treadle_queue_depth{device="host",tenant="south",tenant_namespace="default"}',
         'treadle_super_kernel_problems_count{device="host"}',
-        'treadle_profile_correction_ratio{tenant="east",tenant_namespace="default"}',
+        'treadle_profile_correction_ratio{device="host",tenant="east",tenant_namespace="default"}',
     ):
         assert line in text
 

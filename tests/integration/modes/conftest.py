@@ -23,9 +23,8 @@ from treadle_agent.executor.protocol import Mode, Outcome, TierSpec, Version
 from treadle_agent.executor.supervisor import Supervisor
 from treadle_agent.executor.supervisor_settings import SupervisorSettings
 from treadle_agent.executor.worker_settings import WorkerSettings
-from treadle_agent.program.artifact import read_artifact
 from treadle_agent.program.loader import Loader
-from treadle_agent.program.model import Program, Shape
+from treadle_agent.program.model import Shape
 
 
 def save(
@@ -131,14 +130,10 @@ class Bench:
 def bench(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     loader = Loader(tmp_path_factory.getbasetemp() / "artifacts")
 
-    def compile_binding(folder: Path, shapes: tuple[Shape, ...]) -> Program:
-        names = [spec.name for spec in read_artifact(folder).inputs]
-        return loader.bind(folder, dict(zip(names, shapes, strict=True)))
-
     @asynccontextmanager
     async def opened(mode: Mode, bindings: int = 64, **settings: Any) -> AsyncIterator[Bench]:
         supervisor = await Supervisor.start(
-            worker.main, WorkerSettings(mode=mode, **settings), compile_binding, SupervisorSettings(bindings=bindings)
+            worker.main, WorkerSettings(mode=mode, **settings), loader.bind, SupervisorSettings(bindings=bindings)
         )
         try:
             yield Bench(supervisor, loader, tmp_path)

@@ -145,7 +145,10 @@ def test_a_server_that_breaks_off_is_asked_again(tmp_path):
     assert len(requests) == 2
 
 
-@pytest.mark.parametrize(("status", "error", "requests"), [(404, RefusedByServerError, 1), (503, UnreachableError, 2)])
+@pytest.mark.parametrize(
+    ("status", "error", "requests"),
+    [(403, RefusedByServerError, 1), (404, NotFoundError, 1), (503, UnreachableError, 2)],
+)
 def test_an_answer_that_is_no_file(tmp_path, status, error, requests):
     async def answer(_: web.Request) -> web.StreamResponse:
         return web.Response(status=status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -39,7 +40,8 @@ def contract_for(named):
     specs = tuple(TensorSpec(name, dtype, (-1,) * array.ndim) for name, (dtype, array) in named.items())
     version = Version(1, "t.default", 1.0, 1, 1, (TierSpec("only", 90.0, ""),))
     served = Served(version, specs, specs, False, ("merged",), (0.001,))
-    return Contract("t", served, TenantRequests(TenantSeries("t", "default", ("only",))))
+    gateway = SimpleNamespace(answer=None)  # nothing is answered here
+    return Contract("t", served, TenantRequests(TenantSeries("t", "default", ("only",))), gateway)
 
 
 def read(document, binary, contract):

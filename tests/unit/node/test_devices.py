@@ -6,8 +6,8 @@ import ctypes
 
 import pytest
 
-from treadle import devices
-from treadle.devices import DeviceError, choose_device
+from treadle_agent.executor import devices
+from treadle_agent.executor.devices import DeviceError, choose_device
 
 
 class Driver:

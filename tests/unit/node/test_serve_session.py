@@ -35,7 +35,9 @@ class Agent:
         self.calls.put_nowait(None)
         if len(self.applied) == 3:
             self.third.set()
-        return [Refused("a.default", "spec", "no route", previous=False, temporary=True)] * (self.refusals >= 0)
+        return [Refused("a.default", "spec", "ModelUnreachable", "no route", previous=False, temporary=True)] * (
+            self.refusals >= 0
+        )
 
     async def close(self) -> None:
         self.applied.append(["closed"])
@@ -122,7 +124,7 @@ def shown(tenant):
         catalog.put(Entry(tenant("a")))
         with ServeConsole(Console(file=output, width=40), catalog, "http://h:1") as console:
             for event in events or (None,):
-                console.event(event or Serving(tenant("a"), served(spec, seconds)))
+                console.event(event or Serving(tenant("a"), served(spec, seconds), ()))
         return output.getvalue()
 
     def served(spec, seconds) -> Served:
@@ -155,7 +157,7 @@ def test_large_inputs_are_made_by_a_line_of_python(shown):
 def test_the_rest(shown):
     found = shown(
         Loading("a.default", "compiling"),
-        Refused("a.default", "spec.tiers", "full", previous=True, temporary=False),
+        Refused("a.default", "spec.tiers", "DeviceRefused", "full", previous=True, temporary=False),
         Removed("a.default"),
         Leaking("a.default", "why"),
     )
@@ -214,7 +216,7 @@ def test_a_tier_below_the_floor_is_said_not_to_be_served(tenant):
     catalog, output = Catalog(), io.StringIO()
     catalog.put(Entry(floored))
     with ServeConsole(Console(file=output), catalog, "http://h") as console:
-        console.event(Serving(floored, Served(version, spec, spec, True, ("merged",), (1e-3,))))
+        console.event(Serving(floored, Served(version, spec, spec, True, ("merged",), (1e-3,)), ()))
     assert output.getvalue().splitlines()[1:3] == [
         "  tier large  90 %  merged  1 ms a row",
         "  tier small  80 %  not served: below minAccuracy 85",
@@ -246,8 +248,8 @@ def test_where_there_is_nothing_it_is_said(tmp_path, name, why):
 
 
 def test_a_refusal_that_comes_again_is_told_once(shown):
-    refused = Refused("a.default", "spec.tiers", "full", previous=False, temporary=True)
-    other = Refused("a.default", "spec.tiers", "broken", previous=False, temporary=True)
+    refused = Refused("a.default", "spec.tiers", "DeviceRefused", "full", previous=False, temporary=True)
+    other = Refused("a.default", "spec.tiers", "DeviceRefused", "broken", previous=False, temporary=True)
     lines = shown(refused, Loading("a.default", "compiling"), refused, other, refused, refused).splitlines()
     assert [line.split()[3].rstrip(";") for line in lines] == ["full", "broken", "full"]
     assert shown(refused, Removed("a.default"), refused).count("full") == 2, "another tenant of the same name"

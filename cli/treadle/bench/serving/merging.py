@@ -9,14 +9,11 @@ from pathlib import Path
 
 from treadle.bench.serving.workload import Workload
 from treadle_agent.executor import worker
-from treadle_agent.executor.bindings import Shapes
 from treadle_agent.executor.gateway import Served
 from treadle_agent.executor.protocol import Mode, Outcome, TierSpec, Version
 from treadle_agent.executor.supervisor import Supervisor
 from treadle_agent.executor.worker_settings import WorkerSettings
-from treadle_agent.program.artifact import read_artifact
 from treadle_agent.program.loader import Loader
-from treadle_agent.program.model import Program
 
 CONCURRENCY = 128  # requests under way
 DEADLINE = 5.0  # seconds: nothing is shed, so that only throughput is compared
@@ -29,12 +26,7 @@ async def executor_throughput(workload: Workload, mode: Mode, cache: Path, secon
         RuntimeError: a request was not answered.
     """
     loader = Loader(cache)
-
-    def compile_binding(folder: Path, shapes: Shapes) -> Program:
-        names = [spec.name for spec in read_artifact(folder).inputs]
-        return loader.bind(folder, dict(zip(names, shapes, strict=True)))
-
-    supervisor = await Supervisor.start(worker.main, WorkerSettings(mode=mode), compile_binding)
+    supervisor = await Supervisor.start(worker.main, WorkerSettings(mode=mode), loader.bind)
     try:
         tenants = []
         for number, (name, model) in enumerate(workload.models.items(), 1):

@@ -1,0 +1,49 @@
+"""Which of a node's devices is next: what each owes is counted as requests begin and end on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from treadle_agent.executor.gateway import Call, Gateway, Served
+from treadle_agent.executor.protocol import Done, Outcome
+from treadle_agent.policy.routing import Backlog, Candidate
+
+Answer = Callable[[Call, float, int], Coroutine[Any, Any, Done]]
+"""Runs a call by a deadline and with a priority: `Gateway.answer`."""
+
+
+class Contender:
+    """One version on one device, which may answer a request sooner than another does.
+
+    `backlog` is the device's, `clock` the front end's.
+    """
+
+    def __init__(self, gateway: Gateway, served: Served, backlog: Backlog, clock: Callable[[], float]) -> None:
+        self._gateway = gateway
+        self._served = served
+        self._backlog = backlog
+        self._clock = clock
+        self._tier = max(served.version.pinned, 0)  # that answered last, and will answer next
+
+    @property
+    def candidate(self) -> Candidate:
+        """When the device could be done with one more request."""
+        return Candidate(self._backlog.wait, self._work)
+
+    @property
+    def _work(self) -> float:
+        return self._served.service_seconds[self._tier]
+
+    async def answer(self, call: Call, deadline: float, priority: int = 0) -> Done:
+        """See `Gateway.answer`."""
+        work, done = self._work, None
+        self._backlog.begin(work, self._clock())
+        try:
+            done = await self._gateway.answer(call, deadline, priority)
+        finally:
+            answered = done is not None and done.outcome == Outcome.DONE
+            self._backlog.end(work, self._clock(), done=answered)
+        if answered:
+            self._tier = done.tier
+        return done

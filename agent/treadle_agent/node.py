@@ -1,0 +1,92 @@
+"""A node without a cluster: an executor a device, and one front end before them all.
+
+`treadle serve` and `treadle_agent` differ in who says which tenants are served, and stand on this.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from treadle_agent.executor import worker
+from treadle_agent.executor.protocol import Mode
+from treadle_agent.executor.supervisor import Supervisor
+from treadle_agent.executor.worker_settings import WorkerSettings
+from treadle_agent.frontend.app import FrontEnd
+from treadle_agent.frontend.settings import FrontEndSettings
+from treadle_agent.frontend.site import Site
+from treadle_agent.model_store import ModelStore
+from treadle_agent.node_agent import NodeAgent
+from treadle_agent.node_events import Observer
+from treadle_agent.program.loader import Loader
+from treadle_agent.settings import NodeAgentSettings
+
+
+class ExecutorError(Exception):
+    """Raised when a device's executor process cannot be started."""
+
+
+class Node:
+    """Made by `open_node`. `executors` and `sites` are in the order of the devices."""
+
+    def __init__(
+        self, executors: Sequence[Supervisor], sites: Sequence[Site], loader: Loader, store: ModelStore,
+        settings: FrontEndSettings,
+    ) -> None:  # fmt: skip
+        self.executors = executors
+        self.sites = sites
+        self.front_end = FrontEnd(sites, settings)
+        self._loader = loader
+        self._store = store
+        self._versions = itertools.count(1)
+
+    def agent(self, site: Site, observer: Observer, settings: NodeAgentSettings | None = None) -> NodeAgent:
+        """What makes a device serve what is wanted; one a site."""
+        return NodeAgent(site.gateway, self._store, self._loader, site.catalog, observer, settings, self._versions)
+
+    def mark_stopping(self) -> None:
+        """The process was asked to stop: readiness goes off, requests that still come are answered."""
+        for site in self.sites:
+            site.catalog.mark_stopping()
+
+
+def cache_folder() -> Path:
+    """Where models and what is compiled of them are kept: ``$XDG_CACHE_HOME/treadle``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "treadle"
+
+
+@asynccontextmanager
+async def open_node(
+    devices: Sequence[str],
+    mode: Mode,
+    cache: Path,
+    settings: FrontEndSettings | None = None,
+    identify: Callable[[str], str] = str,
+) -> AsyncIterator[Node]:
+    """Start the devices' executors; nothing listens yet. What is under way when the context ends is shed.
+
+    Args:
+        devices: names of `executor.devices`, each once.
+        mode: how tenants share a device.
+        cache: a folder that may be shared with other processes.
+        settings: of the front end.
+        identify: from a device's name to its id on the node.
+
+    Raises:
+        ExecutorError: an executor process cannot be started.
+    """
+    loader = Loader(cache / "artifacts")
+    async with AsyncExitStack() as stack:
+        executors = []
+        for device in devices:
+            try:
+                executor = await Supervisor.start(worker.main, WorkerSettings(device=device, mode=mode), loader.bind)
+            except (OSError, EOFError) as error:
+                raise ExecutorError(f"the executor process of {device} cannot be started: {error}") from error
+            stack.push_async_callback(executor.close)
+            executors.append(executor)
+        sites = [Site(identify(device), executor) for device, executor in zip(devices, executors, strict=True)]
+        yield Node(executors, sites, loader, ModelStore(cache / "models"), settings or FrontEndSettings())
