@@ -125,7 +125,8 @@ class GpuModel:
 
     def one_after_another(self, works: Sequence[Work]) -> float:
         """Seconds of launches of which one at a time is on the device: sharing by time alone."""
-        kernels = [self.kernel(work) for work in works]
+        alone = {one: self.kernel(one) for one in set(works)}
+        kernels = [alone[one] for one in works]
         if not self.rules.overlapped_issue:
             return len(works) * ISSUE_SECONDS + sum(kernels)
         finished = 0.0
@@ -136,7 +137,8 @@ class GpuModel:
     def at_once(self, works: Sequence[Work], tile: Tile | None = None) -> float:
         """Seconds of launches on streams of their own, each with its own best tile or `tile`: by space alone."""
         issue = len(works) * ISSUE_SECONDS
-        demands = [self._demand(one, 1, tile or self._own_tile(one)) for one in works]
+        asked = {one: self._demand(one, 1, tile or self._own_tile(one)) for one in set(works)}
+        demands = [asked[one] for one in works]
         device = sum(self._device(batch) for batch in _batches(demands, self.rules.at_once))
         if self.rules.overlapped_issue:
             return max(issue, ISSUE_SECONDS + device)
@@ -155,13 +157,16 @@ class GpuModel:
         return _Demand(tiles, flops * self.gpu.multiprocessors / self.gpu.flops, operands, nbytes)
 
     def _device(self, demands: Sequence[_Demand]) -> float:
-        """Seconds of launches that run at once: tiles in common waves, at their mean length."""
+        """Seconds of launches that run at once: tiles in common waves, at their mean length.
+
+        No shorter than the longest of them alone, no longer than all of them one after another.
+        """
         tiles = sum(one.tiles for one in demands)
         arithmetic = 0.0
         if tiles:
             mean = sum(one.tiles * one.tile_seconds for one in demands) / tiles
-            longest = max(self._waves(one.tiles) * one.tile_seconds for one in demands)
-            arithmetic = max(self._waves(tiles) * mean, longest)
+            alone = [self._waves(one.tiles) * one.tile_seconds for one in demands]
+            arithmetic = min(max(self._waves(tiles) * mean, *alone), sum(alone))
         operands = sum(one.operand_bytes for one in demands) / self.gpu.l2_bandwidth
         return max(arithmetic + operands, sum(one.nbytes for one in demands) / self.gpu.bandwidth)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from treadle.bench.kernels import command as kernels
 from treadle.bench.progress import Progress
 from treadle.bench.serving import suites
 from treadle.bench.serving.deployment import TREADLE
@@ -32,11 +33,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     serving.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
     serving.add_argument("--quick", action="store_true", help="few servers and loads, one round: about two minutes")
     serving.add_argument("--seconds", type=float, metavar="S", help="length of one run of load (default 3; quick 1)")
+    serving.set_defaults(run_benchmark=_run_serving)
+    merged = benchmarks.add_parser("kernels", help="super-kernels beside sharing a device by time or by space")
+    kernels.add_arguments(merged)
+    merged.set_defaults(run_benchmark=kernels.run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the benchmark: 0 done (peers that could not be measured are named), 1 treadle itself could not be measured,
-    2 wrong usage, 130 interrupted.
+    """Run the benchmark that was asked for; its exit code."""
+    return int(arguments.run_benchmark(arguments))
+
+
+def _run_serving(arguments: argparse.Namespace) -> int:
+    """0 done (peers that could not be measured are named), 1 treadle itself could not be measured, 2 wrong usage,
+    130 interrupted.
     """
     seconds = arguments.seconds or (_QUICK_SECONDS if arguments.quick else _SECONDS)
     if not 0.5 <= seconds <= 60:

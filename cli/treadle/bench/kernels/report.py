@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from treadle.bench.serving.report import Machine
+
 
 class Row(msgspec.Struct, frozen=True):
     """A problem at R (`r`: a number, or `geomean` over all R of the report).
@@ -22,30 +24,30 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Ablation(msgspec.Struct, frozen=True):
-    """The geometric means with one rule of the model switched off."""
+    """The geometric means with one rule of the model changed."""
 
     rule: str
     rows: tuple[Row, ...]
 
 
 class Check(msgspec.Struct, frozen=True):
-    """A statement about the rows; `measured` in the unit that `what` names."""
+    """A target, and the figure that it judges."""
 
     name: str
     what: str
-    measured: float | str
+    measured: float
     reached: bool
 
 
 class Report(msgspec.Struct, frozen=True):
-    """One comparison. `simulated`: seconds come from a model, nothing ran on such a device."""
+    """One comparison. `simulated`: seconds come from a model, nothing ran on such a device; `r`: all R compared."""
 
     device: str
     simulated: bool
     note: str
     command: str
     date: str
-    machine: str
+    machine: Machine
     r: tuple[int, ...]
     rows: tuple[Row, ...]
     ablations: tuple[Ablation, ...] = ()

@@ -1,0 +1,71 @@
+"""`treadle bench kernels`: its arguments and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from treadle.bench.kernels import host, simulated
+from treadle.bench.kernels.checks import checks
+from treadle.bench.kernels.problems import RANGE
+from treadle.bench.kernels.report import Report
+from treadle.bench.kernels.table import show
+from treadle.bench.machine import machine
+from treadle_agent.executor.devices import DeviceError, choose_device
+from treadle_agent.executor.gpu_model import GPUS, GpuModel
+
+_PAGE_WIDTH = 120
+_COMPARED = "V100"  # the paper's GPU
+_SIMULATED = (
+    "Every figure is simulated by the model of docs/adr/0010-simulated-gpu.md; no GPU code has run. Single values of "
+    "R, and the square problem's jump from R = 10 to R = 20, lie outside such a model, and are not fitted."
+)
+_MEASURED = (
+    "Measured on this machine's processor, where the paper had a V100: its figures stand beside for orientation."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `treadle bench kernels` takes."""
+    parser.add_argument(
+        "--device", default=f"simulated:{_COMPARED}", metavar="D", help="simulated:V100, :A100, :H100, host or cuda"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare: 0 done, 1 the simulated V100 misses a target, 2 wrong usage."""
+    try:
+        device = choose_device(arguments.device)
+    except DeviceError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if device == "cuda":
+        print("--device cuda: kernels on a GPU are not measured yet; take simulated:V100 or host", file=sys.stderr)
+        return 2
+    report = _report(device)
+    console = Console()
+    show(report, console if console.is_terminal else Console(width=_PAGE_WIDTH))
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+    return int(not all(check.reached for check in report.checks))
+
+
+def _report(device: str) -> Report:
+    command = shlex.join(["treadle", *sys.argv[1:]])
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    if device == "host":
+        rows = tuple(host.table(lambda problem: print(f"measuring {problem} …", file=sys.stderr)))
+        return Report(device, False, _MEASURED, command, date, machine(), host.R, rows)  # noqa: FBT003
+    gpu = GPUS[device.partition(":")[2]]
+    rows = tuple(simulated.table(GpuModel(gpu)))
+    judged = tuple(checks(rows)) if gpu.name == _COMPARED else ()
+    ablations = tuple(simulated.ablations(gpu))
+    return Report(device, True, _SIMULATED, command, date, machine(), tuple(RANGE), rows, ablations, judged)  # noqa: FBT003
