@@ -6,7 +6,7 @@ tensor data and request parameters. Parameters that are not listed here carry no
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
@@ -21,13 +21,27 @@ class InputParameters(msgspec.Struct, frozen=True):
 
 
 class InputTensor(msgspec.Struct):
-    """One input; its values stay raw JSON until the model's type for it is known."""
+    """One input, without its values."""
 
     name: str
     shape: tuple[int, ...]
     datatype: str
     parameters: InputParameters = InputParameters()
+
+
+class RawTensor(InputTensor):
+    """One input of any type; its values stay raw JSON until the model's type for it is known."""
+
     data: msgspec.Raw = msgspec.Raw()
+
+
+class FlatTensor(InputTensor):
+    """One input whose values are a flat list of numbers: the common case, read in one pass."""
+
+    data: list[float] = []
+
+
+T = TypeVar("T", bound=InputTensor)
 
 
 class OutputParameters(msgspec.Struct, frozen=True):
@@ -55,10 +69,10 @@ class RequestParameters(msgspec.Struct, frozen=True):
     binary_data_output: bool = False
 
 
-class InferRequest(msgspec.Struct):
+class InferRequest(msgspec.Struct, Generic[T]):
     """The body of an inference request, without its binary part."""
 
-    inputs: list[InputTensor]
+    inputs: list[T]
     id: str = ""
     parameters: RequestParameters = RequestParameters()
     outputs: list[RequestedOutput] = []

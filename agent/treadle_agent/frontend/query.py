@@ -9,12 +9,13 @@ import msgspec
 
 from treadle_agent.frontend.contract import Contract, Port, tensor_bytes
 from treadle_agent.frontend.errors import BadRequestError, TooLargeError
-from treadle_agent.frontend.messages import InferRequest, InputTensor, RequestedOutput
+from treadle_agent.frontend.messages import FlatTensor, InferRequest, InputTensor, RawTensor, RequestedOutput
 from treadle_agent.frontend.settings import FrontEndSettings
-from treadle_agent.frontend.tensors import Source, parse_json
+from treadle_agent.frontend.tensors import Source, check_count, parse_json
 from treadle_agent.program.model import Shape
 
-_decode = msgspec.json.Decoder(InferRequest).decode
+_decode = msgspec.json.Decoder(InferRequest[RawTensor]).decode
+_decode_flat = msgspec.json.Decoder(InferRequest[FlatTensor]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,7 @@ def read_query(body: bytes, header_length: str | None, contract: Contract, setti
             f"the JSON part of a request may have {settings.max_json_bytes} bytes; send larger tensors in binary"
         )
     view = memoryview(body)
-    try:
-        request = _decode(view[:json_bytes])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequestError(f"the request's JSON: {error}") from None
+    request = _decoded(view[:json_bytes], flat=header_length is None and contract.takes_floats)
     parameters = request.parameters
     if parameters.timeout > settings.max_timeout * 1e6:
         raise BadRequestError(f"parameters.timeout: at most {settings.max_timeout:g} s, in microseconds")
@@ -65,6 +63,18 @@ def read_query(body: bytes, header_length: str | None, contract: Contract, setti
     )
 
 
+def _decoded(text: memoryview, *, flat: bool) -> InferRequest[FlatTensor] | InferRequest[RawTensor]:
+    if flat:
+        try:
+            return _decode_flat(text)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass  # nested lists, or an error: read in general, which can tell
+    try:
+        return _decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequestError(f"the request's JSON: {error}") from None
+
+
 def _json_bytes(header_length: str, body_bytes: int) -> int:
     if not (header_length.isascii() and header_length.isdigit() and int(header_length[:12]) <= body_bytes):
         raise BadRequestError(
@@ -74,9 +84,12 @@ def _json_bytes(header_length: str, body_bytes: int) -> int:
     return int(header_length)
 
 
-def _sources(ports: Sequence[Port], tensors: Sequence[InputTensor], body: memoryview, start: int) -> list[Source]:
+def _sources(
+    ports: Sequence[Port], tensors: Sequence[FlatTensor] | Sequence[RawTensor], body: memoryview, start: int
+) -> list[Source]:
     sources: list[Source] = []
-    for port, tensor in zip(ports, tensors, strict=True):
+    for index, port in enumerate(ports):
+        tensor = tensors[index]
         parameters = tensor.parameters
         if parameters.shared_memory_region is not None:
             raise BadRequestError(f"input {port}: shared memory regions are not served; send the values")
@@ -85,7 +98,7 @@ def _sources(ports: Sequence[Port], tensors: Sequence[InputTensor], body: memory
             if not len(tensor.data):
                 raise BadRequestError(f"input {port}: neither data nor parameters.binary_data_size is given")
             try:
-                sources.append(parse_json(tensor.data, port.datatype, tensor.shape))
+                sources.append(_values(tensor, port))
             except BadRequestError as error:
                 raise BadRequestError(f"input {port}: {error}") from None
             continue
@@ -103,6 +116,13 @@ def _sources(ports: Sequence[Port], tensors: Sequence[InputTensor], body: memory
     if start != len(body):
         raise BadRequestError(f"the body has {len(body) - start} bytes more than its inputs' binary_data_size say")
     return sources
+
+
+def _values(tensor: FlatTensor | RawTensor, port: Port) -> Source:
+    if isinstance(tensor, RawTensor):
+        return parse_json(tensor.data, port.datatype, tensor.shape)
+    check_count(tensor.data, tensor.shape)
+    return tensor.data
 
 
 def _order(

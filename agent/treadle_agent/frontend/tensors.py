@@ -74,10 +74,15 @@ def parse_json(raw: msgspec.Raw, datatype: Datatype, shape: Shape) -> Values:
         raise BadRequestError(f"data: {error}; expected {datatype.name} values") from None
     if depth > 1:
         values = _flatten(values, shape)
+    check_count(values, shape)
+    return cast("Values", values)
+
+
+def check_count(values: Values, shape: Shape) -> None:
+    """Raise BadRequestError unless there is a value for each element of the shape."""
     elements = prod(shape)
     if len(values) != elements:
         raise BadRequestError(f"data has {len(values)} values; shape {list(shape)} needs {elements}")
-    return cast("Values", values)
 
 
 def _flatten(values: list[Any], shape: Shape) -> list[Any]:
