@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from treadle_agent.policy.comparators import Exclusive, Spatial, TimeSliced
 from treadle_agent.policy.latency import CostModel, Executable
 from treadle_agent.policy.queues import Tenant, Tier
-from treadle_agent.policy.scheduling import Exclusive, Launch, Scheduler, SpaceTime, Spatial, TimeSliced
+from treadle_agent.policy.scheduling import Launch, Scheduler, SpaceTime
 
 KERNELS = 5
 MODES: dict[str, Callable[[], Scheduler]] = {

@@ -45,8 +45,9 @@ from treadle_agent.executor.trace import Recorder
 from treadle_agent.executor.tuner import HostTuner, Tuner
 from treadle_agent.executor.versions import LoadedVersion, requests_of, version_of
 from treadle_agent.executor.worker_settings import WorkerSettings
+from treadle_agent.policy.comparators import Exclusive, Spatial, TimeSliced
 from treadle_agent.policy.queues import Request
-from treadle_agent.policy.scheduling import Exclusive, Group, Launch, Scheduler, SpaceTime, Spatial, TimeSliced
+from treadle_agent.policy.scheduling import Group, Launch, Scheduler, SpaceTime
 
 UNRUNNABLE_WAIT = 0.02  # seconds between looks at requests that wait for a program, or for their deadline
 RECORD_SLOTS = 15  # of the flight record, a thread each; the last one is the loading thread's

@@ -1,18 +1,13 @@
 """What the device does next: one decision a step, the same object in production, under a fake clock, in simulation.
 
-Four ways to share a device (Jain et al. 2018, §2), so that they can be compared side by side:
-
-- `Exclusive`: one tenant's requests batched, whole models, one tenant after another.
-- `TimeSliced`: requests of all tenants interleaved kernel by kernel, never merged.
-- `Spatial`: one request of each tenant at a time, concurrently, never merged.
-- `SpaceTime`: earliest slack first; kernels of different tenants that share an executable merge into one launch, and
-  aligned streams run several kernels at once, bounded by a quantum.
+`SpaceTime` is the way to share a device that this project exists for: earliest slack first; kernels of different tenants
+that share an executable merge into one launch, and aligned streams run several kernels at once, bounded by a quantum.
+`policy.comparators` has the other ways (Jain et al. 2018, §2) under the same interface.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,6 +162,11 @@ class Scheduler(ABC):
         """The tier for the tenant's head, with `backlog` seconds of accepted work on the device."""
         return choose_tier(tenant, tenant.head, now, max(0.0, backlog - tenant.backlog))
 
+    def _bucket(self, tenant: Tenant, tier: int, now: float) -> Executable | None:
+        """For the tenant's waiting requests: the one of as many rows at once as the first one's slack allows."""
+        head = tenant.head
+        return tenant.tiers[tier].bucket(head.binding, tenant.rows, head.rows, head.deadline - now)
+
     def _begin(self, tenant: Tenant, tier: int, executable: Executable) -> Stream:
         """Bind what fits one problem of `executable` from the head of the tenant's queue to it."""
         if tenant.head.tier < 0:  # a tier that the client asked for says nothing about the load
@@ -186,80 +186,6 @@ class Scheduler(ABC):
         group = Group(streams[0].executable, streams, 0, min(stream.deadline for stream in streams))
         self.groups.append(group)
         return group
-
-
-class Exclusive(Scheduler):
-    """One tenant at a time, its requests batched, its model run whole; tenants take turns."""
-
-    def step(self, now: float) -> Launch | None:
-        """The next tenant's batch."""
-        for tenant in self._candidates():
-            tier = self._choose(tenant, now, self._backlog())
-            executable = _bucket(tenant, tier, now)
-            if executable is None:
-                continue
-            group = self._group([self._begin(tenant, tier, executable)])
-            self._to_the_end_of_the_line(tenant)
-            return Launch(group, 0, executable.length)
-        return None
-
-
-class TimeSliced(Scheduler):
-    """Every request its own stream; streams take turns, one kernel each."""
-
-    def __init__(self, *, max_problems: int) -> None:
-        super().__init__(max_problems=max_problems)
-        self._turns: deque[Group] = deque()
-
-    def step(self, now: float) -> Launch | None:
-        """One kernel of the next stream in turn; new requests join the line."""
-        line = deque(self._candidates())
-        while line and len(self._turns) < self.max_problems:
-            tenant = line.popleft()
-            tier = self._choose(tenant, now, self._backlog())
-            executable = tenant.tiers[tier].bucket(tenant.head.binding, tenant.head.rows, tenant.head.rows)
-            if executable is None or executable.running >= executable.capacity:
-                continue
-            self._turns.append(self._group([self._begin(tenant, tier, executable)]))
-            self._to_the_end_of_the_line(tenant)
-            if tenant:
-                line.append(tenant)
-        if not self._turns:
-            return None
-        group = self._turns.popleft()
-        return Launch(group, group.begin, group.begin + 1)
-
-    def launched(self, launch: Launch, seconds: float) -> bool:
-        """Back to the end of the line, unless finished."""
-        finished = super().launched(launch, seconds)
-        if not finished:
-            self._turns.append(launch.group)
-        return finished
-
-    def evict(self, group: Group) -> None:
-        """Also out of the line."""
-        super().evict(group)
-        if group in self._turns:
-            self._turns.remove(group)
-
-
-class Spatial(Scheduler):
-    """One request of each tenant on the device at a time, each on a thread or stream of its own."""
-
-    def step(self, now: float) -> Launch | None:
-        """The whole model for the next tenant that has nothing on the device."""
-        busy = {stream.tenant.id for group in self.groups for stream in group.streams}
-        for tenant in self._candidates():
-            if tenant.id in busy:
-                continue
-            tier = self._choose(tenant, now, self._backlog())
-            executable = tenant.tiers[tier].bucket(tenant.head.binding, tenant.head.rows, tenant.head.rows)
-            if executable is None or executable.running >= executable.capacity:
-                continue
-            group = self._group([self._begin(tenant, tier, executable)])
-            self._to_the_end_of_the_line(tenant)
-            return Launch(group, 0, executable.length)
-        return None
 
 
 class SpaceTime(Scheduler):
@@ -288,7 +214,7 @@ class SpaceTime(Scheduler):
         """Begin `head`'s requests and those of other tenants that share the executable; None where there is no room."""
         backlog = self._backlog()
         tier = self._choose(head, now, backlog)
-        executable = _bucket(head, tier, now)
+        executable = self._bucket(head, tier, now)
         if executable is None or executable.running >= executable.capacity:
             return None
         streams = [self._begin(head, tier, executable)]
@@ -311,12 +237,6 @@ class SpaceTime(Scheduler):
             streams.append(self._begin(tenant, tier, executable))
             padding += executable.rows - streams[-1].rows
         return self._group(streams)
-
-
-def _bucket(tenant: Tenant, tier: int, now: float) -> Executable | None:
-    """The executable for the tenant's waiting requests: as many rows at once as the first one's slack allows."""
-    head = tenant.head
-    return tenant.tiers[tier].bucket(head.binding, tenant.rows, head.rows, head.deadline - now)
 
 
 def _urgency(tenant: Tenant) -> float:
