@@ -1,4 +1,4 @@
-"""The other ways to share a device (Jain et al. 2018, §2), in the same executor, so that they are compared side by side.
+"""The other ways to share a device (Jain et al. 2018, §2), in the same executor, to be compared side by side.
 
 - `Exclusive`: one tenant's requests batched, whole models, one tenant after another.
 - `TimeSliced`: requests of all tenants interleaved kernel by kernel, never merged.

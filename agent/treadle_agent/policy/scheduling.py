@@ -1,8 +1,8 @@
 """What the device does next: one decision a step, the same object in production, under a fake clock, in simulation.
 
-`SpaceTime` is the way to share a device that this project exists for: earliest slack first; kernels of different tenants
-that share an executable merge into one launch, and aligned streams run several kernels at once, bounded by a quantum.
-`policy.comparators` has the other ways (Jain et al. 2018, §2) under the same interface.
+`SpaceTime` is the way to share a device that this project exists for: earliest slack first; kernels of different
+tenants that share an executable merge into one launch, and aligned streams run several kernels at once, bounded by a
+quantum. `policy.comparators` has the other ways (Jain et al. 2018, §2) under the same interface.
 """
 
 from __future__ import annotations
