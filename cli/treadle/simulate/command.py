@@ -14,7 +14,13 @@ class _Simulation:
     help: str
 
 
-_SIMULATIONS: tuple[_Simulation, ...] = ()
+_SIMULATIONS: tuple[_Simulation, ...] = (
+    _Simulation(
+        "multiplexing",
+        "treadle.simulate.multiplexing.command",
+        "sharing a GPU by time, by space and merged, as in the papers",
+    ),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

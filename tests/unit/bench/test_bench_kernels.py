@@ -1,4 +1,4 @@
-"""`treadle bench kernels` from the command line to its file, and the host's way on a problem small enough for a test."""
+"""`treadle bench kernels` from the command line to its file, and the host's way on a problem small enough to test."""
 
 import msgspec
 import pytest
