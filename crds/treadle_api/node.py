@@ -70,6 +70,7 @@ class Node:
     conditions: tuple[Condition, ...]
     generation: int
     agent_version: str = ""
+    observed_generation: int = 0
 
 
 def read_node(manifest: Mapping[str, object]) -> Node:
@@ -93,6 +94,7 @@ def read_node(manifest: Mapping[str, object]) -> Node:
         conditions=read_conditions(status),
         generation=read_generation(metadata, "generation"),
         agent_version=status.text("agentVersion", None, 64) if status.has("agentVersion") else "",
+        observed_generation=read_generation(status, "observedGeneration"),
     )
 
 

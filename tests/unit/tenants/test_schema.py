@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
-
 import pytest
 
-from treadle.crds import Definition, definition_text, read_definition
+from treadle.crds import Definition, read_definition
 from treadle.schema import ObjectSchema
 
 SCHEMA = ObjectSchema(read_definition())
@@ -111,40 +109,3 @@ def test_nullable_fields_keep_their_null():
     )
     completed = schema.complete({"apiVersion": "v1", "kind": "A", "metadata": {"name": "n"}, "a": None})
     assert (completed["a"], schema.problems(completed)) == (None, [])
-
-
-def described(schema: dict, path: str) -> list[str]:
-    """Paths of all fields without a description."""
-    bare = [] if "description" in schema or path in {"", ".metadata"} else [path]
-    inner = {f"{path}.{key}": value for key, value in schema.get("properties", {}).items()}
-    inner |= {f"{path}[]": schema["items"]} if "items" in schema else {}
-    return bare + [one for key, value in inner.items() for one in described(value, key)]
-
-
-def test_every_field_has_a_description():
-    assert described(read_definition().schema, "") == []
-
-
-def unbounded(schema: dict, path: str) -> list[str]:
-    """Paths of lists, maps and strings in spec without a bound: an API server counts rules on them as too costly."""
-    needs = {"array": "maxItems", "string": "maxLength"}.get(schema.get("type", ""))
-    needs = "maxProperties" if "additionalProperties" in schema else needs
-    bare = [path] if needs and needs not in schema and "enum" not in schema else []
-    inner = {f"{path}.{key}": value for key, value in schema.get("properties", {}).items()}
-    inner |= {f"{path}[]": schema["items"]} if "items" in schema else {}
-    return bare + [one for key, value in inner.items() for one in unbounded(value, key)]
-
-
-def test_everything_in_spec_is_bounded():
-    assert unbounded(read_definition().schema["properties"]["spec"], "spec") == []
-
-
-def test_the_definition_is_the_file_in_crds(request):
-    assert definition_text() == (request.config.rootpath / "crds/inferencetenants.treadle.dev.yaml").read_text()
-
-
-def test_every_definition_ships_in_the_wheel(request):
-    root = request.config.rootpath
-    build = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    shipped = {f"crds/{file.name}": f"treadle_api/crds/{file.name}" for file in (root / "crds").glob("*.yaml")}
-    assert build["force-include"] == shipped
