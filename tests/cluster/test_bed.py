@@ -105,6 +105,28 @@ def test_endpoint_slices_take_this_machines_own_address(cluster: Cluster, namesp
     assert "slice created" in apply(address)
 
 
+def test_the_api_server_can_be_killed_and_comes_back_with_its_objects(cluster: Cluster, namespace: str) -> None:
+    cluster.apply(TENANT, "-n", namespace)
+    cluster.control_plane.api_server.kill()
+    with pytest.raises(KubectlError, match="refused"):
+        cluster.get("it", "digits", "-n", namespace)
+    cluster.control_plane.api_server.start()
+    cluster.control_plane.wait_until_ready()
+    assert cluster.exists("it", "digits", "-n", namespace)
+    assert cluster.control_plane.controllers.alive
+
+
+def test_a_proxy_stands_between_a_service_account_and_the_api_server(cluster: Cluster, namespace: str, proxy) -> None:
+    way = proxy()
+    cluster.kubectl("create", "serviceaccount", "behind", "-n", namespace)
+    behind = cluster.kubeconfig_for("behind", namespace, server=way.url)
+    cluster.kubectl("get", "--raw", "/version", kubeconfig=behind)
+    assert way.accepted == 1
+    way.cut()
+    with pytest.raises(KubectlError, match="refused"):
+        cluster.kubectl("get", "--raw", "/version", kubeconfig=behind)
+
+
 def test_wipe_leaves_no_object_of_ours(cluster: Cluster, namespace: str) -> None:
     cluster.apply(TENANT, "-n", namespace)
     cluster.wipe()
