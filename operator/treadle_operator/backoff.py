@@ -15,8 +15,8 @@ K = TypeVar("K", bound=Hashable)
 class BackoffTiming:
     """The first wait, and the longest; each is twice the one before."""
 
-    first: Seconds = Seconds(0.25)
-    longest: Seconds = Seconds(15.0)
+    first: Seconds
+    longest: Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Backoff(Generic[K]):
     def __len__(self) -> int:
         return len(self._failing)
 
-    def failed(self, key: K, now: Seconds, least: Seconds = Seconds(0.0)) -> Seconds:
+    def failed(self, key: K, now: Seconds, least: float = 0.0) -> Seconds:
         """Note a failure; returns the time of the next try, `least` from now or later."""
         known = self._failing.get(key)
         failures = known.failures + 1 if known is not None else 1
@@ -66,3 +66,27 @@ class Backoff(Generic[K]):
         """Whether it is too early to try the key again."""
         known = self._failing.get(key)
         return known is not None and now < known.until
+
+
+class Pace(Generic[K]):
+    """A bound on how often a key may be acted on, for faults that nobody foresaw: `burst` times, then once a `period`.
+
+    Two who keep undoing each other's work would otherwise do so as fast as the API server allows.
+    """
+
+    def __init__(self, burst: int, period: Seconds) -> None:
+        self._burst = burst
+        self._period = period
+        self._spent: dict[K, Seconds] = {}  # until when a key's credit is used up
+
+    def took(self, key: K, now: Seconds) -> None:
+        """The key was acted on."""
+        self._spent[key] = Seconds(max(now, self._spent.get(key, now)) + self._period)
+
+    def until(self, key: K, now: Seconds) -> Seconds:
+        """When the key may be acted on; not after `now` when it may now."""
+        return Seconds(self._spent.get(key, now) - self._burst * self._period)
+
+    def forget_idle(self, now: Seconds) -> None:
+        """Drop the keys whose credit is whole again."""
+        self._spent = {key: until for key, until in self._spent.items() if until > now}

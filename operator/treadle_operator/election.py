@@ -12,6 +12,9 @@ from dataclasses import dataclass, replace
 
 from treadle_api.units import Seconds
 
+# client-go's defaults.
+LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD = Seconds(15.0), Seconds(10.0), Seconds(2.0)
+
 
 @dataclass(frozen=True, slots=True)
 class ElectionTiming:
@@ -24,14 +27,15 @@ class ElectionTiming:
         retry_period: between renewals, and between looks of a candidate.
     """
 
-    lease_duration: Seconds = Seconds(15.0)
-    renew_deadline: Seconds = Seconds(10.0)
-    retry_period: Seconds = Seconds(2.0)
+    lease_duration: Seconds = LEASE_DURATION
+    renew_deadline: Seconds = RENEW_DEADLINE
+    retry_period: Seconds = RETRY_PERIOD
 
     @classmethod
     def scaled(cls, lease_duration: Seconds) -> ElectionTiming:
-        """Other times in the proportion of the defaults: 15, 10, 2."""
-        return cls(lease_duration, Seconds(lease_duration * 10 / 15), Seconds(lease_duration * 2 / 15))
+        """Other times in the proportion of the defaults."""
+        scale = lease_duration / LEASE_DURATION
+        return cls(lease_duration, Seconds(RENEW_DEADLINE * scale), Seconds(RETRY_PERIOD * scale))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,11 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """Read the Lease, and tell the election what it says."""
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
     """Write this lease, and tell the election how it went."""
 
@@ -70,14 +79,19 @@ class Election:
     def __init__(self, identity: str, timing: ElectionTiming) -> None:
         self._identity = identity
         self._timing = timing
-        self._known = False
         self._lease: LeaderLease | None = None
-        self._changed_at = Seconds(0.0)
+        self._changed_at = Seconds(float("-inf"))
+        self._up_to_date = False
         self._renewed_at: Seconds | None = None
 
     @property
+    def identity(self) -> str:
+        """This candidate's name."""
+        return self._identity
+
+    @property
     def epoch(self) -> int:
-        """The epoch of the leadership held, or held last; 0 before the first."""
+        """The epoch of the leadership held, or held last; 0 where another holds the Lease."""
         return self._lease.transitions if self._lease is not None and self._lease.holder == self._identity else 0
 
     @property
@@ -91,51 +105,51 @@ class Election:
 
     def observe(self, lease: LeaderLease | None, now: Seconds) -> None:
         """Take in the Lease as just read; None when there is none."""
-        if not self._known or lease != self._lease:
+        if lease is None or lease != self._lease:
             self._changed_at = now
-        self._known = True
         self._lease = lease
+        self._up_to_date = True
         if lease is None or lease.holder != self._identity:
             self._renewed_at = None
 
-    def forget(self) -> None:
-        """Somebody else has written the Lease: what is known of it is outdated."""
-        self._known = False
+    def conflicted(self) -> None:
+        """Somebody else has written the Lease since it was read."""
+        self._up_to_date = False
         self._renewed_at = None
 
-    def step(self, now: Seconds, wall: str, floor: int) -> Wait | Write | None:
-        """What to do at `now`, which is the time `wall` (RFC 3339); None: read the Lease first.
+    def step(self, now: Seconds, wall: str, floor: int) -> Wait | Write | Read:
+        """What to do at `now`, which is the time `wall` (RFC 3339).
 
         `floor`: the highest epoch seen in any object; a Lease that somebody deleted must not begin again below it.
         """
-        if self._renewed_at is not None and not self.leads(now):
-            self.forget()
         if self._renewed_at is not None and self._lease is not None:
-            due = Seconds(self._renewed_at + self._timing.retry_period)
-            return Wait(due) if now < due else Write(replace(self._lease, renew_time=wall))
-        if not self._known:
-            return None
+            if self.leads(now):
+                due = Seconds(self._renewed_at + self._timing.retry_period)
+                return Wait(due) if now < due else Write(replace(self._lease, renew_time=wall))
+            # Whatever was written meanwhile, it is over: even without a rival, leading again is a new epoch.
+            self.conflicted()
+        if not self._up_to_date:
+            return Read()
         if self._lease is None:
             return Write(self._claim(wall, floor, ""))
         expires = Seconds(self._changed_at + self._lease.duration)
-        if self._lease.holder and now < expires:
-            self._known = False
+        if self._lease.holder not in ("", self._identity) and now < expires:
+            self._up_to_date = False
             return Wait(min(expires, Seconds(now + self._timing.retry_period)))
         return Write(self._claim(wall, max(floor, self._lease.transitions), self._lease.version))
 
     def wrote(self, lease: LeaderLease, sent_at: Seconds) -> None:
         """The API server took `lease`, as it returned it; the request was sent at `sent_at`."""
-        self._known = True
         self._lease = lease
         self._changed_at = sent_at
+        self._up_to_date = True
         self._renewed_at = sent_at
 
-    def released(self, wall: str) -> LeaderLease | None:
-        """The Lease to write when stopping, so that the next one need not wait; None when it is not held."""
-        if self._renewed_at is None or self._lease is None:
-            return None
-        lease, self._renewed_at = self._lease, None
-        return replace(lease, holder="", duration=Seconds(1.0), renew_time=wall)
+    def release(self, now: Seconds, wall: str) -> LeaderLease | None:
+        """Give up; the Lease to write so that the next one need not wait. None when it is not held."""
+        lease = self._lease if self.leads(now) else None
+        self._renewed_at = None
+        return replace(lease, holder="", duration=Seconds(1.0), renew_time=wall) if lease is not None else None
 
     def _claim(self, wall: str, above: int, version: str) -> LeaderLease:
         return LeaderLease(self._identity, self._timing.lease_duration, wall, wall, above + 1, version)

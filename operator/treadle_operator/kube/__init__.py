@@ -1,0 +1,1 @@
+"""The API server: requests to it, and objects as it takes and gives them."""

@@ -1,0 +1,61 @@
+"""How a request to the API server can fail."""
+
+from __future__ import annotations
+
+from treadle_api.units import Seconds
+
+
+class ApiError(Exception):
+    """Raised when the API server refuses a request, or does not answer it; `code` is the HTTP status or 0."""
+
+    code = 0
+
+
+class UnreachableError(ApiError):
+    """Raised when there is no answer: no connection, a broken one, or a timeout."""
+
+
+class BusyError(ApiError):
+    """Raised when the API server cannot answer now (429, 5xx); `retry_after` says when to try again at the earliest."""
+
+    def __init__(self, code: int, message: str, retry_after: Seconds) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.retry_after = retry_after
+
+
+class RefusedError(ApiError):
+    """Raised when the API server will not do it: `code` is the HTTP status, `reason` Kubernetes' word for it."""
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(f"{code} {reason}: {message}")
+        self.code = code
+        self.reason = reason
+
+
+class NotFoundError(RefusedError):
+    """Raised when there is no such object, or no such kind (404)."""
+
+
+class ConflictError(RefusedError):
+    """Raised when the object is not what the request took it for, or exists already (409)."""
+
+
+class ExpiredError(RefusedError):
+    """Raised when a list's next page is asked for too late (410)."""
+
+
+class StaleError(Exception):
+    """Raised when an object is not as the plan took it to be; the mirror knows better by now."""
+
+
+_BY_CODE: dict[int, type[RefusedError]] = {404: NotFoundError, 409: ConflictError, 410: ExpiredError}
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERROR = 500
+
+
+def error_of(code: int, reason: str, message: str, retry_after: Seconds) -> ApiError:
+    """The error that an HTTP status other than 2xx stands for."""
+    if code == _TOO_MANY_REQUESTS or code >= _SERVER_ERROR:
+        return BusyError(code, message, retry_after)
+    return _BY_CODE.get(code, RefusedError)(code, reason, message)

@@ -1,0 +1,63 @@
+"""Changes in the order that matters: those of one tenant, or of one node, follow each other; all others may overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from treadle_operator.policy.changes import (
+    ApplyEndpointSlice,
+    ApplyService,
+    Change,
+    CordonDevices,
+    CreateReplica,
+    DeleteEndpointSlice,
+    DeleteReplica,
+    RecordEvent,
+    UpdateReplica,
+    WriteTenantStatus,
+)
+from treadle_operator.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A tenant, or (without a namespace) a node."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"tenant {self.namespace}/{self.name}" if self.namespace else f"node {self.name}"
+
+
+def in_lanes(changes: Iterable[Change], snapshot: Snapshot) -> dict[Lane, tuple[Change, ...]]:
+    """The changes by lane, each lane in their order; an Event stays behind the change before it, which it tells of.
+
+    `snapshot` is the one that the changes were made from: it knows whose an object to delete is.
+    """
+    owners = {view.uid: view.tenant.name for view in snapshot.tenants.values()}
+    lanes: dict[Lane, list[Change]] = {}
+    last: Lane | None = None
+    for change in changes:
+        last = last if isinstance(change, RecordEvent) and last is not None else _lane(change, snapshot, owners)
+        lanes.setdefault(last, []).append(change)
+    return {lane: tuple(its) for lane, its in lanes.items()}
+
+
+def _lane(change: Change, snapshot: Snapshot, owners: Mapping[str, str]) -> Lane:
+    match change:
+        case CreateReplica() | UpdateReplica():
+            return Lane(change.namespace, change.spec.tenant.name)
+        case DeleteReplica():
+            replica = snapshot.replicas.get(f"{change.namespace}/{change.name}")
+            return Lane(change.namespace, replica.replica.tenant.name if replica is not None else change.name)
+        case ApplyService() | ApplyEndpointSlice():
+            return Lane(change.namespace, change.tenant_name)
+        case DeleteEndpointSlice():
+            found = snapshot.slices.get(f"{change.namespace}/{change.name}")
+            return Lane(change.namespace, owners.get(found.tenant_uid if found is not None else "", change.name))
+        case WriteTenantStatus() | RecordEvent():
+            return Lane(change.namespace, change.name)
+        case CordonDevices():
+            return Lane("", change.node)

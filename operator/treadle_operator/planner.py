@@ -1,0 +1,159 @@
+"""The one loop that plans: whatever has changed, the whole state is looked at, and what is left to change is written.
+
+Level-triggered: no event carries meaning, each only asks for a look. One that finds nothing to change writes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from treadle_api.units import Seconds
+from treadle_operator.backoff import Backoff
+from treadle_operator.clock import Clock
+from treadle_operator.kube.errors import ApiError
+from treadle_operator.lanes import in_lanes
+from treadle_operator.metrics import OperatorMetrics
+from treadle_operator.mirror import Mirror
+from treadle_operator.outbox import Outbox
+from treadle_operator.policy.changes import Change
+from treadle_operator.policy.convergence import converge
+from treadle_operator.policy.plan import Memory
+from treadle_operator.policy.planning import plan
+from treadle_operator.settings import PlannerTiming
+from treadle_operator.snapshot import Snapshot
+
+_TURN = Seconds(5.0)  # the loop turns at least this often, so that it can be seen to live
+_SILENT = Seconds(60.0)
+_log = logging.getLogger(__name__)
+
+
+class Office(Protocol):
+    """Whether this process leads: `kube.lease.Leadership`."""
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch that this process leads now; None while it does not."""
+
+
+class Planner:
+    """Plans for as long as this process leads, and waits otherwise.
+
+    Args:
+        mirror: what there is.
+        alive: the nodes whose agents renew their Leases.
+        office: whether this process leads.
+        outbox: takes the changes.
+        catch_up: brings the mirror up to date, before the first plan in office; raises ApiError.
+        clock: for the loop and for the plans.
+        timing: when to plan.
+        metrics: plan seconds and faults.
+    """
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        alive: Callable[[], frozenset[str]],
+        office: Office,
+        outbox: Outbox,
+        catch_up: Callable[[], Awaitable[None]],
+        clock: Clock,
+        timing: PlannerTiming,
+        metrics: OperatorMetrics,
+        wanted: asyncio.Event,
+    ) -> None:
+        self._mirror = mirror
+        self._alive = alive
+        self._office = office
+        self._outbox = outbox
+        self._catch_up = catch_up
+        self._clock = clock
+        self._timing = timing
+        self._metrics = metrics
+        self._wanted = wanted
+        self._failing: Backoff[None] = Backoff(timing.error_backoff)
+        self._memory = Memory()
+        self._epoch: int | None = None
+        self._due = clock.steady()
+        self._rested_at = clock.steady()
+        self._well_at = clock.steady()
+
+    def silent(self) -> bool:
+        """Whether the loop has not turned for long, or has failed ever since."""
+        return self._clock.steady() - self._well_at > _SILENT
+
+    async def run(self) -> None:
+        """Plan whenever that is due; never returns."""
+        while True:
+            due = await self._until_due()
+            try:
+                await self._turn(due=due)
+            except ApiError as error:
+                self._put_off(f"the state of the cluster cannot be read: {error}", None)
+            except Exception as error:  # noqa: BLE001 - a fault met in one state must not be met for ever after it
+                self._metrics.plan_errors.inc()
+                self._put_off("planning failed by a fault of the operator's", error)
+            else:
+                self._failing.succeeded(None)
+                self._well_at = self._clock.steady()
+
+    async def _until_due(self) -> bool:
+        """Wait until a plan is due; False when nothing is, but it is time to turn."""
+        now = self._clock.steady()
+        blocked = max(self._rested_at, self._failing.until(None) or now)
+        if blocked > now:
+            await asyncio.sleep(min(_TURN, blocked - now))
+            if blocked > self._clock.steady():
+                return False
+        try:
+            await asyncio.wait_for(self._wanted.wait(), min(_TURN, max(0.0, self._due - self._clock.steady())))
+        except TimeoutError:
+            return self._clock.steady() >= self._due
+        await asyncio.sleep(self._timing.debounce)
+        return True
+
+    async def _turn(self, *, due: bool) -> None:
+        epoch = self._office.epoch
+        if epoch is None:
+            if self._epoch is not None:
+                self._outbox.clear()
+            self._epoch = None
+            self._wanted.clear()
+            self._due = Seconds(self._clock.steady() + self._timing.resync)
+            return
+        if epoch != self._epoch:
+            await self._catch_up()
+            self._memory = Memory()
+            self._epoch = epoch
+        elif not due:
+            return
+        await self._plan(epoch)
+
+    async def _plan(self, epoch: int) -> None:
+        self._wanted.clear()  # before the look: what changes from now on asks for the next one
+        snapshot = self._mirror.snapshot(epoch, self._alive())
+        wall, begun = self._clock.wall(), self._clock.steady()
+        # In a thread: the Lease is renewed, and probes are answered, meanwhile.
+        changes, self._memory, wake = await asyncio.to_thread(_decide, snapshot, self._memory, wall)
+        done = self._clock.steady()
+        self._metrics.plan_seconds.observe(done - begun)
+        await self._outbox.offer(in_lanes(changes, snapshot), epoch)
+        self._rested_at = Seconds(done + (done - begun) * self._timing.rest)
+        again = [done + self._timing.resync]
+        if wake is not None:
+            again.append(done + max(0.0, wake - wall))
+        if self._outbox.retry_at is not None:
+            again.append(self._outbox.retry_at)
+        self._due = Seconds(min(again))
+
+    def _put_off(self, message: str, fault: Exception | None) -> None:
+        now = self._clock.steady()
+        wait = self._failing.failed(None, now) - now
+        _log.error("%s; next try in %.3g s", message, wait, exc_info=fault)
+
+
+def _decide(snapshot: Snapshot, memory: Memory, now: float) -> tuple[tuple[Change, ...], Memory, float | None]:
+    planned = plan(snapshot, memory, now)
+    return converge(snapshot, planned, now), planned.memory, planned.wake

@@ -1,0 +1,60 @@
+"""/healthz, /readyz and /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Probes:
+    """Answers the kubelet and Prometheus.
+
+    Args:
+        faults: what is wrong with this process, so that it should be restarted; nothing when it is well.
+        unready: what it still waits for; nothing when it could lead.
+        exposition: the metrics.
+    """
+
+    def __init__(
+        self, faults: Callable[[], list[str]], unready: Callable[[], list[str]], exposition: Callable[[], bytes]
+    ) -> None:
+        self._faults = faults
+        self._unready = unready
+        self._exposition = exposition
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> tuple[str, int]:
+        """Listen; where. Raises OSError where that cannot be."""
+        app = web.Application()
+        app.router.add_get("/healthz", self._health)
+        app.router.add_get("/readyz", self._readiness)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        await site.start()
+        bound_host, bound_port, *_ = self._runner.addresses[0]
+        return bound_host, bound_port
+
+    async def stop(self) -> None:
+        """Close the port."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return _verdict(self._faults())
+
+    async def _readiness(self, _: web.Request) -> web.Response:
+        return _verdict(self._unready())
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._exposition(), headers={"Content-Type": _METRICS_TYPE})
+
+
+def _verdict(objections: list[str]) -> web.Response:
+    if objections:
+        return web.Response(status=503, text="".join(f"{objection}\n" for objection in objections))
+    return web.Response(text="ok\n")
