@@ -130,6 +130,7 @@ class ControlPlane:
             "--authorization-mode=RBAC",
             f"--audit-policy-file={policy}",
             f"--audit-log-path={self.audit_log}",
+            "--audit-log-maxsize=4000",  # megabytes: one file, whatever the load
         ]
 
     def _controllers(self) -> list[str]:
