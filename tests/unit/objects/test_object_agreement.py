@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from api_objects import JUNK, LABELS, edges
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -20,44 +19,6 @@ from treadle_api.tenant import read_tenant
 
 READERS = {"tenant": read_tenant, "replica": read_replica, "node": read_node, "profile": read_profile}
 Strategy = st.SearchStrategy[Any]
-
-LABELS = ["a", "b", "a-b", "a1", "1a", "A", "a.b", "a..b", "-a", "a-", "a\n", *("a" * n for n in (55, 56, 63, 64, 253))]
-FORMS = yaml.safe_load(Path(__file__).with_name("forms.yaml").read_text())
-JUNK = [None, True, False, 0, 1, 1.5, "", [], {}, ["a"], [None]]
-LABEL_KEYS = ["", "gpu", "treadle.dev/gpu", "k" * 317, "k" * 318]
-
-
-def edges(schema: Mapping[str, Any], value: Any) -> list[Any]:
-    """Values around the border of what a field may be."""
-    match schema["type"]:
-        case "string":
-            longest = schema.get("maxLength", 1)
-            forms = FORMS[schema.get("pattern", "")]
-            return [value, *forms, f"{value}\n", "a" * longest, "a" * (longest + 1), "1" * longest]
-        case "integer":
-            return [bound + step for bound in (schema["minimum"], schema["maximum"]) for step in (-1, 0, 1)]
-        case "array":
-            most = schema["maxItems"]
-            keys = schema.get("x-kubernetes-list-map-keys")
-            items = (
-                [numbered(value[-1], keys, number) for number in range(most + 1)] if keys else value[:1] * (most + 1)
-            )
-            return [[], value, value[::-1], value[:1] * 2, items[:most], items]
-        case "object" if "additionalProperties" in schema:
-            keyed = [{key: "a"} for key in LABEL_KEYS]
-            return [*keyed, *({str(number): "" for number in range(count)} for count in (16, 17))]
-        case "boolean":
-            return [True, False]
-        case _:
-            return [{}, value, *({key: value[key] for key in value if key != left} for left in value)]
-
-
-def numbered(item: Any, keys: list[str], number: int) -> Any:
-    """An item of a list with another key."""
-    changed = copy.deepcopy(item)
-    for key in keys:
-        changed[key] = number + 1 if isinstance(item[key], int) else f"{item[key][:1]}{number}"
-    return changed
 
 
 def read(name: str, manifest: Mapping[str, Any]) -> object:
