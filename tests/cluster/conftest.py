@@ -73,26 +73,25 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
 
 
 @pytest.fixture
-def program(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Callable[..., Program]]:
-    """Makes programs as `Cluster.program` does, and starts them; the end of the test ends them.
+def started(request: pytest.FixtureRequest) -> Iterator[Callable[[Program], Program]]:
+    """Starts a program, shows its output if the test fails, and ends it with the test."""
+    programs: list[Program] = []
+    request.node.stash[PROGRAMS] = programs
 
-    The output of each is shown with a test that fails.
-    """
-    started: list[Program] = []
-    request.node.stash[PROGRAMS] = started
-    names: set[str] = set()
-
-    def start(name: str, *command: str | Path, kubeconfig: Path | None = None, **variables: str) -> Program:
-        assert name not in names, f"two programs of one test are called {name}"
-        names.add(name)
-        made = cluster.program(f"{secrets.token_hex(3)}-{name}", *command, kubeconfig=kubeconfig, **variables)
-        started.append(made)
-        made.start()
-        return made
+    def start(program: Program) -> Program:
+        programs.append(program)
+        program.start()
+        return program
 
     yield start
-    for made in started:
-        made.kill()
+    for program in reversed(programs):
+        program.kill()
+
+
+@pytest.fixture
+def program(cluster: Cluster, started: Callable[[Program], Program]) -> Callable[..., Program]:
+    """Makes programs as `Cluster.program` does, started."""
+    return lambda name, *command, **options: started(cluster.program(name, *command, **options))
 
 
 @pytest.hookimpl(wrapper=True)

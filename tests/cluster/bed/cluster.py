@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 from collections.abc import Iterator
@@ -37,8 +38,8 @@ class Cluster:
         self.folder = lifeline.folder
         self.control_plane = ControlPlane(binaries, lifeline)
         self.kubeconfig = self.control_plane.kubeconfig
-        self._kubectl = binaries / "kubectl"
-        self._kubeconfigs = 0
+        self.kubectl_binary = binaries / "kubectl"
+        self._numbers = itertools.count(1)  # in the names of files
 
     @classmethod
     @contextmanager
@@ -65,7 +66,7 @@ class Cluster:
             KubectlError: it exits with an error.
         """
         done = subprocess.run(
-            [self._kubectl, *arguments],
+            [self.kubectl_binary, *arguments],
             env=self.environment(kubeconfig),
             input=stdin,
             capture_output=True,
@@ -105,8 +106,7 @@ class Cluster:
     ) -> Path:
         """A new kubeconfig with a token of a service account that exists; `server`: the URL of a proxy, say."""
         token = self.kubectl("create", "token", service_account, "-n", namespace, f"--duration={TOKEN_LIFE}").strip()
-        self._kubeconfigs += 1
-        path = self.folder / f"{service_account}-{self._kubeconfigs}.kubeconfig"
+        path = self.folder / f"{service_account}-{next(self._numbers)}.kubeconfig"
         authority = self.control_plane.credentials.authority
         return write_kubeconfig(path, server or self.control_plane.server, authority, token, namespace)
 
@@ -117,7 +117,7 @@ class Cluster:
 
     def program(self, name: str, *command: str | Path, kubeconfig: Path | None = None, **variables: str) -> Program:
         """A process that talks to this cluster; not started yet."""
-        log = self.folder / f"{name}.log"
+        log = self.folder / f"{next(self._numbers)}-{name}.log"
         return Program(name, command, self.environment(kubeconfig, PYTHONUNBUFFERED="1", **variables), log)
 
     @contextmanager

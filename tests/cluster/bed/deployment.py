@@ -10,7 +10,7 @@ from bed.cluster import SYSTEM_NAMESPACE, Cluster
 from bed.program import Program
 from bed.proxy import Proxy
 
-EVERYWHERE = "0.0.0.0"  # noqa: S104 - what a Pod's agent listens on: the slices name an address, tests ask loopback
+EVERYWHERE = "0.0.0.0"
 
 
 @dataclass(frozen=True, slots=True)
