@@ -107,6 +107,7 @@ class NodeView:
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Taint, ...] = ()
     unschedulable: bool = False
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,9 +106,9 @@ def status_fields(status: TenantStatus) -> dict[str, object]:
 
 def _condition_fields(condition: Condition) -> dict[str, object]:
     return {
-        "type": condition.type,
+        "type": str(condition.type),
         "status": str(condition.status),
-        "reason": condition.reason,
+        "reason": str(condition.reason),
         "message": condition.message,
         "observedGeneration": condition.observed_generation,
         "lastTransitionTime": condition.last_transition_time,

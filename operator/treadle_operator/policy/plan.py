@@ -51,28 +51,64 @@ class Placement:
     replaces: str = ""
     message: str = ""
 
+    @property
+    def place(self) -> str:
+        """``NODE/DEVICE``."""
+        return f"{self.node}/{self.device}"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is done, and why: one CamelCase word, and words for a person."""
+
+    reason: str
+    message: str
+
 
 @dataclass(frozen=True, slots=True)
 class TenantPlan:
-    """Where one tenant should be, and what is to be told of it. `placements`: kept ones first."""
+    """Where one tenant should be, and what is to be told of it.
+
+    `placements`: kept ones first. `given_up`: why replicas go that nothing replaces, by ``NODE/DEVICE``.
+    """
 
     verdict: Verdict
     placements: tuple[Placement, ...]
+    given_up: Mapping[str, Note]
     status: TenantStatus
+
+
+@dataclass(frozen=True, slots=True)
+class LowLoad:
+    """Since when a tenant's load has been low for this many replicas."""
+
+    since: float
+    replicas: int
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What a plan passes on to the next: timers only. Without them, after a restart, things happen later, not else.
 
-    By tenant key: since when its load has been low, since when a status has been held back, when figures were written
-    last. By ``NODE/DEVICE``: since when it has been slow. Seconds since the epoch.
+    By tenant key: low load, since when a new status has been held back, when figures were written last. By
+    ``NODE/DEVICE``: since when it has been slow. Times are seconds since the epoch.
     """
 
-    low_since: Mapping[str, float] = field(default_factory=dict)
+    low: Mapping[str, LowLoad] = field(default_factory=dict)
     held_since: Mapping[str, float] = field(default_factory=dict)
     written: Mapping[str, float] = field(default_factory=dict)
     slow_since: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceForecast:
+    """What a device will have to carry: predicted utilisation with all tenants at their best and at their cheapest
+    tiers, and the bytes of their models.
+    """
+
+    best: float
+    floor: float
+    memory: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +116,12 @@ class Plan:
     """The state to bring about.
 
     `tenants` by `Tenant.key`, without those being deleted. `cordons`: by node, the operator's own entries, for nodes
-    where they are to change. `memory` goes into the next plan. `wake`: when to plan again although nothing has changed;
-    None: never.
+    where they are to change. `devices`: by ``NODE/DEVICE``. `memory` goes into the next plan. `wake`: when to plan
+    again although nothing has changed; None: never.
     """
 
     tenants: Mapping[str, TenantPlan]
     cordons: Mapping[str, tuple[CordonedDevice, ...]]
+    devices: Mapping[str, DeviceForecast]
     memory: Memory
     wake: float | None

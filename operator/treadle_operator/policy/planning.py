@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from treadle_operator.policy.plan import Memory, Plan
+import math
+from collections.abc import Iterable
+
+from treadle_operator.policy.assignment import assign
+from treadle_operator.policy.capacity import Knowledge
+from treadle_operator.policy.case import Case
+from treadle_operator.policy.devices import read_devices
+from treadle_operator.policy.feasibility import Judge
+from treadle_operator.policy.moves import Mover
+from treadle_operator.policy.observation import drain_until, read_tenants
+from treadle_operator.policy.placement import Fleet
+from treadle_operator.policy.plan import DeviceForecast, Memory, Plan, TenantPlan
+from treadle_operator.policy.reporting import Reporter
+from treadle_operator.policy.seeding import count_strays, open_cases
+from treadle_operator.policy.slow_devices import cordon_slow_devices
+from treadle_operator.policy.verdicts import judge_case
 from treadle_operator.snapshot import Snapshot
 
 
@@ -17,4 +32,51 @@ def plan(snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     Returns:
         The plan; applying all of `convergence.converge(snapshot, plan, now)` and planning again changes nothing.
     """
-    raise NotImplementedError
+    knowledge = Knowledge(snapshot)
+    fleet = Fleet(read_devices(snapshot), knowledge)
+    judge = Judge(fleet, knowledge)
+    # 1. What is there stays, unless there is a reason to leave.
+    tenants, strays = read_tenants(snapshot)
+    count_strays(strays, fleet, knowledge)
+    cases = open_cases(snapshot, tenants, fleet, knowledge, memory, now)
+    for ledger in fleet.ledgers.values():
+        ledger.settle()
+    # 2. What is missing is placed, for the most important tenants first.
+    for case in cases:
+        assign(case, fleet, judge, cases, now)
+    # 3. What can wait is moved, as far as cool-downs and the budget for moves allow.
+    mover = Mover(cases, fleet, now)
+    mover.run()
+    # 4. A device that slows all its tenants is cordoned; the next plan leaves it.
+    cordons = cordon_slow_devices(snapshot, fleet.ledgers, memory.slow_since, now)
+    # 5. All that is told.
+    reporter = Reporter(snapshot, memory, now)
+    plans = {}
+    for case in cases:
+        verdict = judge_case(case, fleet, judge)
+        status = reporter.status(case, verdict)
+        plans[case.tenant.key] = TenantPlan(verdict, tuple(case.placements.values()), case.given_up, status)
+    return Plan(
+        tenants=plans,
+        cordons=cordons.by_node,
+        devices={
+            place: DeviceForecast(ledger.best.total, ledger.floor.total, ledger.memory)
+            for place, ledger in fleet.ledgers.items()
+        },
+        memory=Memory(
+            low={case.tenant.key: case.target.low for case in cases if case.target.low is not None},
+            held_since=reporter.held_since,
+            written=reporter.written,
+            slow_since=cordons.slow_since,
+        ),
+        wake=_earliest(cases, [mover.wake, cordons.wake, reporter.wake]),
+    )
+
+
+def _earliest(cases: Iterable[Case], times: list[float]) -> float | None:
+    """The first of all times at which a plan would say something else; None: there is none."""
+    for case in cases:
+        drains = (drain_until(view.replica) for view in case.state.leaving)
+        times += [time for time in (case.retry_at, case.target.wake, *drains) if time is not None]
+    first = min(times)
+    return None if math.isinf(first) else first

@@ -1,0 +1,62 @@
+"""Events: each tells of one transition, as it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from treadle_api import node, tenant
+from treadle_api.conditions import Condition, ConditionStatus, find_condition
+from treadle_api.node import CordonedDevice
+from treadle_operator.policy.changes import RecordEvent
+from treadle_operator.policy.conditions import LOADING, NOT_ADMITTED, WAITING
+from treadle_operator.snapshot import NodeView, TenantView
+from treadle_operator.tenant_status import TenantCondition, TenantStatus
+
+QUIET_REASONS = frozenset({LOADING, WAITING, NOT_ADMITTED})  # of Ready=False: they pass, or are told already
+_MOST_CHARACTERS = 1000  # of an Event's message; the API server takes 1024
+
+# What a condition that turns is called, good and bad.
+_NAMES = {
+    TenantCondition.ADMITTED: ("Admitted", "NotAdmitted"),
+    TenantCondition.READY: ("Ready", "NotReady"),
+    TenantCondition.SLO_MET: ("SLOMet", "SLOMissed"),
+    TenantCondition.ACCURACY_MET: ("AccuracyMet", "AccuracyMissed"),
+    TenantCondition.STRAGGLING: ("Straggling", "AsExpected"),
+}
+_FIRST = (TenantCondition.ADMITTED, TenantCondition.READY)  # news also when they are told for the first time
+
+
+def about(view: TenantView, reason: str, message: str, *, warning: bool) -> RecordEvent:
+    """An Event about a tenant."""
+    one = view.tenant
+    return RecordEvent(tenant.KIND, one.namespace, one.name, view.uid, warning, reason, message[:_MOST_CHARACTERS])
+
+
+def announce_status(view: TenantView, new: TenantStatus) -> Iterator[RecordEvent]:
+    """Events of the conditions that turn with this status."""
+    for condition in new.conditions:
+        old = find_condition(view.status.conditions, condition.type)
+        if _is_news(condition, old):
+            good, bad = _NAMES[TenantCondition(condition.type)]
+            name, warning = (good, condition.type == TenantCondition.STRAGGLING) if condition.holds else (bad, True)
+            yield about(view, name, f"{condition.reason}: {condition.message}", warning=warning)
+
+
+def announce_cordons(view: NodeView, cordoned: Sequence[CordonedDevice]) -> Iterator[RecordEvent]:
+    """Events of the devices that are newly cordoned."""
+    known = {device.id for device in view.node.cordoned}
+    for device in cordoned:
+        if device.id not in known:
+            message = f"device {device.id}: {device.reason}"[:_MOST_CHARACTERS]
+            yield RecordEvent(node.KIND, "", view.node.name, view.uid, True, "DeviceCordoned", message)  # noqa: FBT003
+
+
+def _is_news(new: Condition, old: Condition | None) -> bool:
+    kind, before = TenantCondition(new.type), ConditionStatus.UNKNOWN if old is None else old.status
+    if new.status is ConditionStatus.UNKNOWN or kind is TenantCondition.STRAGGLING:
+        return new.holds and before is not new.status
+    if new.holds:
+        return before is ConditionStatus.FALSE or (before is ConditionStatus.UNKNOWN and kind in _FIRST)
+    if kind is TenantCondition.READY and before is not ConditionStatus.TRUE:
+        return new.reason not in QUIET_REASONS and (old is None or old.reason != new.reason)
+    return before is not ConditionStatus.FALSE or (old is not None and old.reason != new.reason)

@@ -1,0 +1,127 @@
+"""Places for one tenant: what it has and may keep, and what it lacks, with a reason for each change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from treadle_operator.policy.case import Case
+from treadle_operator.policy.feasibility import Judge
+from treadle_operator.policy.ledger import DeviceLedger
+from treadle_operator.policy.observation import serves, straggles
+from treadle_operator.policy.placement import Fleet
+from treadle_operator.policy.plan import Note, Placement
+from treadle_operator.policy.preemption import Victim, preempt
+from treadle_operator.policy.retries import MOST_FAILED, next_try
+from treadle_operator.snapshot import Cause, ReplicaView
+
+BUSY = "a replica of its own that is leaving the device"
+MEMORY = "memory that others are giving back"
+
+
+def assign(case: Case, fleet: Fleet, judge: Judge, others: Iterable[Case], now: float) -> None:
+    """Decide a tenant's placements, after those of all that come before it.
+
+    Args:
+        case: the tenant; its placements are those that may stay.
+        fleet: the devices, with all replicas that are there.
+        judge: tells what is impossible.
+        others: all cases: the less important ones may have to give way.
+        now: seconds since the epoch.
+    """
+    _give_up_surplus(case, fleet)
+    fresh = not case.state.current
+    if fresh and (refused := judge.alone(case.tenant, fleet.kinds(case.tenant))) is not None:
+        case.verdict = refused
+        return
+    case.retry_at = next_try([view.created for view in _failed(case)], now)
+    victims = _fill(case, fleet, others) if case.retry_at is None else []
+    if fresh and len(case.placements) < min(case.target.needed, case.target.replicas):
+        case.verdict = judge.no_room(case.tenant, case.rate)
+        _take_back(case, fleet, victims)
+    _stay_meanwhile(case)
+
+
+def put(case: Case, fleet: Fleet, ledger: DeviceLedger, cause: Cause, replaces: str, message: str) -> None:
+    """Place one more replica on a device that has room."""
+    place = ledger.state.place
+    waits = BUSY if place in case.busy else "" if ledger.fits_now(fleet.demand(case.tenant, ledger)) else MEMORY
+    fleet.add(case.tenant, ledger, case.rate)
+    case.placements[place] = Placement(ledger.state.node, ledger.state.id, cause, waits, replaces, message)
+
+
+def _give_up_surplus(case: Case, fleet: Fleet) -> None:
+    """The first to go are those with a reason, then those replaced, not serving, on full devices, young."""
+    kept = [view for view in case.state.current if view.place in case.placements]
+    replaced = {view.replaces for view in kept}
+
+    def worth(view: ReplicaView) -> tuple[bool, bool, bool, float, float, str]:
+        ledger = fleet.ledgers[view.place]
+        return (
+            not straggles(view.replica),
+            view.place not in replaced,
+            serves(view.replica),
+            -ledger.crowding,
+            -view.created,
+            view.place,
+        )
+
+    for view in sorted(kept, key=worth)[: max(0, len(kept) - case.target.replicas)]:
+        if view.place not in replaced:
+            case.given_up[view.place] = Note("ScaledDown", case.target.message)
+        del case.placements[view.place]
+        fleet.ledgers[view.place].remove(case.tenant.key, loaded=True)
+
+
+def _fill(case: Case, fleet: Fleet, others: Iterable[Case]) -> list[Victim]:
+    """Place what is missing, as far as there is room; returns who had to give way."""
+    replaced = {view.replaces for view in case.state.current if view.place in case.placements}
+    pending = [(view, leave) for view, leave in case.forced if view.place not in replaced]
+    victims: list[Victim] = []
+    while len(case.placements) < case.target.replicas:
+        ledger = fleet.choose(case.tenant, case.rate, case.taken, case.busy)
+        if ledger is None:
+            ledger, gone = preempt(fleet, case, others)
+            victims += gone
+        if ledger is None:
+            break
+        if pending:
+            view, leave = pending.pop(0)
+            put(case, fleet, ledger, leave.cause, view.place, leave.message)
+        elif len(case.placements) < case.tenant.replicas.minimum:
+            put(case, fleet, ledger, Cause.ADMITTED, "", "")
+        else:
+            put(case, fleet, ledger, Cause.SCALED_UP, "", case.target.message)
+    return victims
+
+
+def _take_back(case: Case, fleet: Fleet, victims: list[Victim]) -> None:
+    for place in list(case.placements):
+        fleet.ledgers[place].remove(case.tenant.key, loaded=False)
+        del case.placements[place]
+    for victim in reversed(victims):
+        victim.case.placements[victim.place] = victim.placement
+        del victim.case.given_up[victim.place]
+        fleet.ledgers[victim.place].restore(victim.case.tenant.key, victim.demand, victim.rate)
+
+
+def _stay_meanwhile(case: Case) -> None:
+    """Those who must leave and have nowhere to go, or could not be loaded, stay for now."""
+    missing = case.target.replicas - len(case.placements)
+    for view, leave in case.forced:
+        if missing > 0 and leave.serves:
+            case.placements[view.place] = _stays(view, leave.cause)
+            case.stuck = leave.message
+            missing -= 1
+    serving = sum(view.place in case.placements and serves(view.replica) for view in case.state.current)
+    if serving < case.target.replicas:  # a device that has failed is not to be tried again at once
+        for view in _failed(case)[-MOST_FAILED:]:
+            case.placements.setdefault(view.place, _stays(view, Cause.LOAD_FAILED))
+
+
+def _failed(case: Case) -> list[ReplicaView]:
+    """Replicas that their device could not load, oldest first."""
+    return [view for view, leave in case.forced if leave.cause is Cause.LOAD_FAILED]
+
+
+def _stays(view: ReplicaView, cause: Cause) -> Placement:
+    return Placement(view.replica.node, view.replica.device, view.cause or cause)

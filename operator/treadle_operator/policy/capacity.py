@@ -1,0 +1,169 @@
+"""What a tenant costs a device: seconds, memory, and what it saves beside others of its architecture.
+
+Figures come from ModelProfiles, else from what an agent measured when it loaded the model, else they are assumed, so
+that a tenant with new models is admitted, and known from then on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from treadle_api.profile import BatchLatency, Profile
+from treadle_api.replica import TierFigures
+from treadle_api.tenant import Tenant, Tier
+from treadle_api.units import Bytes, Percent, PerSecond, Seconds, TierName
+from treadle_operator.snapshot import Snapshot
+
+LIMIT = 0.8  # of a device's time: what its tenants may be predicted to need, at their cheapest tiers
+DEADLINE_SHARE = 0.9  # of the deadline: what a request alone may take; the rest is for waiting and the network
+KEPT_DEADLINE_SHARE = 1.0  # the same of a tenant that is served already: measurements vary, admission must not
+
+# Assumed of a model that nobody has measured on this kind of device.
+UNKNOWN_DEADLINE_SHARE = 0.1  # a request takes this share of the deadline ...
+UNKNOWN_SECONDS = Seconds(0.010)  # ... or this, if that is less
+UNKNOWN_MEMORY = Bytes(64 << 20)
+UNKNOWN_RATE = PerSecond(1.0)  # of a tenant that says nothing of its load, and had none yet
+
+MOST_MERGED = 16  # tenants: beyond that a launch gains little, and a prediction for it would be bold
+MERGED = "merged"  # TierFigures.implementation of kernels that merge with those of other tenants
+
+
+@dataclass(frozen=True, slots=True)
+class TierCost:
+    """One tier on one kind of device.
+
+    `seconds`: device time of a request alone; `p99`: its latency, alone. `model`: the model's digest, or its URI where
+    the digest is not known; a device holds each model once. `architecture`: "" where it merges with nothing. `merged`:
+    by the number of tenants whose requests merge, from one: the share of `seconds` that each request then costs.
+    """
+
+    name: TierName
+    accuracy: Percent
+    seconds: Seconds
+    p99: Seconds
+    model: str
+    memory: Bytes
+    architecture: str = ""
+    merged: tuple[float, ...] = (1.0,)
+
+    def share(self, tenants: int) -> float:
+        """The share of `seconds` that a request costs where this many tenants merge."""
+        return self.merged[min(tenants, len(self.merged)) - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A tenant on one kind of device.
+
+    `memory`: bytes by model, of all tiers that are loaded. `best` and `floor`: the most accurate and the cheapest of
+    the tiers that may answer and keep the deadline; None where none does. `fastest`: of those that may answer. `slack`:
+    how long a request may wait for others and still be answered by the best in time.
+    """
+
+    memory: tuple[tuple[str, Bytes], ...]
+    best: TierCost | None
+    floor: TierCost | None
+    fastest: TierCost
+    slack: Seconds
+
+
+class Knowledge:
+    """What is known of models at the time of a snapshot; one object serves one plan."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._profiles = snapshot.profiles
+        self._anywhere: dict[str, Profile] = {profile.sha256: profile for profile in snapshot.profiles.values()}
+        self._digests: dict[str, str] = {}
+        self._figures: dict[tuple[str, str], TierFigures] = {}
+        self._demands: dict[tuple[str, str, bool], Demand] = {}
+        self._learn(snapshot)
+
+    def _learn(self, snapshot: Snapshot) -> None:
+        models = {
+            (name, device.id): device.model for name, view in snapshot.nodes.items() for device in view.node.devices
+        }
+        for key in sorted(snapshot.replicas):
+            replica = snapshot.replicas[key].replica
+            model = models.get((replica.node, replica.device), "")
+            uris = {tier.name: tier.model.uri for tier in replica.tenant.tiers} if replica.status.tiers else {}
+            for figures in replica.status.tiers:
+                self._figures[figures.sha256, model] = figures
+                if figures.name in uris:
+                    self._digests[uris[figures.name]] = figures.sha256
+
+    def demand(self, tenant: Tenant, device_model: str, *, kept: bool = False) -> Demand:
+        """What a tenant costs on a kind of device; `kept`: judged as one that is served already."""
+        key = (tenant.key, device_model, kept)
+        if (known := self._demands.get(key)) is not None:
+            return known
+        tiers = [self.cost(tenant, tier, device_model) for tier in tenant.served_tiers]
+        answering = [tier for tier in tiers if tenant.pinned in (None, tier.name)]
+        latest = (KEPT_DEADLINE_SHARE if kept else DEADLINE_SHARE) * tenant.slo.deadline
+        timely = [tier for tier in answering if tier.p99 <= latest]
+        fastest = min(answering, key=lambda tier: tier.p99)
+        best = timely[0] if timely else None
+        made = Demand(
+            memory=tuple({tier.model: tier.memory for tier in tiers}.items()),
+            best=best,
+            floor=min(timely, key=lambda tier: tier.seconds, default=None),
+            fastest=fastest,
+            slack=Seconds(tenant.slo.deadline - (best or fastest).p99),
+        )
+        self._demands[key] = made
+        return made
+
+    def cost(self, tenant: Tenant, tier: Tier, device_model: str) -> TierCost:
+        """What one tier costs on a kind of device."""
+        digest = tier.model.sha256 or self._digests.get(tier.model.uri, "")
+        profile = self._profiles.get((digest, device_model))
+        figures = self._figures.get((digest, device_model))
+        assumed = Seconds(min(UNKNOWN_SECONDS, UNKNOWN_DEADLINE_SHARE * tenant.slo.deadline))
+        model = digest or tier.model.uri
+        if profile is not None:
+            merges = figures is None or figures.implementation == MERGED
+            return TierCost(
+                tier.name,
+                tier.accuracy,
+                _seconds_under_load(profile, tenant.slo.deadline),
+                profile.batches[0].p99,
+                model,
+                profile.memory,
+                profile.architecture if merges else "",
+                _merged(profile.batches) if merges else (1.0,),
+            )
+        if figures is not None:
+            architecture = figures.architecture if figures.implementation == MERGED else ""
+            seconds = figures.service_seconds or assumed  # an agent that has not timed it yet writes 0
+            return TierCost(tier.name, tier.accuracy, seconds, seconds, model, figures.memory, architecture)
+        elsewhere = self._anywhere.get(digest)
+        if elsewhere is not None:  # weights and program are the same on any device
+            memory, architecture = elsewhere.memory, elsewhere.architecture
+        else:
+            memory, architecture = UNKNOWN_MEMORY, ""
+        return TierCost(tier.name, tier.accuracy, assumed, assumed, model, memory, architecture)
+
+
+def _merged(batches: tuple[BatchLatency, ...]) -> tuple[float, ...]:
+    """Share of one request's seconds by requests in a launch; where it was not measured, the next smaller one's."""
+    one = batches[0].p50
+    if one <= 0:
+        return (1.0,)
+    shares = [1.0]
+    for batch in batches[1:]:
+        if batch.rows > MOST_MERGED:
+            break
+        shares.extend([shares[-1]] * (batch.rows - 1 - len(shares)))
+        shares.append(min(1.0, batch.p50 / (batch.rows * one)))
+    return tuple(shares)
+
+
+def _seconds_under_load(profile: Profile, deadline: Seconds) -> Seconds:
+    """Device seconds a request: of one row alone, corrected by the loads that were measured to fit, or not to."""
+    seconds = profile.batches[0].p50
+    fits = [load.requests_per_second for load in profile.loads if load.p99 <= deadline]
+    fails = [load.requests_per_second for load in profile.loads if load.p99 > deadline]
+    if fits and max(fits) > 0:
+        seconds = Seconds(min(seconds, LIMIT / max(fits)))
+    if fails and min(fails) > 0:
+        seconds = Seconds(max(seconds, LIMIT / min(fails)))
+    return seconds

@@ -1,0 +1,141 @@
+"""A tenant's conditions, from what its replicas tell."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from treadle_api.conditions import Condition, ConditionStatus, find_condition
+from treadle_api.replica import Figures
+from treadle_api.units import Percent
+from treadle_operator.policy.case import Case
+from treadle_operator.policy.changes import service_name
+from treadle_operator.policy.observation import refusal, serves, up_to_date, wanted_template
+from treadle_operator.policy.plan import Verdict
+from treadle_operator.snapshot import ReplicaView, ServiceView
+from treadle_operator.tenant_status import TenantCondition
+
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+
+LOADING = "Loading"
+WAITING = "Waiting"
+NOT_ADMITTED = "NotAdmitted"
+TRANSITIONAL = frozenset({LOADING, WAITING})  # reasons of Ready=False that pass by themselves, mostly at once
+
+_SIGMAS = 2.0  # by how many standard deviations more than allowed must be bad, to say that a promise is broken
+
+
+def admitted(verdict: Verdict) -> Condition:
+    """Whether the promise can be kept."""
+    status = TRUE if verdict.admitted else FALSE
+    return Condition(TenantCondition.ADMITTED, status, verdict.reason, verdict.message)
+
+
+def ready(case: Case, verdict: Verdict, serving: list[ReplicaView], service: ServiceView | None) -> Condition:
+    """Whether enough devices answer. `serving`: its replicas that do."""
+    least = case.tenant.replicas.minimum
+    refused = next((found for view in case.state.current if (found := refusal(view.replica)) is not None), None)
+    if service is not None and service.tenant_uid != case.state.view.uid:
+        name = service_name(case.tenant.name)
+        return _ready(FALSE, "ServiceTaken", f"Service {name} is somebody else's: rename it, or the tenant")
+    if len(serving) >= least:
+        count = min(len(serving), case.target.replicas)
+        if refused is not None:
+            return _ready(TRUE, "PreviousVersion", f"an earlier version is served: {refused.message}")
+        return _ready(TRUE, "Serving", f"{count} device{'s' if count != 1 else ''} answer{'s' if count == 1 else ''}")
+    if not case.placements:
+        return _ready(FALSE, NOT_ADMITTED, verdict.message)
+    if refused is not None:
+        return _ready(FALSE, refused.reason, refused.message)
+    if len(case.placements) < least:
+        return _ready(FALSE, "TooFewDevices", f"{len(case.placements)} of {least} replicas have a device with room")
+    waiting = next((one for one in case.placements.values() if one.waits_for), None)
+    if waiting is not None:
+        return _ready(FALSE, WAITING, f"{waiting.node}/{waiting.device} has room when it is rid of {waiting.waits_for}")
+    places = ", ".join(sorted(case.placements.keys() - {view.place for view in serving}))
+    return _ready(FALSE, LOADING, f"{len(serving)} of {least} replicas answer; being loaded: {places}")
+
+
+def slo_met(case: Case) -> Condition:
+    """Whether the objective's share of the last window's requests was in time; by more than chance, both ways."""
+    served, slo = case.state.served, case.tenant.slo
+    old = find_condition(case.state.view.status.conditions, TenantCondition.SLO_MET)
+    if not served.total:
+        return _without_requests(TenantCondition.SLO_MET, old)
+    bad, allowed = served.total - served.good, (1 - slo.objective / 100) * served.total
+    share = f"{served.good / served.total:.2%} of {served.total} requests in the last {served.window:g} s were in time"
+    message = f"{share}; the objective is {slo.objective:g}%"
+    if bad <= allowed:
+        return Condition(TenantCondition.SLO_MET, TRUE, "InTime", message)
+    if bad > allowed + _SIGMAS * math.sqrt(allowed) + 1 or (old is not None and old.status is FALSE):
+        reason = "RequestsShed" if served.shed > served.late else "RequestsLate"
+        if served.error > max(served.shed, served.late):
+            reason = "RequestsFailed"
+        return Condition(TenantCondition.SLO_MET, FALSE, _steady(reason, old), message)
+    return Condition(TenantCondition.SLO_MET, TRUE, "InTime", message)
+
+
+def accuracy_met(case: Case) -> Condition:
+    """Whether the accuracy floor was kept by the objective's share of requests: others count as 0."""
+    served, slo = case.state.served, case.tenant.slo
+    old = find_condition(case.state.view.status.conditions, TenantCondition.ACCURACY_MET)
+    if not served.total:
+        return _without_requests(TenantCondition.ACCURACY_MET, old)
+    effective, least = effective_accuracy(served), slo.min_accuracy * slo.objective / 100
+    promise = f"{slo.min_accuracy:g} for {slo.objective:g}% of the requests is {least:.2f}"
+    message = f"effective accuracy was {effective:.2f} in the last {served.window:g} s; {promise}"
+    if effective >= least:
+        return Condition(TenantCondition.ACCURACY_MET, TRUE, "FloorKept", message)
+    chance = _SIGMAS * 100 * math.sqrt(1 / served.total) * math.sqrt(1 - slo.objective / 100)
+    if effective < least - chance or (old is not None and old.status is FALSE):
+        return Condition(TenantCondition.ACCURACY_MET, FALSE, "BelowFloor", message)
+    return Condition(TenantCondition.ACCURACY_MET, TRUE, "FloorKept", message)
+
+
+def straggling(case: Case) -> Condition:
+    """Whether an agent finds the tenant slow, and what is done."""
+    if case.straggling is None:
+        return Condition(TenantCondition.STRAGGLING, FALSE, "AsExpected", "its kernels take as long as they should")
+    return Condition(TenantCondition.STRAGGLING, TRUE, case.straggling.reason, case.straggling.message)
+
+
+def observed(condition: Condition, case: Case, now: str) -> Condition:
+    """The condition with its generation, and the time of its last change of status."""
+    view = case.state.view
+    old = find_condition(view.status.conditions, condition.type)
+    generation = view.generation
+    if condition.type == TenantCondition.READY and condition.holds and not _all_current(case):
+        generation = old.observed_generation if old is not None and old.holds else 0  # what answers is older
+    time = old.last_transition_time if old is not None and old.status is condition.status else now
+    return replace(condition, observed_generation=generation, last_transition_time=time)
+
+
+def effective_accuracy(served: Figures) -> Percent:
+    """Accuracy in percent, to the two places that are written; a request that was not answered in time counts 0."""
+    return Percent(round(served.accuracy_credit / served.total, 2))
+
+
+def _all_current(case: Case) -> bool:
+    """Whether what answers is what the tenant's spec asks for."""
+    template = wanted_template(case.tenant)
+    return all(
+        wanted_template(view.replica.tenant) == template and up_to_date(view.replica)
+        for view in case.state.current
+        if serves(view.replica)
+    )
+
+
+def _without_requests(type_: TenantCondition, old: Condition | None) -> Condition:
+    """Nothing is known; what was right is not unsaid because nobody asks."""
+    if old is not None and old.status is TRUE:
+        return old
+    return Condition(type_, UNKNOWN, "NoRequests", "no request was measured yet")
+
+
+def _steady(reason: str, old: Condition | None) -> str:
+    """The reason of a condition that stays False stays the first: it would change with every window."""
+    return old.reason if old is not None and old.status is FALSE else reason
+
+
+def _ready(status: ConditionStatus, reason: str, message: str) -> Condition:
+    return Condition(TenantCondition.READY, status, reason, message)

@@ -1,0 +1,162 @@
+"""What is seen of each tenant: its replicas, and the load that they report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from treadle_api import histogram
+from treadle_api.conditions import ConditionStatus, find_condition
+from treadle_api.replica import Figures, Replica, ReplicaCondition
+from treadle_api.tenant import Tenant
+from treadle_api.units import PerSecond, Seconds
+from treadle_operator.policy.capacity import UNKNOWN_RATE
+from treadle_operator.snapshot import ReplicaView, Snapshot, TenantView
+
+DRAINED = "Drained"
+DRAIN_LEAST = 60.0  # seconds that draining may take, ...
+DRAIN_DEADLINES = 2.0  # ... or so many deadlines: no request is worth an answer by then
+_ON_THE_WAY = frozenset({"Loading", "Pending", "Waiting"})  # reasons of Loaded=False that are no refusal
+
+# Reasons of Loaded=False that another device may not have; all others lie in the tenant's models or manifest.
+DEVICE_FAULTS = frozenset({"InsufficientMemory", "DeviceFailed", "DeviceUnhealthy", "ExecutorFailed", "LoadFailed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an agent does not load what a replica's spec says."""
+
+    reason: str
+    message: str
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another device may load it."""
+        return self.reason in DEVICE_FAULTS
+
+
+@dataclass(frozen=True, slots=True)
+class TenantState:
+    """One tenant that is not being deleted.
+
+    `current`: its replicas that are to serve, oldest first; `leaving`: those that drain, or are being deleted, or were
+    an earlier tenant's of its name. `served`: what all of them counted in their last windows; `rate`: requests a second
+    of that, or None where none has reported.
+    """
+
+    view: TenantView
+    current: tuple[ReplicaView, ...]
+    leaving: tuple[ReplicaView, ...]
+    served: Figures
+    rate: PerSecond | None
+
+    @property
+    def offered(self) -> PerSecond:
+        """The load to plan for: what is seen, and no less than what the tenant declares."""
+        declared = self.view.tenant.requests_per_second
+        if declared is None and self.rate is None:
+            return UNKNOWN_RATE
+        return PerSecond(max(declared or 0.0, self.rate or 0.0))
+
+
+def read_tenants(snapshot: Snapshot) -> tuple[list[TenantState], list[ReplicaView]]:
+    """The tenants in the order in which places are given out, and the replicas that are nobody's (any more).
+
+    The most important first, and among equals the oldest.
+    """
+    replicas: dict[str, list[ReplicaView]] = {}
+    strays: list[ReplicaView] = []
+    for key in sorted(snapshot.replicas):
+        view = snapshot.replicas[key]
+        owner = snapshot.tenants.get(view.replica.tenant.key)
+        if owner is None or owner.deleting:
+            strays.append(view)
+        else:
+            replicas.setdefault(view.replica.tenant.key, []).append(view)
+    ordered = sorted(
+        (view for view in snapshot.tenants.values() if not view.deleting),
+        key=lambda view: (view.tenant.priority, view.created, view.tenant.key),
+    )
+    alive = {name for name, node in snapshot.nodes.items() if node.alive}
+    return [_state(view, replicas.get(view.tenant.key, []), alive) for view in ordered], strays
+
+
+def wanted_template(tenant: Tenant) -> tuple[object, ...]:
+    """What of a tenant's spec its replicas carry: they are written anew only when that has changed."""
+    return tenant.slo, tenant.tiers, tenant.priority, tenant.pinned
+
+
+def serves(replica: Replica) -> bool:
+    """Whether some version of the tenant answers requests there, as far as its agent could tell."""
+    condition = find_condition(replica.status.conditions, ReplicaCondition.SERVING)
+    return condition is not None and condition.holds
+
+
+def straggles(replica: Replica) -> bool:
+    """Whether its agent finds it slower than its kernels should be."""
+    condition = find_condition(replica.status.conditions, ReplicaCondition.STRAGGLING)
+    return condition is not None and condition.holds
+
+
+def drained(replica: Replica) -> bool:
+    """Whether nothing is left to answer there."""
+    condition = find_condition(replica.status.conditions, ReplicaCondition.DRAINING)
+    return condition is not None and condition.holds and condition.reason == DRAINED
+
+
+def drain_until(replica: Replica) -> float | None:
+    """When a draining replica may be deleted though it has not said that nothing is left; None before it drains."""
+    condition = find_condition(replica.status.conditions, ReplicaCondition.DRAINING)
+    if not replica.draining or condition is None or not condition.holds:
+        return None
+    began = datetime.fromisoformat(condition.last_transition_time).timestamp()
+    return began + max(DRAIN_LEAST, DRAIN_DEADLINES * replica.tenant.slo.deadline)
+
+
+def up_to_date(replica: Replica) -> bool:
+    """Whether the version that its spec asks for is the one that is loaded."""
+    condition = find_condition(replica.status.conditions, ReplicaCondition.LOADED)
+    return condition is not None and condition.holds and condition.observed_generation >= replica.generation
+
+
+def refusal(replica: Replica) -> Refusal | None:
+    """Why its agent does not load what its spec asks for; None while it does, or is at it."""
+    condition = find_condition(replica.status.conditions, ReplicaCondition.LOADED)
+    if condition is None or condition.status is not ConditionStatus.FALSE or condition.reason in _ON_THE_WAY:
+        return None
+    if condition.observed_generation < replica.generation:
+        return None  # it is about an earlier spec
+    return Refusal(condition.reason, condition.message)
+
+
+def _state(view: TenantView, replicas: list[ReplicaView], alive: set[str]) -> TenantState:
+    if not replicas:
+        return TenantState(view, (), (), Figures(Seconds(0.0)), None)
+    replicas.sort(key=lambda replica: (replica.created, replica.replica.name))
+    current: list[ReplicaView] = []
+    leaving: list[ReplicaView] = []
+    for one in replicas:
+        stays = one.tenant_uid == view.uid and not one.replica.draining and not one.replica.deleting
+        (current if stays else leaving).append(one)
+    reported = [
+        one.replica.status.figures
+        for one in replicas
+        if one.tenant_uid == view.uid and one.replica.node in alive and one.replica.status.figures.window > 0
+    ]
+    rate = PerSecond(sum(figures.total / figures.window for figures in reported)) if reported else None
+    return TenantState(view, tuple(current), tuple(leaving), _sum(reported), rate)
+
+
+def _sum(reported: list[Figures]) -> Figures:
+    if len(reported) == 1:
+        return reported[0]
+    return Figures(
+        window=max((figures.window for figures in reported), default=Seconds(0.0)),
+        good=sum(figures.good for figures in reported),
+        late=sum(figures.late for figures in reported),
+        shed=sum(figures.shed for figures in reported),
+        error=sum(figures.error for figures in reported),
+        accuracy_credit=sum(figures.accuracy_credit for figures in reported),
+        latency_counts=histogram.add(figures.latency_counts for figures in reported),
+        device_seconds=Seconds(sum(figures.device_seconds for figures in reported)),
+    )

@@ -1,0 +1,148 @@
+"""Where a replica goes: all that must fit fits, and of what remains the emptiest, with its like, and spread."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+
+from treadle_api.tenant import Tenant
+from treadle_api.units import PerSecond
+from treadle_operator.policy.capacity import Demand, Knowledge
+from treadle_operator.policy.devices import DeviceState, matches
+from treadle_operator.policy.ledger import MEMORY_WEIGHT, DeviceLedger
+
+# In units of a device's utilisation: how much fuller a device may be than another, and still be the better place.
+AFFINITY = 0.15  # tenants of the architecture are there: requests merge
+SAME_NODE = 1.0  # another replica of the tenant is on the node: they would be lost together
+AVOIDED = 0.5  # the node's taint asks to prefer others
+CONFLICT = 0.3  # somebody's requests take as long as another's can wait
+WAITS = 0.25  # memory has to be given back first
+
+SHORTLIST = 8  # devices looked at closely: the emptiest, and as many of those with tenants of the architecture
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Devices of one model: the one with the most memory, and how many there are."""
+
+    largest: DeviceLedger
+    devices: int
+
+
+def kinds_of(ledgers: Iterable[DeviceLedger]) -> list[Kind]:
+    """The kinds among some devices, in the order in which they come."""
+    kinds: dict[str, Kind] = {}
+    for ledger in ledgers:
+        known = kinds.get(ledger.state.model)
+        if known is None:
+            kinds[ledger.state.model] = Kind(ledger, 1)
+        else:
+            larger = ledger if ledger.state.memory > known.largest.state.memory else known.largest
+            kinds[ledger.state.model] = Kind(larger, known.devices + 1)
+    return list(kinds.values())
+
+
+class Fleet:
+    """The devices' ledgers, and the choice among them."""
+
+    def __init__(self, states: Mapping[str, DeviceState], knowledge: Knowledge) -> None:
+        self.ledgers = {place: DeviceLedger(state) for place, state in states.items()}
+        self._knowledge = knowledge
+        self._open: dict[tuple[tuple[str, str], ...], list[DeviceLedger]] = {}
+        self._kinds: dict[tuple[tuple[str, str], ...], list[Kind]] = {}
+        self._hosts: dict[str, dict[str, DeviceLedger]] = {}
+
+    def demand(self, tenant: Tenant, ledger: DeviceLedger, *, kept: bool = False) -> Demand:
+        """What a tenant costs there."""
+        return self._knowledge.demand(tenant, ledger.state.model, kept=kept)
+
+    def open_to(self, tenant: Tenant) -> list[DeviceLedger]:
+        """The devices that take new replicas of a tenant, whether they have room or not, by name."""
+        selector = tenant.node_selector
+        if (known := self._open.get(selector)) is None:
+            known = self._open[selector] = [
+                ledger for ledger in self.ledgers.values() if not ledger.state.closed and matches(tenant, ledger.state)
+            ]
+        return known
+
+    def kinds(self, tenant: Tenant) -> list[Kind]:
+        """The kinds of the devices that take new replicas of a tenant."""
+        selector = tenant.node_selector
+        if (known := self._kinds.get(selector)) is None:
+            known = self._kinds[selector] = kinds_of(self.open_to(tenant))
+        return known
+
+    def add(self, tenant: Tenant, ledger: DeviceLedger, rate: PerSecond, *, kept: bool = False) -> None:
+        """Count a replica in."""
+        demand = self.demand(tenant, ledger, kept=kept)
+        ledger.add(tenant.key, demand, rate)
+        if demand.best is not None and demand.best.architecture:
+            self._hosts.setdefault(demand.best.architecture, {})[ledger.state.place] = ledger
+
+    def choose(
+        self, tenant: Tenant, rate: PerSecond, taken: Collection[str], busy: Collection[str]
+    ) -> DeviceLedger | None:
+        """The best device for one more replica; None where no device has room.
+
+        Args:
+            tenant: whose replica it is.
+            rate: its share of the tenant's requests.
+            taken: places where it cannot go, because the tenant has a replica there.
+            busy: places where it can go later, because one of its name is leaving.
+        """
+        candidates = [ledger for ledger in self.open_to(tenant) if ledger.state.place not in taken]
+        if not candidates:
+            return None
+        shortlist = heapq.nsmallest(SHORTLIST, candidates, key=attrgetter("crowding"))
+        shortlist += heapq.nsmallest(
+            SHORTLIST, self._with_its_like(tenant, shortlist[0], taken), key=attrgetter("crowding")
+        )
+        nodes = {place.partition("/")[0] for place in taken}
+        return self._best(shortlist, tenant, rate, nodes, busy) or self._best(candidates, tenant, rate, nodes, busy)
+
+    def _with_its_like(self, tenant: Tenant, any_: DeviceLedger, taken: Collection[str]) -> list[DeviceLedger]:
+        """The open devices that have tenants of its architecture."""
+        demand = self.demand(tenant, any_)
+        hosts = self._hosts.get((demand.best or demand.fastest).architecture, {})
+        return [
+            ledger
+            for place, ledger in hosts.items()
+            if place not in taken and not ledger.state.closed and matches(tenant, ledger.state)
+        ]
+
+    def _best(
+        self,
+        ledgers: Iterable[DeviceLedger],
+        tenant: Tenant,
+        rate: PerSecond,
+        nodes: Collection[str],
+        busy: Collection[str],
+    ) -> DeviceLedger | None:
+        best, least = None, (float("inf"), "")
+        for ledger in ledgers:
+            demand = self.demand(tenant, ledger)
+            if ledger.fits(demand, rate):
+                score = _score(ledger, demand, rate, nodes)
+                if ledger.state.place in busy or not ledger.fits_now(demand):
+                    score += WAITS
+                if (key := (round(score, 9), ledger.state.place)) < least:
+                    best, least = ledger, key
+        return best
+
+
+def _score(ledger: DeviceLedger, demand: Demand, rate: PerSecond, nodes: Collection[str]) -> float:
+    assert demand.best is not None
+    state = ledger.state
+    score = ledger.best.with_one(demand.best, rate)
+    score += MEMORY_WEIGHT * (ledger.memory + ledger.adds(demand)) / max(1, state.memory)
+    if ledger.best.merges(demand.best):
+        score -= AFFINITY
+    if state.node in nodes:
+        score += SAME_NODE
+    if state.avoided:
+        score += AVOIDED
+    if ledger.conflicts(demand):
+        score += CONFLICT
+    return score

@@ -1,0 +1,174 @@
+"""What is written of a tenant, and when: transitions at once, figures when they have moved, nothing twice."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from treadle_api import histogram
+from treadle_api.conditions import find_condition
+from treadle_api.units import PerSecond, Seconds, TierName
+from treadle_operator.policy import conditions
+from treadle_operator.policy.case import Case
+from treadle_operator.policy.changes import service_name, tenant_url
+from treadle_operator.policy.observation import serves
+from treadle_operator.policy.plan import Memory, Verdict
+from treadle_operator.snapshot import ReplicaView, Snapshot
+from treadle_operator.tenant_status import CounterOffer, TenantCondition, TenantStatus
+
+QUIET = 2.0  # seconds that what will pass by itself is not spoken of: most tenants are served sooner
+FIGURES_EVERY = 10.0  # seconds at least between two writes of figures alone
+MOVED_SHARE = 0.1  # by how much a figure must move to be written
+MOVED_POINTS = 2.0  # the same of accuracy, in points of percent
+_SIGMAS = 3.0  # a rate must move by more than so many standard deviations of its count, too
+_ENOUGH = 20  # requests, for a quantile
+
+
+class Reporter:
+    """The statuses of one plan. `held_since`, `written` and `wake` are to be passed on."""
+
+    def __init__(self, snapshot: Snapshot, memory: Memory, now: float) -> None:
+        self._snapshot = snapshot
+        self._memory = memory
+        self._alive = {name for name, node in snapshot.nodes.items() if node.alive}
+        self._now = now
+        self._time = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.held_since: dict[str, float] = {}
+        self.written: dict[str, float] = {}
+        self.wake = math.inf
+
+    def status(self, case: Case, verdict: Verdict) -> TenantStatus:
+        """The status that the tenant should have now: the old one, where nothing has changed enough."""
+        key, old = case.tenant.key, case.state.view.status
+        new = self._observed(case, verdict)
+        written = self._memory.written.get(key)
+        if written is not None and self._now - written < FIGURES_EVERY:
+            self.written[key] = written
+        if _same(old, new):
+            if not _figures_moved(old, new, case.state.served.total, case.state.served.window):
+                return old
+            if key in self.written:
+                self.wake = min(self.wake, self.written[key] + FIGURES_EVERY)
+                return old
+        elif _passes(old, new):
+            since = self._memory.held_since.get(key, self._now)
+            if self._now - since < QUIET:
+                self.held_since[key] = since
+                self.wake = min(self.wake, since + QUIET)
+                return old
+            self.held_since[key] = since
+        self.written[key] = self._now
+        return new
+
+    def _observed(self, case: Case, verdict: Verdict) -> TenantStatus:
+        view, served = case.state.view, case.state.served
+        serving = [one for one in case.state.current if one.replica.node in self._alive and serves(one.replica)]
+        service = self._snapshot.services.get(f"{case.tenant.namespace}/{service_name(case.tenant.name)}")
+        found = (
+            conditions.admitted(verdict),
+            conditions.ready(case, verdict, serving, service),
+            conditions.slo_met(case),
+            conditions.accuracy_met(case),
+            conditions.straggling(case),
+        )
+        desired = case.target.replicas if case.placements else 0
+        old, total = view.status, served.total
+        p99 = histogram.quantile(served.latency_counts, 0.99) if total else None
+        return TenantStatus(
+            observed_generation=view.generation,
+            conditions=tuple(conditions.observed(one, case, self._time) for one in found),
+            replicas_desired=desired,
+            replicas_ready=min(len(serving), desired),
+            active_tier=_active_tier(serving) or old.active_tier,
+            effective_accuracy=conditions.effective_accuracy(served) if total else old.effective_accuracy,
+            p99=_milliseconds(p99) if p99 is not None else old.p99,
+            requests_per_second=_rate(case),
+            url=tenant_url(case.tenant) if case.placements else "",
+            counter_offer=verdict.counter_offer,
+        )
+
+
+def _same(old: TenantStatus, new: TenantStatus) -> bool:
+    """Whether nothing but figures and messages differs."""
+    return _bare(old) == _bare(new)
+
+
+def _bare(status: TenantStatus) -> tuple[object, ...]:
+    offer = status.counter_offer or CounterOffer()
+    return (
+        status.observed_generation,
+        tuple((one.type, one.status, one.reason, one.observed_generation) for one in status.conditions),
+        status.replicas_desired,
+        status.replicas_ready,
+        status.url,
+        (offer.deadline is None, offer.min_accuracy is None, offer.requests_per_second is None),
+    )
+
+
+def _passes(old: TenantStatus, new: TenantStatus) -> bool:
+    """Whether the difference will pass by itself, and nothing became worse."""
+    before = find_condition(old.conditions, TenantCondition.READY)
+    after = find_condition(new.conditions, TenantCondition.READY)
+    assert after is not None
+    if after.reason in conditions.TRANSITIONAL:
+        return before is None or not before.holds
+    updating = after.holds and after.observed_generation < new.observed_generation
+    return updating and _outcomes(old) == _outcomes(new)
+
+
+def _outcomes(status: TenantStatus) -> list[tuple[str, str, str]]:
+    return [(one.type, one.status, one.reason) for one in status.conditions]
+
+
+def _figures_moved(old: TenantStatus, new: TenantStatus, total: int, window: Seconds) -> bool:
+    if new.active_tier != old.active_tier:
+        return True
+    if _moved(_offered(old), _offered(new), MOVED_SHARE):
+        return True
+    if old.effective_accuracy is None or new.effective_accuracy is None:
+        return new.effective_accuracy is not old.effective_accuracy
+    if abs(new.effective_accuracy - old.effective_accuracy) > MOVED_POINTS:
+        return True
+    if total >= _ENOUGH and _moved((old.p99,), (new.p99,), MOVED_SHARE):
+        return True
+    if old.requests_per_second is None or new.requests_per_second is None:
+        return new.requests_per_second is not old.requests_per_second
+    larger = max(old.requests_per_second, new.requests_per_second)
+    change = abs(old.requests_per_second - new.requests_per_second)
+    chance = _SIGMAS * math.sqrt(larger / window) if window > 0 else 0.0
+    return change > max(MOVED_SHARE * larger, chance)
+
+
+def _offered(status: TenantStatus) -> tuple[float | None, ...]:
+    offer = status.counter_offer or CounterOffer()
+    return offer.deadline, offer.min_accuracy, offer.requests_per_second
+
+
+def _moved(old: tuple[float | None, ...], new: tuple[float | None, ...], share: float) -> bool:
+    return any(
+        (before is None) != (after is None)
+        or (before is not None and after is not None and abs(after - before) > share * max(before, after))
+        for before, after in zip(old, new, strict=True)
+    )
+
+
+def _active_tier(serving: list[ReplicaView]) -> TierName | None:
+    """The tier that answers most, where replicas differ: that of the most requests."""
+    busiest = max(
+        (one.replica.status for one in serving if one.replica.status.active_tier is not None),
+        key=lambda status: status.figures.total,
+        default=None,
+    )
+    return None if busiest is None else busiest.active_tier
+
+
+def _rate(case: Case) -> PerSecond | None:
+    """To three digits; None until there was a request."""
+    rate = case.state.rate
+    if rate is None or (not rate and case.state.view.status.requests_per_second is None):
+        return None
+    return PerSecond(float(f"{rate:.3g}"))
+
+
+def _milliseconds(seconds: Seconds) -> Seconds:
+    return Seconds(math.ceil(round(seconds * 1e3, 6)) / 1e3)

@@ -1,0 +1,97 @@
+"""How many devices a tenant is served on: switching to a cheaper tier comes first, then more replicas.
+
+Up when even the cheapest tier cannot carry the load on those there are; down when one less would carry it at the most
+accurate tier with room to spare, and that has been so for a while. The gap between the two is the hysteresis.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from treadle_api.tenant import Replicas
+from treadle_api.units import Seconds
+from treadle_operator.policy.capacity import LIMIT, Demand
+from treadle_operator.policy.observation import TenantState, serves
+from treadle_operator.policy.plan import LowLoad
+
+DOWN_SHARE = 0.5  # of a device's time: what the load may take of each device that is left, at the best tier
+DOWN_AFTER = Seconds(300.0)  # that it must have been so low
+UP_AGAIN_AFTER = Seconds(90.0)  # since the last replica was placed: its figures must show whether it was enough
+ENOUGH = 30  # requests of a window that say something
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How many replicas there should be, and why; `needed`: how many the load alone asks for, within no bounds.
+
+    `low`: since when less would do, to be passed on; `wake`: when that makes a difference.
+    """
+
+    replicas: int
+    needed: int
+    message: str = ""
+    low: LowLoad | None = None
+    wake: float | None = None
+
+
+def target(state: TenantState, demand: Demand, slots: int, low: LowLoad | None, now: float) -> Target:
+    """The number of replicas for a tenant.
+
+    It is stepwise downwards, and never outside of what the tenant allows.
+
+    Args:
+        state: the tenant.
+        demand: what it costs on the slowest kind of device that serves it, or the best there is while none does.
+        slots: its replicas now, those that are being replaced counted once.
+        low: what the previous plan passed on.
+        now: seconds since the epoch.
+    """
+    bounds = state.view.tenant.replicas
+    cheapest = (demand.floor or demand.fastest).seconds
+    needed = max(1, math.ceil(round(state.offered * cheapest / LIMIT, 6)))
+    inside = min(max(slots, bounds.minimum), bounds.maximum)
+    if (wanted := min(max(inside, needed), bounds.maximum)) != slots:
+        return Target(wanted, needed, _says(state, needed) if wanted == needed else _bounds(bounds))
+    if slots < bounds.maximum and _overwhelmed(state, demand, now):
+        return Target(slots + 1, needed, "its objective is missed although the cheapest tier answers")
+    if slots <= bounds.minimum or _gives_up_accuracy(state, demand) or not _fits(state, demand, slots - 1):
+        return Target(slots, needed)
+    low = low if low is not None and low.replicas == slots else LowLoad(now, slots)
+    if now - low.since < DOWN_AFTER:
+        return Target(slots, needed, low=low, wake=low.since + DOWN_AFTER)
+    return Target(slots - 1, needed, f"{state.offered:.3g} requests/s have asked for less for {DOWN_AFTER:g} s", low)
+
+
+def _says(state: TenantState, needed: int) -> str:
+    return f"{state.offered:.3g} requests/s take {needed} device{'s' if needed > 1 else ''} even at the cheapest tier"
+
+
+def _bounds(bounds: Replicas) -> str:
+    return f"replicas are to be {bounds.minimum} to {bounds.maximum}"
+
+
+def _overwhelmed(state: TenantState, demand: Demand, now: float) -> bool:
+    """Whether promises are broken, and switching is used up."""
+    served, budget = state.served, 1 - state.view.tenant.slo.objective / 100
+    bad, allowed = served.late + served.shed, budget * served.total
+    if served.total < ENOUGH or bad <= allowed + 3 * math.sqrt(allowed) + 1:
+        return False
+    if any(now - one.created < UP_AGAIN_AFTER for one in state.current):
+        return False
+    cheapest = (demand.floor or demand.fastest).name
+    return all(one.replica.status.active_tier == cheapest for one in state.current if serves(one.replica))
+
+
+def _gives_up_accuracy(state: TenantState, demand: Demand) -> bool:
+    best = (demand.best or demand.fastest).name
+    return any(one.replica.status.active_tier not in (None, best) for one in state.current)
+
+
+def _fits(state: TenantState, demand: Demand, replicas: int) -> bool:
+    """Whether fewer replicas would carry the load and give nothing up."""
+    answered = state.served.good + state.served.late
+    seconds = (demand.best or demand.fastest).seconds
+    if answered >= ENOUGH and state.served.device_seconds > 0:
+        seconds = Seconds(state.served.device_seconds / answered)
+    return state.offered * seconds <= DOWN_SHARE * replicas

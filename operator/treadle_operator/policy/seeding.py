@@ -1,0 +1,104 @@
+"""The start of a plan: what is there stays where it is, unless there is a reason to leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from treadle_api.units import Bytes, PerSecond
+from treadle_operator.policy.capacity import Demand, Knowledge
+from treadle_operator.policy.case import Case
+from treadle_operator.policy.devices import Leave, leave_missing, matches
+from treadle_operator.policy.observation import TenantState, refusal, serves
+from treadle_operator.policy.placement import Fleet
+from treadle_operator.policy.plan import Memory, Placement
+from treadle_operator.policy.scaling import target
+from treadle_operator.snapshot import Cause, ReplicaView, Snapshot
+
+
+def open_cases(
+    snapshot: Snapshot, tenants: Iterable[TenantState], fleet: Fleet, knowledge: Knowledge, memory: Memory, now: float
+) -> list[Case]:
+    """A case for each tenant, with its present replicas in the ledgers of their devices."""
+    cases = []
+    for state in tenants:
+        case = _open(snapshot, state, fleet, knowledge, memory, now)
+        for view in state.leaving:
+            _leave(fleet, view, knowledge)
+        cases.append(case)
+    return cases
+
+
+def count_strays(strays: Iterable[ReplicaView], fleet: Fleet, knowledge: Knowledge) -> None:
+    """Replicas without a tenant hold memory until they are gone."""
+    for view in strays:
+        _leave(fleet, view, knowledge)
+
+
+def _open(
+    snapshot: Snapshot, state: TenantState, fleet: Fleet, knowledge: Knowledge, memory: Memory, now: float
+) -> Case:
+    tenant = state.view.tenant
+    reasons = {view.place: _reason(snapshot, state, view, fleet) for view in state.current}
+    replaced = {view.replaces for view in state.current}
+    slots = sum(view.place not in replaced for view in state.current)
+    stay = [view for view in state.current if reasons[view.place] is None]
+    demand = _typical(state, stay, fleet, knowledge)
+    wanted = target(state, demand, slots, memory.low.get(tenant.key), now)
+    case = Case(state, wanted, PerSecond(state.offered / wanted.replicas))
+    for view in state.current:
+        ledger = fleet.ledgers.get(view.place)
+        if (leave := reasons[view.place]) is not None:
+            case.forced.append((view, leave))
+            _leave(fleet, view, knowledge)
+            continue
+        assert ledger is not None
+        fleet.add(tenant, ledger, case.rate, kept=True)
+        case.placements[view.place] = Placement(view.replica.node, view.replica.device, view.cause or Cause.ADMITTED)
+        wanted_models = {model for model, _ in fleet.demand(tenant, ledger, kept=True).memory}
+        ledger.add_leaving(pair for pair in _loaded(view) if pair[0] not in wanted_models)
+    return case
+
+
+def _reason(snapshot: Snapshot, state: TenantState, view: ReplicaView, fleet: Fleet) -> Leave | None:
+    """Why a replica must leave its device; None where it may stay."""
+    ledger = fleet.ledgers.get(view.place)
+    if ledger is None:
+        return leave_missing(view.place, snapshot)
+    device = ledger.state
+    if device.leave is not None:
+        return device.leave
+    if not matches(state.view.tenant, device):
+        selector = ",".join(f"{key}={value}" for key, value in state.view.tenant.node_selector)
+        return Leave(Cause.NODE_UNFIT, f"node {device.node} does not have the labels {selector}", serves=True)
+    refused = refusal(view.replica)
+    if refused is not None and refused.elsewhere:
+        return Leave(Cause.LOAD_FAILED, f"it cannot load it: {refused.message}", serves=serves(view.replica))
+    return None
+
+
+def _typical(state: TenantState, stay: list[ReplicaView], fleet: Fleet, knowledge: Knowledge) -> Demand:
+    """What the tenant costs on the slowest device that it is on; where it is on none, on the best that it may be on."""
+    tenant = state.view.tenant
+    here = {fleet.ledgers[view.place].state.model for view in stay}
+    if here:
+        return max(
+            (knowledge.demand(tenant, model, kept=True) for model in sorted(here)),
+            key=lambda demand: (demand.floor or demand.fastest).seconds,
+        )
+    models = {kind.largest.state.model for kind in fleet.kinds(tenant)} or {""}
+    return min(
+        (knowledge.demand(tenant, model) for model in sorted(models)),
+        key=lambda demand: (demand.floor is None, (demand.floor or demand.fastest).seconds),
+    )
+
+
+def _leave(fleet: Fleet, view: ReplicaView, knowledge: Knowledge) -> None:
+    """It holds memory until it is gone."""
+    ledger = fleet.ledgers.get(view.place)
+    if ledger is not None:
+        expected = knowledge.demand(view.replica.tenant, ledger.state.model).memory
+        ledger.add_leaving({**dict(expected), **dict(_loaded(view))}.items())
+
+
+def _loaded(view: ReplicaView) -> Iterable[tuple[str, Bytes]]:
+    return ((tier.sha256, tier.memory) for tier in view.replica.status.tiers)

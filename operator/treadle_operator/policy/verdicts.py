@@ -1,0 +1,43 @@
+"""Whether a tenant that is placed is admitted, and what is said of it."""
+
+from __future__ import annotations
+
+from treadle_operator.policy.case import Case
+from treadle_operator.policy.feasibility import Judge
+from treadle_operator.policy.observation import Refusal, refusal
+from treadle_operator.policy.placement import Fleet, kinds_of
+from treadle_operator.policy.plan import Reason, Verdict
+
+
+def judge_case(case: Case, fleet: Fleet, judge: Judge) -> Verdict:
+    """The verdict on a tenant whose placements are decided.
+
+    What is served is not taken away because its promise turns out to be too much: it is told, and served as well as it
+    can be.
+    """
+    if case.verdict is not None:
+        return case.verdict
+    if (refused := _refused(case)) is not None:
+        return Verdict(admitted=False, reason=refused.reason, message=refused.message)
+    if not case.placements:
+        return judge.alone(case.tenant, fleet.kinds(case.tenant)) or judge.no_room(case.tenant, case.rate)
+    here = [fleet.ledgers[place] for place in case.placements]
+    if judge.alone(case.tenant, kinds_of(here), kept=True) is not None:
+        others = [ledger for ledger in fleet.open_to(case.tenant) if ledger not in here]
+        if (broken := judge.alone(case.tenant, kinds_of([*here, *others]), kept=True)) is not None:
+            return broken
+    if case.stuck:
+        message = f"it stays where it is although {case.stuck}, since no other device takes it"
+        return Verdict(admitted=True, reason=Reason.NOWHERE_TO_MOVE, message=message)
+    return Verdict(admitted=True, reason=Reason.PLACED, message="its promise can be kept")
+
+
+def _refused(case: Case) -> Refusal | None:
+    """What agents refuse: one is enough if it lies in the tenant, all must if it lies in their devices."""
+    refusals = [refusal(view.replica) for view in case.state.current if view.place in case.placements]
+    for one in refusals:
+        if one is not None and not one.elsewhere:
+            return one
+    if refusals and len(refusals) == len(case.placements) and all(refusals):
+        return refusals[-1]
+    return None
