@@ -31,7 +31,8 @@ controlplane: ## the Kubernetes control plane for tests (ten minutes once, then 
 controlplane-if-possible:
 	@$(BUILD_CONTROLPLANE) --if-possible >&2
 
-cluster: $(READY) controlplane ## a control plane to try things on, until Ctrl-C; prints how to reach it
+cluster: $(READY) ## a control plane, the operator and two agents to try things on, until Ctrl-C
+	@$(BUILD_CONTROLPLANE) > /dev/null
 	@PYTHONPATH=tests/cluster $(BIN)/python -m bed
 
 test: $(READY) controlplane-if-possible ## all tests

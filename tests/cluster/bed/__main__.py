@@ -1,14 +1,22 @@
-"""A cluster for a person to try things on: `make cluster`. Runs until Ctrl-C, which leaves nothing behind."""
+"""A cluster for a person to try things on: `make cluster`. Runs until Ctrl-C, which leaves nothing behind.
+
+Prints one line for a shell to stdout, all else to stderr.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
 import threading
+from pathlib import Path
 
-from bed.cluster import Cluster
+from bed import deployment
+from bed.cluster import Cluster, KubectlError
+from bed.eventually import eventually
 from controlplane import cache
+
+NODES = ("node-a", "node-b")
+LOOK = 1.0  # seconds between looks at whether all still run
 
 
 def main() -> int:
@@ -17,18 +25,46 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     if absent := cache.missing():
-        print(f"{', '.join(absent)} not built yet: `make controlplane` does it", file=sys.stderr)
+        _tell(f"{', '.join(absent)} not built yet: `make controlplane` does it")
         return 2
-    print("starting etcd, kube-apiserver and kube-controller-manager ...", file=sys.stderr, flush=True)
-    with Cluster.running(cache.folder()) as cluster:
-        cluster.apply_rbac()
-        print(f"export KUBECONFIG={cluster.kubeconfig} PATH={cache.folder()}:$PATH", flush=True)
-        print("up, with treadle's kinds and roles; paste the line above into another shell.", file=sys.stderr)
-        print("Ctrl-C ends it.", file=sys.stderr, flush=True)
-        ended.wait()
+    binaries = cache.folder()
+    _tell("starting a control plane, treadle's operator, and two agents with this machine's CPU as their device ...")
+    try:
+        with Cluster.running(binaries) as cluster:
+            _run(cluster, binaries, ended)
+            _tell("ending it ...")
+    except KubectlError:
+        if not ended.is_set():  # Ctrl-C is for kubectl too
+            raise
     return 0
 
 
+def _run(cluster: Cluster, binaries: Path, ended: threading.Event) -> None:
+    cluster.apply_rbac()
+    programs = [deployment.operator(cluster, "operator"), *(deployment.agent(cluster, node).program for node in NODES)]
+    try:
+        for program in programs:
+            program.start()
+        eventually(lambda: ended.is_set() or all(cluster.exists("inferencenode", node) for node in NODES), seconds=60)
+        print(f"export KUBECONFIG={cluster.kubeconfig} PATH={binaries}:$PATH", flush=True)
+        _tell("up. Paste the line above into another shell; Ctrl-C here ends all. What they say is in:")
+        for program in programs:
+            _tell(f"  {program.log}")
+        running = set(programs)
+        while not ended.wait(LOOK):
+            for program in [program for program in running if not program.alive]:
+                running.discard(program)
+                _tell(f"{program.name} ended\n{program.tail()}")
+        for program in running:
+            program.stop()
+    finally:
+        for program in programs:
+            program.kill()
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(main())
+    sys.exit(main())
