@@ -20,6 +20,7 @@ _SIMULATIONS: tuple[_Simulation, ...] = (
         "treadle.simulate.multiplexing.command",
         "sharing a GPU by time, by space and merged, as in the papers",
     ),
+    _Simulation("goodput", "treadle.simulate.goodput.command", "the loads that whole models of many tenants bear"),
 )
 
 

@@ -1,0 +1,89 @@
+"""The largest load that each way of sharing carries: goodput at 99 %."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from treadle.simulate.goodput.architectures import Architecture
+from treadle.simulate.goodput.comparators import DynamicBatching, EarliestDeadline
+from treadle.simulate.goodput.play import Outcome, arrivals, play
+from treadle.simulate.goodput.report import Row
+from treadle.simulate.multiplexing.networks import gru, mobilenet, resnet
+from treadle_agent.executor.gpu_model import Gpu, GpuModel
+from treadle_agent.policy.comparators import Exclusive, Spatial, TimeSliced
+from treadle_agent.policy.scheduling import Scheduler, SpaceTime
+
+OBJECTIVE = 0.99
+MIX = "mixed"
+STEPS = 5  # of bisection: a factor of 2 ** (1 / 32), 2 %
+_QUANTUM = 0.002  # seconds: the executor's own
+_PROBLEMS = 64
+_THREADS = 15  # launches at once in mode space: the executor's own limit
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to share the device; `lanes`: launches that it keeps on the device at once."""
+
+    make: Callable[[], Scheduler]
+    lanes: int = 1
+
+
+WAYS: Mapping[str, Way] = {
+    "exclusive": Way(lambda: Exclusive(max_problems=_PROBLEMS)),
+    "time": Way(lambda: TimeSliced(max_problems=_PROBLEMS)),
+    "space": Way(lambda: Spatial(max_problems=_PROBLEMS), _THREADS),
+    "space-time": Way(lambda: SpaceTime(max_problems=_PROBLEMS, quantum=_QUANTUM)),
+    "no-delay EDF": Way(lambda: EarliestDeadline(max_problems=1)),
+    "dynamic batching": Way(lambda: DynamicBatching(max_problems=1)),
+}
+
+
+def settings(gpu: Gpu) -> Mapping[str, Sequence[Architecture]]:
+    """Each network alone, and all of them mixed: tenants take them in turn."""
+    model = GpuModel(gpu)
+    all_ = [Architecture(model, network) for network in (resnet(18), resnet(50), mobilenet(), gru())]
+    return {**{one.name: [one] for one in all_}, MIX: all_}
+
+
+def study(
+    chosen: Mapping[str, Sequence[Architecture]], counts: Sequence[int], requests: int, seed: int,
+    tell: Callable[[str], None],
+) -> Iterable[Row]:  # fmt: skip
+    """Every setting, number of tenants and way."""
+    for name, architectures in chosen.items():
+        for count in counts:
+            tell(f"{count} tenants of {name}")
+            tenants = [architectures[index % len(architectures)] for index in range(count)]
+            for way, shared in WAYS.items():
+                rate, outcome = goodput(shared, tenants, requests, seed)
+                factor = outcome.problems / outcome.launches if outcome.launches else 0.0
+                yield Row(name, count, way, rate, factor)
+
+
+def goodput(way: Way, tenants: Sequence[Architecture], requests: int, seed: int) -> tuple[float, Outcome]:
+    """Requests a second, by bisection, of which the objective's share is answered in time, and what happened there.
+
+    The load is open: Poisson, the same draws for every way.
+    """
+    allowed = int((1 - OBJECTIVE) * requests)
+
+    def offered(rate: float) -> Outcome:
+        return play(way.make, way.lanes, tenants, arrivals(tenants, rate, requests, seed), allowed)
+
+    mean = sum(one.service for one in tenants) / len(tenants)
+    low, best = 0.0, Outcome(requests, 0, 0, 0)
+    high = 1 / (8 * mean)
+    while (outcome := offered(high)).good >= OBJECTIVE * requests:
+        low, best, high = high, outcome, 2 * high
+    if not low:
+        return 0.0, best
+    for _ in range(STEPS):
+        middle = (low * high) ** 0.5
+        outcome = offered(middle)
+        if outcome.good >= OBJECTIVE * requests:
+            low, best = middle, outcome
+        else:
+            high = middle
+    return low, best
