@@ -1,7 +1,7 @@
 """Checking an object against its CustomResourceDefinition as a strict API server does, without a cluster.
 
-In the API server's order: nulls of fields that may not be null are dropped, defaults are set, the OpenAPI schema is
-checked and unknown fields are refused, and last the CEL rules, which may rely on all that.
+In the API server's order: whole numbers become integers, nulls of fields that may not be null are dropped, defaults are
+set, the OpenAPI schema is checked and unknown fields are refused, and last the CEL rules, which may rely on all that.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class ObjectSchema:
         As on a create, its status is left out; `with_status`, it stays, as in a write of the status.
         """
         copy = {key: deepcopy(value) for key, value in manifest.items() if with_status or key != "status"}
+        _make_integers(self._schema, copy)
         _drop_nulls(self._schema, copy)
         _set_defaults(self._schema, copy)
         return copy
@@ -99,18 +100,27 @@ def _strict(schema: Schema) -> Object:
     return strict
 
 
-def _members(schema: Schema, value: object) -> Iterator[tuple[Schema, object]]:
-    """The objects and list items inside a value, each with its schema."""
+def _members(schema: Schema, value: object) -> Iterator[tuple[Any, Schema, object]]:
+    """The members and list items inside a value, each with its key or index and its schema."""
     if isinstance(value, dict):
         properties = schema.get("properties", {})
         assert isinstance(properties, Mapping)
         for key, member in value.items():
             inner = properties.get(key, schema.get("additionalProperties"))
             if isinstance(inner, Mapping):
-                yield inner, member
+                yield key, inner, member
     elif isinstance(value, list) and isinstance(items := schema.get("items"), Mapping):
-        for item in value:
-            yield items, item
+        for index, item in enumerate(value):
+            yield index, items, item
+
+
+def _make_integers(schema: Schema, value: object) -> None:
+    """Write 1.0 as 1 where an integer belongs, as an API server does."""
+    for place, inner, member in [*_members(schema, value)]:
+        if inner.get("type") == "integer" and isinstance(member, float) and member.is_integer():
+            assert isinstance(value, dict | list)
+            value[place] = int(member)
+        _make_integers(inner, member)
 
 
 def _drop_nulls(schema: Schema, value: object) -> None:
@@ -121,7 +131,7 @@ def _drop_nulls(schema: Schema, value: object) -> None:
             inner = properties.get(key, schema.get("additionalProperties"))
             if isinstance(inner, Mapping) and not inner.get("nullable"):
                 del value[key]
-    for inner, member in _members(schema, value):
+    for _, inner, member in _members(schema, value):
         _drop_nulls(inner, member)
 
 
@@ -131,7 +141,7 @@ def _set_defaults(schema: Schema, value: object) -> None:
         for key, inner in properties.items():
             if "default" in inner and key not in value:
                 value[key] = deepcopy(inner["default"])
-    for inner, member in _members(schema, value):
+    for _, inner, member in _members(schema, value):
         _set_defaults(inner, member)
 
 
@@ -157,10 +167,6 @@ def _list_map_keys(_: Validator, keys: Sequence[str], instance: object, __: Sche
 _Checker = validators.extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
     {"pattern": _pattern, "x-kubernetes-list-map-keys": _list_map_keys},
-    # In YAML 1.0 is a number: Python's JSON Schema would take it for an integer.
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-    ),
 )
 
 _formats = FormatChecker(formats=())

@@ -34,7 +34,7 @@ def test_the_whole_manifest_is_accepted(changed):
         (("metadata", "namespace"), "a.b", "metadata.namespace", "'a.b' does not match"),
         (("spec", "tiers", 1, "accuracy"), 97.5, "spec.tiers[1].accuracy", "must be a string, not a number: quote it"),
         (("spec", "priority"), "high", "spec.priority", "must be an integer, not a string"),
-        (("spec", "priority"), 1.0, "spec.priority", "must be an integer, not a number"),
+        (("spec", "priority"), 1.5, "spec.priority", "must be an integer, not a number"),
         (("spec", "priority"), True, "spec.priority", "must be an integer, not a boolean"),
         (("spec", "priority"), 11, "spec.priority", "must be at most 10, is 11"),
         (
@@ -85,6 +85,13 @@ def test_defaults_are_set_inside_of_defaults(changed):
     completed = SCHEMA.complete(changed((("spec", "replicas"), ...), (("spec", "switching"), {})))
     assert completed["spec"]["replicas"] == {"min": 1}
     assert completed["spec"]["switching"] == {"mode": "Automatic"}
+
+
+def test_whole_numbers_are_integers(changed):
+    completed = SCHEMA.complete(changed((("spec", "priority"), 2.0), (("spec", "unheardOf"), [1.0])))
+    assert completed["spec"]["priority"] == 2
+    assert type(completed["spec"]["priority"]) is int
+    assert type(completed["spec"]["unheardOf"][0]) is float
 
 
 def test_nulls_are_dropped_then_defaulted(changed):
