@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from prometheus_client import disable_created_metrics
+
 from treadle_api.units import Seconds
 from treadle_operator.application import Operator, TaskEndedError
 from treadle_operator.election import ElectionTiming
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format=_FORMAT, stream=sys.stderr)
     logging.getLogger("treadle_operator").setLevel(logging.INFO)
+    disable_created_metrics()
     try:
         asyncio.run(_run(_settings(options)))
     except (UsageError, ConnectionConfigError) as error:

@@ -119,11 +119,11 @@ class Operator:
             probes = Probes(self._faults, lambda: self._unready, self._metrics.exposition)
             stack.push_async_callback(probes.stop)
             host, port = await probes.start(*self._settings.listen)
-            _log.warning("probes and metrics at http://%s:%d", host, port)
+            _log.info("probes and metrics at http://%s:%d", host, port)
             if await self._until_stopped(self._read_everything()):
                 return
             self._unready.clear()
-            _log.warning("ready: %s", ", ".join(f"{self._mirror.size(kind)} {kind.plural}" for kind in kinds.OWN))
+            _log.info("ready: %s", ", ".join(f"{self._mirror.size(kind)} {kind.plural}" for kind in kinds.OWN))
             await self._operate()
 
     async def _operate(self) -> None:

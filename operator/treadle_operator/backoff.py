@@ -85,7 +85,7 @@ class Pace(Generic[K]):
 
     def until(self, key: K, now: Seconds) -> Seconds:
         """When the key may be acted on; not after `now` when it may now."""
-        return Seconds(self._spent.get(key, now) - self._burst * self._period)
+        return Seconds(self._spent.get(key, now) - (self._burst - 1) * self._period)
 
     def forget_idle(self, now: Seconds) -> None:
         """Drop the keys whose credit is whole again."""

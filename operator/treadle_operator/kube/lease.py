@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from treadle_api.fields import Fields
+from treadle_api.fields import FieldError, Fields
 from treadle_api.units import Seconds
 from treadle_operator.clock import Clock
 from treadle_operator.election import Election, ElectionTiming, LeaderLease, Read, Wait, Write
@@ -18,6 +18,7 @@ from treadle_operator.kube.views import read_node_lease
 
 _RELEASE_TIMEOUT = Seconds(2.0)
 _LONGEST_TIME = 64  # characters
+_SOON = 0.05  # seconds
 _log = logging.getLogger(__name__)
 
 
@@ -97,7 +98,8 @@ class Leadership:
                 )
             except ApiError as error:
                 _log.warning("the leader's Lease could not be released: %s", error)
-        self._tell()
+            else:
+                _log.info("the leader's Lease is released")
 
     async def _read(self) -> None:
         asked_at = self._clock.steady()
@@ -135,7 +137,7 @@ class Leadership:
         if epoch == self._told:
             return
         if epoch is not None:
-            _log.warning("leading, epoch %d", epoch)
+            _log.info("leading, epoch %d", epoch)
         else:
             _log.warning("not leading any more; the Lease is held by %s", self._election.holder or "nobody")
         self._told = epoch
@@ -174,6 +176,14 @@ def read_leader_lease(manifest: Json) -> LeaderLease:
         transitions=spec.integer("leaseTransitions", 0, 1 << 31, 0),
         version=document.child("metadata").text("resourceVersion", None, 32),
     )
+
+
+def _read_node_lease(manifest: Json) -> NodeLease | None:
+    try:
+        return read_node_lease(manifest)
+    except FieldError as error:  # one agent's fault must not hide the others
+        _log.warning("a node's Lease cannot be read: %s", error)
+        return None
 
 
 class NodeLeases:
@@ -220,7 +230,7 @@ class NodeLeases:
         asked_at, wall = self._clock.steady(), self._clock.wall()
         leases: list[NodeLease] = []
         async for page in self._client.pages(kinds.LEASES, self._namespace):
-            leases += [lease for item in page.items if (lease := read_node_lease(item)) is not None]
+            leases += filter(None, map(_read_node_lease, page.items))
         self._heartbeats.look(leases, asked_at, wall)
         self.looked_at = asked_at
         alive = self._heartbeats.alive()
@@ -238,4 +248,3 @@ class NodeLeases:
         return max(_SOON, min(self._every, until_expiry))
 
 
-_SOON = 0.05  # seconds

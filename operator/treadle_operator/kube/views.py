@@ -158,7 +158,7 @@ def read_node_lease(manifest: Json) -> NodeLease | None:
     if (
         not name.startswith(NODE_LEASE_PREFIX)
         or not spec.has("renewTime")
-        or not spec.text("holderIdentity", None, 512)
+        or not spec.values.get("holderIdentity")
     ):
         return None
     return NodeLease(

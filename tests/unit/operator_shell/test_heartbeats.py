@@ -1,0 +1,97 @@
+"""Which nodes are taken for lost, by what looks at their Leases have shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from treadle_api.units import Seconds
+from treadle_operator.heartbeats import Heartbeats, NodeLease
+
+WALL = 1_800_000_000.0  # by the operator's clock, at 0 of the steady one
+
+
+class Cluster:
+    """Agents that renew their Leases; each has a clock that may be wrong."""
+
+    def __init__(self) -> None:
+        self.heartbeats = Heartbeats(Seconds(6.0))
+        self.leases: dict[str, NodeLease] = {}
+
+    def renew(self, node: str, at: float, skew: float = 0.0) -> None:
+        renewed = Seconds(WALL + at + skew)
+        self.leases[node] = NodeLease(node, Seconds(15.0), renewed, str(renewed))
+
+    def look(self, at: float) -> frozenset[str]:
+        self.heartbeats.look(self.leases.values(), Seconds(at), Seconds(WALL + at))
+        return self.heartbeats.alive()
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+def looks(cluster: Cluster, begin: float, end: float, every: float = 2.0) -> float | None:
+    """Look from `begin` to `end`; when node "a" was first taken for lost."""
+    at = begin
+    while at <= end:
+        if "a" not in cluster.look(at):
+            return at
+        at += every
+    return None
+
+
+@pytest.mark.parametrize("skew", [0.0, -3600.0, 3600.0])
+def test_a_node_that_renews_lives_whatever_its_clock_says(cluster: Cluster, skew: float) -> None:
+    for at in range(0, 120, 5):
+        cluster.renew("a", at, skew)
+        assert looks(cluster, at, at + 4) is None
+
+
+def test_a_silent_node_is_lost_when_its_lease_expires(cluster: Cluster) -> None:
+    cluster.renew("a", 0.0)
+    cluster.look(1.0)
+    cluster.renew("a", 1.5)
+    cluster.look(3.0)
+    assert cluster.heartbeats.next_expiry == pytest.approx(16.5)  # of the renewal, not of the look that saw it
+    assert cluster.look(6.0) == cluster.look(11.0) == cluster.look(16.4) == {"a"}
+    assert cluster.look(16.5) == frozenset()
+    assert cluster.heartbeats.next_expiry is None
+
+
+def test_a_wrong_clock_shifts_that_by_one_look_at_most(cluster: Cluster) -> None:
+    for skew in (-3600.0, 3600.0):
+        cluster = Cluster()
+        cluster.renew("a", 0.0, skew)
+        cluster.look(1.0)
+        cluster.renew("a", 1.5, skew)
+        lost = looks(cluster, 3.0, 40.0, every=0.5)
+        assert lost is not None
+        assert 16.0 <= lost <= 18.5
+
+
+def test_it_comes_back_with_its_next_renewal(cluster: Cluster) -> None:
+    cluster.renew("a", 0.0)
+    assert looks(cluster, 0.0, 40.0) is not None
+    cluster.renew("a", 41.0)
+    assert cluster.look(42.0) == {"a"}
+
+
+def test_after_an_outage_of_the_api_server_every_agent_gets_its_time(cluster: Cluster) -> None:
+    cluster.renew("a", 0.0)
+    looks(cluster, 0.0, 10.0)
+    # Nobody could renew or look for five minutes.
+    assert cluster.look(310.0) == {"a"}
+    assert looks(cluster, 312.0, 324.0) is None
+    assert looks(cluster, 325.0, 326.0) == 325.0
+
+
+def test_a_node_without_a_lease_does_not_live(cluster: Cluster) -> None:
+    cluster.renew("a", 0.0)
+    assert cluster.look(0.0) == {"a"}
+    del cluster.leases["a"]
+    assert cluster.look(2.0) == frozenset()
+
+
+def test_before_the_first_look_nothing_is_known() -> None:
+    assert Heartbeats(Seconds(6.0)).alive() == frozenset()

@@ -1,0 +1,274 @@
+"""Lanes in order and side by side, failures with growing waits, and never a storm."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from treadle_api.tenant import read_tenant
+from treadle_api.units import Seconds
+from treadle_operator.backoff import BackoffTiming
+from treadle_operator.kube.errors import BusyError, RefusedError, StaleError, UnreachableError
+from treadle_operator.lanes import Lane, in_lanes
+from treadle_operator.metrics import OperatorMetrics
+from treadle_operator.outbox import Outbox
+from treadle_operator.policy.changes import (
+    ApplyService,
+    Change,
+    CordonDevices,
+    CreateReplica,
+    DeleteReplica,
+    RecordEvent,
+    ReplicaSpec,
+    WriteTenantStatus,
+)
+from treadle_operator.snapshot import Cause, Snapshot
+from treadle_operator.tenant_status import TenantStatus
+
+Lanes = dict[Lane, tuple[Change, ...]]
+TIMING = BackoffTiming(Seconds(0.25), Seconds(15.0))
+
+
+def service(tenant: str) -> ApplyService:
+    return ApplyService("team", f"{tenant}-treadle", tenant, "uid")
+
+
+def status(tenant: str) -> WriteTenantStatus:
+    return WriteTenantStatus("team", tenant, "uid", TenantStatus())
+
+
+def event(tenant: str) -> RecordEvent:
+    return RecordEvent("InferenceTenant", "team", tenant, "uid", warning=False, reason="Placed", message="")
+
+
+def lanes_of(*changes: Change) -> Lanes:
+    return in_lanes(changes, Snapshot(1))
+
+
+class World:
+    """An API server that does what it is told to, an outbox that writes to it, and who leads."""
+
+    def __init__(self, clock: Any, writers: int = 4) -> None:
+        self.clock = clock
+        self.written: list[Change] = []
+        self.tries = 0
+        self.faults: dict[str, Exception] = {}
+        self.epoch = 1
+        self.settled = 0
+        self.under_way = 0
+        self.most_under_way = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.outbox = Outbox(self._write, self._leads, self._settle, clock, TIMING, writers, OperatorMetrics())
+
+    async def _write(self, change: Change) -> None:
+        self.tries += 1
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        await self.gate.wait()
+        self.under_way -= 1
+        if (fault := self.faults.get(tenant_of(change))) is not None:
+            raise fault
+        self.written.append(change)
+
+    def _leads(self, epoch: int) -> bool:
+        return epoch == self.epoch
+
+    def _settle(self) -> None:
+        self.settled += 1
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Outbox]:
+        task = asyncio.create_task(self.outbox.run())
+        yield self.outbox
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def offer(self, lanes: Lanes) -> None:
+        """Offer, and let all be written that can be without time passing."""
+        await self.outbox.offer(lanes, 1)
+        await settle()
+
+
+def tenant_of(change: Change) -> str:
+    return next(iter(lanes_of(change))).name
+
+
+async def settle() -> None:
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(scenario)
+
+
+def test_changes_of_a_tenant_or_a_node_share_a_lane_and_keep_their_order(tenant: Callable[..., Any]) -> None:
+    digits = read_tenant(tenant())
+    spec = ReplicaSpec(digits, 1, "a", "host", 1)
+    create = CreateReplica("team", "digits-1", "uid", spec, Cause.ADMITTED)
+    cordon = CordonDevices("a", ())
+    node_event = RecordEvent("InferenceNode", "", "a", "uid", warning=True, reason="Cordoned", message="")
+    lanes = lanes_of(create, service("other"), service("digits"), status("digits"), event("digits"), cordon, node_event)
+    assert lanes == {
+        Lane("team", "digits"): (create, service("digits"), status("digits"), event("digits")),
+        Lane("team", "other"): (service("other"),),
+        Lane("", "a"): (cordon, node_event),
+    }
+    assert [str(lane) for lane in lanes] == ["tenant team/digits", "tenant team/other", "node a"]
+
+
+def test_an_event_follows_the_change_that_it_tells_of_whatever_object_it_is_about() -> None:
+    about_a_replica = RecordEvent("InferenceReplica", "team", "digits-1", "u", warning=False, reason="X", message="")
+    lanes = lanes_of(status("digits"), about_a_replica)
+    assert lanes == {Lane("team", "digits"): (status("digits"), about_a_replica)}
+    assert list(lanes_of(DeleteReplica("team", "orphan", "u", "1"))) == [Lane("team", "orphan")]
+
+
+def test_lanes_overlap_and_a_lane_does_not_with_itself(clock: Any) -> None:
+    async def scenario() -> None:
+        world = World(clock, writers=4)
+        async with world.running():
+            world.gate.clear()
+            await world.offer(lanes_of(*(status(f"t{n}") for n in range(10)), *(event(f"t{n}") for n in range(10))))
+            assert world.most_under_way == world.under_way == 4
+            # What is under way is not begun a second time, whatever is offered.
+            await world.offer(lanes_of(*(status(f"t{n}") for n in range(4))))
+            assert world.tries == 4
+            world.gate.set()
+            await settle()
+            assert world.most_under_way == 4
+
+    run(scenario())
+
+
+def test_a_newer_plan_takes_the_place_of_what_waits(clock: Any) -> None:
+    async def scenario() -> None:
+        world = World(clock, writers=1)
+        async with world.running():
+            world.gate.clear()
+            await world.offer(lanes_of(status("a"), status("b"), status("c")))
+            await world.offer(lanes_of(service("c")))
+            world.gate.set()
+            await settle()
+            assert world.written == [status("a"), service("c")]
+            assert world.settled == 2
+
+    run(scenario())
+
+
+def test_a_refusal_ends_its_lane_alone_and_is_tried_again_later(clock: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        world = World(clock)
+        world.faults["a"] = RefusedError(422, "Invalid", "spec.x: is wrong")
+        offered = lanes_of(service("a"), status("a"), status("b"))
+        async with world.running():
+            await world.offer(offered)
+            assert world.written == [status("b")]
+            assert world.outbox.retry_at is None  # known at the next offer
+            tries = []
+            for _ in range(600):  # as eager a planner as can be, for a minute
+                clock.now += 0.1
+                before = world.tries
+                await world.outbox.offer(lanes_of(service("a"), status("a")), 1)
+                await settle()
+                if world.tries > before:
+                    tries.append(clock.now - 1000.0)
+            assert len(tries) <= 9
+            assert tries[-1] - tries[-2] == pytest.approx(15.0, abs=0.2)
+            world.faults.clear()
+            clock.now += 15.0
+            await world.offer(lanes_of(service("a"), status("a")))
+            assert world.written[-2:] == [service("a"), status("a")]
+            assert world.outbox.retry_at is None
+
+    with caplog.at_level(logging.WARNING):
+        run(scenario())
+    assert "tenant team/a: ApplyService failed: 422 Invalid: spec.x: is wrong; next try in 0.25 s" in caplog.text
+
+
+def test_the_next_try_is_known_after_an_offer(clock: Any) -> None:
+    async def scenario() -> None:
+        world = World(clock)
+        world.faults["a"] = StaleError("changed")
+        async with world.running():
+            await world.offer(lanes_of(status("a")))
+            await world.offer(lanes_of(status("a")))
+            assert world.outbox.retry_at == pytest.approx(1000.25)
+            assert world.tries == 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("error", [UnreachableError("no route"), BusyError(429, "slow down", Seconds(3.0))])
+def test_an_api_server_that_does_not_answer_is_not_asked_for_each_tenant(clock: Any, error: Exception) -> None:
+    async def scenario() -> None:
+        world = World(clock, writers=4)
+        offered = lanes_of(*(status(f"t{n}") for n in range(2000)))
+        world.faults = {f"t{n}": error for n in range(2000)}
+        async with world.running():
+            await world.offer(offered)
+            assert world.tries <= 4
+            for _ in range(100):
+                await world.outbox.offer(offered, 1)
+                await settle()
+            assert world.tries <= 4
+            least = 3.0 if isinstance(error, BusyError) else 0.25
+            assert world.outbox.retry_at == pytest.approx(1000.0 + least)
+            world.faults.clear()
+            clock.now += least
+            await world.outbox.offer(offered, 1)
+            for _ in range(50):
+                await settle()
+            assert len(world.written) == 2000
+
+    run(scenario())
+
+
+def test_nothing_is_written_after_the_epoch_has_ended(clock: Any) -> None:
+    async def scenario() -> None:
+        world = World(clock, writers=1)
+        async with world.running():
+            world.gate.clear()
+            await world.offer(lanes_of(service("a"), status("a"), status("b")))
+            world.epoch = 2
+            world.gate.set()
+            await settle()
+            assert world.written == [service("a")]  # it was under way
+
+    run(scenario())
+
+
+def test_a_fault_of_our_own_is_told_with_its_traceback_and_ends_no_other_lane(
+    clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        world = World(clock)
+        world.faults["a"] = KeyError("boom")
+        async with world.running():
+            await world.offer(lanes_of(status("a"), status("b")))
+            assert world.written == [status("b")]
+            await world.offer(lanes_of(status("c")))
+            assert world.written == [status("b"), status("c")]
+
+    run(scenario())
+    assert "KeyError" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_two_who_undo_each_others_work_are_slowed_down(clock: Any) -> None:
+    async def scenario() -> None:
+        world = World(clock)
+        async with world.running():
+            for _ in range(500):
+                await world.outbox.offer(lanes_of(status("a")), 1)
+                await settle()
+                clock.now += 0.01
+            assert 30 <= len(world.written) <= 36
+
+    run(scenario())
