@@ -121,25 +121,34 @@ class Tier:
 class Tenant:
     """One version of a tenant: its tiers, most accurate first, and the requests that wait for it.
 
+    `weight`: of its claim on the device where several want it. `company`: only tenants of the same one share its
+    launches; -1: nobody does.
     `switching`: its policy of choosing tiers, None for the default. `loaded_at`: when a tier that was not resident was
-    last begun to be loaded.
+    last begun to be loaded. `used`: device seconds it has had that are not in `share` yet, its share of the device lately;
+    `pace`: the part of the device that its waiting requests can count on.
     """
 
     __slots__ = (
         "_earliest",
         "_heap",
+        "_prioritised",
         "arrivals",
+        "company",
         "current",
         "deadline",
         "downs",
         "id",
         "loaded_at",
+        "pace",
         "pinned",
         "queue_limit",
         "rows",
+        "share",
         "switching",
         "tiers",
         "ups",
+        "used",
+        "weight",
     )
 
     def __init__(
@@ -150,6 +159,7 @@ class Tenant:
         tiers: Sequence[Tier],
         pinned: int = -1,
         switching: Switching | None = None,
+        weight: float = 1.0,
     ) -> None:
         self.id = tenant
         self.deadline = deadline
@@ -157,13 +167,18 @@ class Tenant:
         self.tiers = tiers
         self.pinned = pinned
         self.switching = switching
+        self.weight = weight
+        self.company = 0
         self.current = max(pinned, 0)
         self.arrivals = EventWindow()
         self.loaded_at = -FOREVER
+        self.used = self.share = 0.0
+        self.pace = 1.0
         self.rows = 0
         self.ups = self.downs = 0  # switches to a more, to a less accurate tier
         self._heap: list[tuple[int, float, int, Request]] = []
-        self._earliest = FOREVER  # no request that waits has an earlier deadline; may lag behind
+        self._earliest = FOREVER  # no request that waits has an earlier deadline; may lag behind where `_prioritised`
+        self._prioritised = False  # requests may wait in another order than that of their deadlines
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -183,6 +198,7 @@ class Tenant:
             return False
         heapq.heappush(self._heap, (request.priority or LOWEST_PRIORITY, request.deadline, request.request, request))
         self._earliest = min(self._earliest, request.deadline)
+        self._prioritised |= request.priority != 0
         self.rows += request.rows
         return True
 
@@ -190,6 +206,7 @@ class Tenant:
         """Take the next request."""
         request = heapq.heappop(self._heap)[3]
         self.rows -= request.rows
+        self._look()
         return request
 
     def remove(self, request: int) -> Request | None:
@@ -200,6 +217,7 @@ class Tenant:
                 self._heap.pop()
                 heapq.heapify(self._heap)
                 self.rows -= entry[3].rows
+                self._look()
                 return entry[3]
         return None
 
@@ -219,35 +237,70 @@ class Tenant:
         ratios = [one.ratio for tier in self.tiers for one in tier.corrections if one.fresh]
         return sum(ratios) / len(ratios) if ratios else 1.0
 
+    def fastest_tier(self) -> Tier:
+        """The fastest tier that may answer."""
+        if self.pinned >= 0:
+            return self.tiers[self.pinned]
+        return min(self.tiers, key=_service)
+
     def fastest(self) -> float:
         """Seconds of the fastest tier that may answer, alone."""
-        if self.pinned >= 0:
-            return self.tiers[self.pinned].service
-        return min(tier.service for tier in self.tiers)
+        return self.fastest_tier().service
 
     def take_doomed(self, now: float) -> list[Request]:
         """Remove and return the requests that not even the fastest tier can answer in time any more."""
         limit = now + self.fastest() + ANSWER_SHARE * self.deadline
         if self._earliest >= limit:
             return []
+        if not self._prioritised:
+            doomed = []
+            while self._heap and self._heap[0][1] < limit:
+                doomed.append(self.pop())
+            return doomed
         doomed = [entry[3] for entry in self._heap if entry[1] < limit]
         self._heap = [entry for entry in self._heap if entry[1] >= limit]
         heapq.heapify(self._heap)
         self._earliest = min((entry[1] for entry in self._heap), default=FOREVER)
+        self._look()
         self.rows -= sum(request.rows for request in doomed)
         return doomed
 
-    def take(self, capacity: int) -> tuple[Request, ...]:
-        """Take from the head what fits `capacity` rows and shares the head's binding and pinned tier."""
+    @property
+    def earliest(self) -> float:
+        """No request that waits has an earlier deadline; infinite when none waits."""
+        return self._earliest
+
+    @property
+    def doomed_at(self) -> float:
+        """Before this moment `take_doomed` has nothing to give, as costs stand now."""
+        return self._earliest - self.fastest() - ANSWER_SHARE * self.deadline
+
+    def take(self, capacity: int, finish: float = -FOREVER) -> tuple[Request, ...]:
+        """Take from the head what fits `capacity` rows and shares the head's binding and pinned tier.
+
+        `finish`: when they will be answered; who needs it sooner is left.
+        """
         head = self.head
         taken: list[Request] = []
         while self._heap:
             request = self._heap[0][3]
             if request.rows > capacity or request.binding != head.binding or request.tier != head.tier:
                 break
+            if request.deadline < finish:
+                break
             capacity -= request.rows
             taken.append(self.pop())
         return tuple(taken)
+
+    def _look(self) -> None:
+        if not self._heap:
+            self._prioritised = False
+        if not self._prioritised:
+            self._earliest = self._heap[0][1] if self._heap else FOREVER
+
+
+def _service(tier: Tier) -> float:
+    return tier.service
 
 
 def relax(tenants: Iterable[Tenant]) -> None:
