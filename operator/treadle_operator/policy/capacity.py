@@ -91,8 +91,13 @@ class Knowledge:
                 if figures.name in uris:
                     self._digests[uris[figures.name]] = figures.sha256
 
+    def memory(self, tenant: Tenant, device_model: str) -> dict[str, Bytes]:
+        """Bytes by model of all tiers that are loaded for a tenant, or for an earlier version of one."""
+        costs = (self.cost(tenant, tier, device_model) for tier in tenant.served_tiers)
+        return {cost.model: cost.memory for cost in costs}
+
     def demand(self, tenant: Tenant, device_model: str, *, kept: bool = False) -> Demand:
-        """What a tenant costs on a kind of device; `kept`: judged as one that is served already."""
+        """What a tenant, as it is now, costs on a kind of device; `kept`: judged as one that is served already."""
         key = (tenant.key, device_model, kept)
         if (known := self._demands.get(key)) is not None:
             return known

@@ -20,7 +20,7 @@ from treadle_operator.policy.changes import (
     service_name,
 )
 from treadle_operator.policy.endpoints import slice_changes
-from treadle_operator.policy.observation import drain_until, drained, serves, wanted_template
+from treadle_operator.policy.observation import drain_until, drained, is_stale, serves, wanted_template
 from treadle_operator.policy.plan import Placement, Plan, TenantPlan
 from treadle_operator.snapshot import Cause, EndpointSliceView, ReplicaView, Snapshot, TenantView
 
@@ -128,14 +128,16 @@ class _Tenant:
     def _update(self) -> Iterator[Change]:
         template, successors = wanted_template(self._view.tenant), self._successors()
         for one in self._current:
-            if one.place in self._wanted and wanted_template(one.replica.tenant) != template:
+            changed = wanted_template(one.replica.tenant) != template or self._refused_as_stale(one)
+            if one.place in self._wanted and changed:
                 yield self._replace(one, self._spec(one.replica.node, one.replica.device))
         for one in self._to_drain:
             yield self._replace(one, self._drain(one, successors))
             yield from self._given_up(one)
         for one in self._draining:
             spec = self._drain(one, successors)
-            if spec.successors and spec.successors != one.replica.successors:
+            changed = spec.successors and spec.successors != one.replica.successors
+            if changed or self._refused_as_stale(one):
                 yield self._replace(one, spec)
 
     def _may_go(self, surplus: list[ReplicaView]) -> list[ReplicaView]:
@@ -148,6 +150,10 @@ class _Tenant:
             one.replica.status.address for one in self._current if one.place in self._wanted and self._serves(one)
         }
         return sorted(addresses - {""})
+
+    def _refused_as_stale(self, one: ReplicaView) -> bool:
+        """Whether its agent waits for the present leader to say the same, or something else."""
+        return is_stale(one.replica) and one.replica.epoch < self._snapshot.epoch
 
     def _serves(self, one: ReplicaView) -> bool:
         return one.replica.node in self._alive and serves(one.replica)

@@ -39,11 +39,12 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class DeviceState:
-    """One device. `closed`: why it takes no new replicas, "" where it does; `leave`: None where replicas may stay.
+    """One device; `place` is ``NODE/DEVICE``.
 
-    `avoided`: a taint asks to prefer others. `stretch`: as in `treadle_api.node.Device`.
+    `closed`: why it takes no new replicas, "" where it does; `leave`: None where replicas may stay. `avoided`: a taint asks to prefer others. `stretch`: as in `treadle_api.node.Device`.
     """
 
+    place: str
     node: str
     id: str
     model: str
@@ -54,11 +55,6 @@ class DeviceState:
     leave: Leave | None
     avoided: bool
     stretch: float
-
-    @property
-    def place(self) -> str:
-        """``NODE/DEVICE``."""
-        return f"{self.node}/{self.id}"
 
 
 def read_devices(snapshot: Snapshot) -> dict[str, DeviceState]:
@@ -73,7 +69,9 @@ def read_devices(snapshot: Snapshot) -> dict[str, DeviceState]:
         for device in sorted(view.node.devices, key=lambda device: device.id):
             leave = node_leave or _leave_device(device, cordoned)
             closed = node_closed or (leave.message if leave else "")
-            state = DeviceState(
+            place = f"{name}/{device.id}"
+            states[place] = DeviceState(
+                place=place,
                 node=name,
                 id=device.id,
                 model=device.model,
@@ -85,7 +83,6 @@ def read_devices(snapshot: Snapshot) -> dict[str, DeviceState]:
                 avoided=avoided,
                 stretch=device.stretch,
             )
-            states[state.place] = state
     return states
 
 

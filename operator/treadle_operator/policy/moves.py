@@ -55,6 +55,8 @@ class Mover:
 
     def _consider(self, case: Case, view: ReplicaView) -> None:
         ledger = self._fleet.ledgers[view.place]
+        if case.tenant.key not in ledger.residents:
+            return  # it is to leave anyway, and has nowhere to go
         if straggles(view.replica):
             case.straggling = self._move(case, view, Cause.STRAGGLING, "its agent finds it slower than it should be")
         elif ledger.state.leave is None and self._fleet.demand(case.tenant, ledger, kept=True).floor is None:

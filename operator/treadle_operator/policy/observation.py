@@ -16,10 +16,12 @@ from treadle_operator.snapshot import ReplicaView, Snapshot, TenantView
 DRAINED = "Drained"
 DRAIN_LEAST = 60.0  # seconds that draining may take, ...
 DRAIN_DEADLINES = 2.0  # ... or so many deadlines: no request is worth an answer by then
-_ON_THE_WAY = frozenset({"Loading", "Pending", "Waiting"})  # reasons of Loaded=False that are no refusal
+STALE_EPOCH = "StaleEpoch"  # reason of Loaded=False: the spec is of a leader that the agent knows to be gone
+_ON_THE_WAY = frozenset({"Loading", "NotLoaded", STALE_EPOCH})  # reasons of Loaded=False that are no refusal
 
 # Reasons of Loaded=False that another device may not have; all others lie in the tenant's models or manifest.
-DEVICE_FAULTS = frozenset({"InsufficientMemory", "DeviceFailed", "DeviceUnhealthy", "ExecutorFailed", "LoadFailed"})
+# ExecutorFailed is not among them: a tenant that is isolated for it would bring down the next executor too.
+DEVICE_FAULTS = frozenset({"InsufficientMemory", "StorageFailed", "DeviceNotFound", "DeviceFailed", "InternalError"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,12 @@ def up_to_date(replica: Replica) -> bool:
     """Whether the version that its spec asks for is the one that is loaded."""
     condition = find_condition(replica.status.conditions, ReplicaCondition.LOADED)
     return condition is not None and condition.holds and condition.observed_generation >= replica.generation
+
+
+def is_stale(replica: Replica) -> bool:
+    """Whether its agent refuses its spec because an earlier leader wrote it."""
+    condition = find_condition(replica.status.conditions, ReplicaCondition.LOADED)
+    return condition is not None and condition.reason == STALE_EPOCH
 
 
 def refusal(replica: Replica) -> Refusal | None:

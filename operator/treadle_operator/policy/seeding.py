@@ -96,8 +96,8 @@ def _leave(fleet: Fleet, view: ReplicaView, knowledge: Knowledge) -> None:
     """It holds memory until it is gone."""
     ledger = fleet.ledgers.get(view.place)
     if ledger is not None:
-        expected = knowledge.demand(view.replica.tenant, ledger.state.model).memory
-        ledger.add_leaving({**dict(expected), **dict(_loaded(view))}.items())
+        expected = knowledge.memory(view.replica.tenant, ledger.state.model)
+        ledger.add_leaving({**expected, **dict(_loaded(view))}.items())
 
 
 def _loaded(view: ReplicaView) -> Iterable[tuple[str, Bytes]]:
