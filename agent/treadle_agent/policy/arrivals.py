@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-EVENTS = 100  # arrivals in a window: the rate is known to about 10 %
+EVENTS = 40  # arrivals in a window: about a second of a small load, and the rate to about 16 %
 
 
 class EventWindow:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from treadle_agent.policy.latency import Executable
+from treadle_agent.policy.pace import Pace
 from treadle_agent.policy.queues import FOREVER, Request, Tenant, relax
 from treadle_agent.policy.switching import choose_tier
 
@@ -67,6 +68,7 @@ class Scheduler(ABC):
         self.tenants: dict[int, Tenant] = {}
         self.groups: list[Group] = []
         self._relax_at = 0.0
+        self._pace = Pace()
         self.holding = False  # finish what is on the device, begin nothing new
         self._waiting: dict[int, Tenant] = {}  # tenants with requests, in order of their first waiting request
 
@@ -103,6 +105,7 @@ class Scheduler(ABC):
         if now >= self._relax_at:
             self._relax_at = now + 1.0
             relax(self.tenants.values())
+        self._pace.update(self.tenants.values(), now)
         doomed = [(tenant, request) for tenant in self._waiting.values() for request in tenant.take_doomed(now)]
         if doomed:
             self._waiting = {key: tenant for key, tenant in self._waiting.items() if tenant}
@@ -141,6 +144,7 @@ class Scheduler(ABC):
         for stream in group.streams:
             tier = stream.tenant.tiers[stream.tier]
             tier.observe(stream.rows, group.seconds / problems)
+            stream.tenant.used += group.seconds / problems
         self.evict(group)
         return True
 
