@@ -14,6 +14,7 @@ import msgspec
 from rich.console import Console
 
 from treadle.bench.kernels import command as kernels
+from treadle.bench.memory import command as memory
 from treadle.bench.progress import Progress
 from treadle.bench.serving import suites
 from treadle.bench.serving.deployment import TREADLE
@@ -37,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     merged = benchmarks.add_parser("kernels", help="super-kernels beside sharing a device by time or by space")
     kernels.add_arguments(merged)
     merged.set_defaults(run_benchmark=kernels.run)
+    held = benchmarks.add_parser("memory", help="many distinct ResNet-50 in one executor beside ONNX Runtime sessions")
+    memory.add_arguments(held)
+    held.set_defaults(run_benchmark=memory.run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -71,6 +71,31 @@ def embedding(vocabulary: int, width: int, tokens: int, classes: int, *, seed: i
     return graph.model([tokens], [classes])
 
 
+def resnet50(size: int = 224, classes: int = 1000, *, seed: int) -> onnx.ModelProto:
+    """ResNet-50 (He et al. 2016, table 1), normalisation folded: (rows, 3, size, size) to (rows, classes)."""
+    graph = _Graph(seed)
+    value = graph.convolution(INPUT, 3, 64, 7, stride=2, relu=True)
+    value = graph.node("MaxPool", [value], "stem", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    channels = 64
+    for stage, blocks in enumerate((3, 4, 6, 3)):
+        width = 64 << stage
+        for block in range(blocks):
+            stride = 2 if stage and not block else 1
+            inner = graph.convolution(value, channels, width, 1, relu=True)
+            inner = graph.convolution(inner, width, width, 3, stride=stride, relu=True)
+            inner = graph.convolution(inner, width, 4 * width, 1)
+            if channels != 4 * width:
+                value = graph.convolution(value, channels, 4 * width, 1, stride=stride)
+            value = graph.node("Add", [inner, value], f"sum{stage}.{block}")
+            value = graph.node("Relu", [value], f"block{stage}.{block}")
+            channels = 4 * width
+    value = graph.node("GlobalAveragePool", [value], "pooled")
+    value = graph.node("Flatten", [value], "features", axis=1)
+    weight = graph.weight((classes, channels), fan_in=channels)
+    graph.node("Gemm", [value, weight, graph.weight((classes,), fan_in=channels)], OUTPUT, transB=1)
+    return graph.model([3, size, size], [classes])
+
+
 class _Graph:
     """Nodes and seeded weights under construction."""
 
@@ -91,6 +116,20 @@ class _Graph:
     def node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(op, inputs, [output], **attributes))
         return output
+
+    def convolution(
+        self, value: str, inputs: int, filters: int, window: int, *, stride: int = 1, relu: bool = False
+    ) -> str:
+        """A square convolution that keeps the size, but for its stride; with its bias, and Relu where asked for."""
+        fan_in = inputs * window**2
+        weight, bias = (
+            self.weight((filters, inputs, window, window), fan_in=fan_in),
+            self.weight((filters,), fan_in=fan_in),
+        )
+        name = f"conv{len(self.nodes)}"
+        pads = [window // 2] * 4
+        value = self.node("Conv", [value, weight, bias], name, strides=[stride] * 2, pads=pads)
+        return self.node("Relu", [value], f"{name}.relu") if relu else value
 
     def model(self, inputs: list[int], outputs: list[int]) -> onnx.ModelProto:
         x = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["rows", *inputs])
