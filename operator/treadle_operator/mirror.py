@@ -40,8 +40,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Seen(Generic[V]):
+    """A state of an object; `view` is None where no state of it could be read yet."""
+
     identity: Identity
-    view: V
+    view: V | None
 
 
 class Shelf(Generic[V]):
@@ -60,16 +62,16 @@ class Shelf(Generic[V]):
         known = self._seen.get(identity.key)
         if self._is_old(identity, known):
             return False
+        same = known is not None and known.identity.uid == identity.uid
+        before = known.view if known is not None else None
+        view: V | None
         try:
             view = self._read(manifest)
         except FieldError as error:
-            # Its last readable state stays: to forget it would undo what is done for it.
             _log.warning("%s %s cannot be read: %s", self._kind.name, identity.key, error)
-            if known is None or known.identity.uid != identity.uid:
-                return False
-            view = known.view
+            view = before if same else None  # its last readable state: to forget it would undo what is done for it
         self._seen[identity.key] = _Seen(identity, view)
-        return known is None or known.identity.uid != identity.uid or known.view != view
+        return view != before or (known is not None and not same)
 
     def remove(self, key: str, uid: str, version: float) -> bool:
         """An object is gone as of a version; whether it was there."""
@@ -97,11 +99,11 @@ class Shelf(Generic[V]):
 
     def views(self) -> Iterable[V]:
         """What is known of each object."""
-        return (seen.view for seen in self._seen.values())
+        return (seen.view for seen in self._seen.values() if seen.view is not None)
 
     def by_key(self) -> dict[str, V]:
         """What is known of each object, by ``NAMESPACE/NAME``."""
-        return {key: seen.view for key, seen in self._seen.items()}
+        return {key: seen.view for key, seen in self._seen.items() if seen.view is not None}
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -179,14 +181,17 @@ class Mirror:
             epoch=epoch,
             tenants={view.tenant.key: view for view in self._tenants.views()},
             replicas=self._replicas.by_key(),
-            nodes={node.name: _node_view(node, core_nodes.get(node.name), alive) for node in self._nodes.views()},
+            nodes={
+                name: _node_view(node, self._nodes.uid(name) or "", core_nodes.get(name), alive=name in alive)
+                for name, node in self._nodes.by_key().items()
+            },
             profiles={(profile.sha256, profile.device_model): profile for profile in self._profiles.views()},
             services=self._services.by_key(),
             slices=self._slices.by_key(),
         )
 
 
-def _node_view(node: Node, core: CoreNode | None, alive: frozenset[str]) -> NodeView:
+def _node_view(node: Node, uid: str, core: CoreNode | None, *, alive: bool) -> NodeView:
     if core is None:
-        return NodeView(node, alive=node.name in alive)
-    return NodeView(node, node.name in alive, core.labels, core.taints, core.unschedulable)
+        return NodeView(node, alive, uid=uid)
+    return NodeView(node, alive, core.labels, core.taints, core.unschedulable, uid)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -31,6 +32,18 @@ class StoppedClock(Clock):
 @pytest.fixture
 def clock() -> StoppedClock:
     return StoppedClock()
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object]], Awaitable[None]]:
+    """Waits in the loop until something is so."""
+
+    async def wait(check: Callable[[], object]) -> None:
+        async with asyncio.timeout(10.0):
+            while not check():  # noqa: ASYNC110 - what is waited for has no event to tell it
+                await asyncio.sleep(0.001)
+
+    return wait
 
 
 @pytest.fixture

@@ -112,6 +112,7 @@ def test_what_cannot_be_read_leaves_what_was_known(
     with caplog.at_level(logging.WARNING):
         mirror.take(kinds.TENANTS, stored(tenant(tiers=[]), uid="x", version=1))
         assert not mirror.snapshot(1, frozenset()).tenants
+        assert mirror.uid(kinds.TENANTS, "team/digits") == "x"  # it is there all the same: no watch has missed it
         mirror.take(kinds.TENANTS, stored(tenant(), version=5))
         mirror.take(kinds.TENANTS, stored(tenant(slo={"deadline": "soon"}), version=6))
     assert deadline(mirror) == 0.1
