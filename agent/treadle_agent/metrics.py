@@ -107,6 +107,10 @@ class RequestMetrics:
     def __iter__(self) -> Iterator[tuple[str, TenantRequests]]:
         return iter(self._tenants.items())
 
+    def get(self, key: str) -> TenantRequests | None:
+        """A tenant's counters, where it has any yet."""
+        return self._tenants.get(key)
+
     def of(self, series: TenantSeries) -> TenantRequests:
         """The tenant's counters, which begin at zero."""
         key = f"{series.tenant}.{series.namespace}"

@@ -84,6 +84,9 @@ class Gateway(Protocol):
         Cancelling the await cancels the request.
         """
 
+    def under_way(self, served: Served) -> int:
+        """Requests that were opened for a version and have not ended."""
+
     async def statistics(self) -> Mapping[str, Any]:
         """The executor's counters (`executor.statistics`), and the supervisor's restarts."""
 

@@ -49,7 +49,10 @@ class SignatureStatistics(msgspec.Struct):
 
 
 class TenantStatistics(msgspec.Struct):
-    """One version of a tenant. `switches` by direction (`up`, `down`); `correction`: observed / profiled duration."""
+    """One version of a tenant. `switches` by direction (`up`, `down`); `correction`: observed / profiled duration.
+
+    `straggling`: whether it is slower than its kernels should be, None where nothing judges that.
+    """
 
     tenant: str
     device_seconds: float = 0.0
@@ -58,6 +61,7 @@ class TenantStatistics(msgspec.Struct):
     switches: dict[str, int] = msgspec.field(default_factory=lambda: {"up": 0, "down": 0})
     correction: float = 1.0
     answered: dict[str, int] = msgspec.field(default_factory=dict)  # requests by tier
+    straggling: bool | None = None
 
 
 class Document(msgspec.Struct):

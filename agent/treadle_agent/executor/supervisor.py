@@ -190,6 +190,11 @@ class Supervisor:
         """Reserve a block; raises FullError, GoneError, KeyError when not `bound`."""
         return self._requests.open(self._resident(served), shapes)
 
+    def under_way(self, served: Served) -> int:
+        """Requests that were opened for a version and have not ended."""
+        resident = self._roster.get(served.version.id)
+        return resident.calls if resident is not None else 0
+
     def answer(self, call: Call, deadline: float, priority: int = 0, tier: int = -1) -> Coroutine[Any, Any, Done]:
         """Run the request: see `gateway.Gateway`. Raises ValueError for a call that was answered or released before."""
         assert isinstance(call, PendingCall), "calls come from open()"

@@ -59,6 +59,7 @@ class SupervisorCounters(msgspec.Struct):
 
     restarts: int
     replays: int
+    isolated: dict[str, str] = {}  # reasons by version
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,200 @@
+"""`python -m treadle_agent`: this machine's devices, as a node of a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from treadle_agent.executor.devices import DeviceError, choose_device
+from treadle_agent.executor.protocol import Mode
+from treadle_agent.node import ExecutorError, Node, cache_folder, open_node
+from treadle_api.objects import ADDRESS, ADDRESS_LENGTH, SUBDOMAIN, SUBDOMAIN_LENGTH
+
+if TYPE_CHECKING:
+    from treadle_agent.cluster.hardware import DeviceFacts
+    from treadle_agent.cluster.nvml import Nvml
+
+DESCRIPTION = """\
+Serves tenants on this machine's devices, as a node of a cluster.
+
+The operator binds InferenceReplicas to this node; the agent loads their models, answers requests for them over the
+Open Inference Protocol v2, and writes their status, the InferenceNode NAME, the Lease treadle-node-NAME, and
+ModelProfiles of what it measures. While the API server cannot be reached it serves on, and catches up afterwards.
+
+SIGTERM ends it in order: it is not ready any more, requests under way are answered (at most 30 s), the Lease is
+released. Models and what is compiled of them are kept in $XDG_CACHE_HOME/treadle (~/.cache/treadle)."""
+
+EPILOG = """\
+examples:
+  python -m treadle_agent --node-name $(hostname) --port 8000 --address 10.0.0.7:8000 --device auto
+  python -m treadle_agent --node-name lab --port 8000 --address 10.0.0.7:8000 --device host --device simulated:V100
+
+exit codes: 0 stopped by a signal; 1 could not start, or another agent took over the node; 2 wrong usage, a device that
+cannot be used, or no kubeconfig"""
+
+_log = logging.getLogger("treadle_agent")
+
+
+class UsageError(Exception):
+    """Raised when the agent is asked for what cannot be (exit code 2)."""
+
+
+class StartError(Exception):
+    """Raised when the agent cannot start, or go on (exit code 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says; `devices` by the executor's names."""
+
+    node: str
+    port: int
+    address: str
+    devices: tuple[str, ...]
+    namespace: str
+    kubeconfig: Path | None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the agent until a signal; the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    _log.setLevel(logging.INFO)
+    try:
+        options = _options(_parser().parse_args(arguments))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(options))
+    except UsageError as error:
+        print(f"treadle_agent: {error}", file=sys.stderr)  # noqa: T201 - what a command has to say
+        return 2
+    except StartError as error:
+        print(f"treadle_agent: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m treadle_agent",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--node-name", required=True, metavar="NAME", help="the node's name: that of the core Node, where there is one"
+    )
+    parser.add_argument("--port", required=True, type=int, metavar="P", help="port to listen on, on all interfaces")
+    parser.add_argument(
+        "--address",
+        required=True,
+        metavar="HOST:P",
+        help="where clients and other agents reach that port; it is published in the tenants' endpoints",
+    )
+    parser.add_argument(
+        "--device",
+        required=True,
+        action="append",
+        metavar="D",
+        help="auto (a GPU where there is one, else the host), host, cuda, or simulated:MODEL; once for each device, "
+        "which gets an executor process of its own",
+    )
+    parser.add_argument(
+        "--namespace",
+        default="treadle-system",
+        help="where the operator's and the nodes' Leases are (default %(default)s)",
+    )
+    parser.add_argument(
+        "--kubeconfig",
+        type=Path,
+        metavar="FILE",
+        help="who to connect as (default: $KUBECONFIG, else the Pod's service account, else ~/.kube/config)",
+    )
+    return parser
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    if len(arguments.node_name) > SUBDOMAIN_LENGTH or not SUBDOMAIN.fullmatch(arguments.node_name):
+        raise UsageError(f"--node-name {arguments.node_name}: must be lower-case letters, digits, '-' and '.'")
+    if not 1 <= arguments.port <= 65535:
+        raise UsageError(f"--port {arguments.port}: must be 1 to 65535")
+    if len(arguments.address) > ADDRESS_LENGTH or not ADDRESS.fullmatch(arguments.address):
+        raise UsageError(f"--address {arguments.address}: must be HOST:PORT, like 10.0.0.7:8000 or [fd00::7]:8000")
+    try:
+        devices = tuple(choose_device(asked) for asked in arguments.device)
+    except DeviceError as error:
+        raise UsageError(str(error)) from error
+    if len(set(devices)) < len(devices):
+        raise UsageError(f"--device {' --device '.join(arguments.device)}: each device can be given once")
+    if find_spec("kubernetes") is None or find_spec("pynvml") is None:
+        raise UsageError("the packages for a cluster are missing: pip install 'treadle[agent]'")
+    return Options(
+        arguments.node_name, arguments.port, arguments.address, devices, arguments.namespace, arguments.kubeconfig
+    )
+
+
+async def _run(options: Options) -> None:
+    # Half a second of imports, and packages of an extra: after the command line was found to be right.
+    from treadle_agent.cluster.agent import ClusterAgent
+    from treadle_agent.cluster.connection import ConnectionConfigError, load_connection
+    from treadle_agent.cluster.kube import KubeClient
+    from treadle_agent.cluster.lease import TakenOverError
+    from treadle_agent.cluster.nvml import Nvml
+    from treadle_agent.cluster.settings import ClusterSettings
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    settings = ClusterSettings(options.node, options.address, options.namespace, options.kubeconfig)
+    nvml = Nvml()
+    try:
+        facts = _facts(options.devices, nvml)
+        ids = {device: fact.id for device, fact in zip(options.devices, facts, strict=True)}
+        client = KubeClient(await load_connection(options.kubeconfig))
+        try:
+            async with open_node(options.devices, Mode.SPACE_TIME, cache_folder(), identify=ids.__getitem__) as node:
+                await _listen(node, options)
+                await ClusterAgent(node, facts, client, nvml, settings).run(stop)
+        finally:
+            await client.close()
+    except ConnectionConfigError as error:
+        raise UsageError(str(error)) from error
+    except (ExecutorError, TakenOverError) as error:
+        raise StartError(str(error)) from error
+    finally:
+        nvml.close()
+
+
+def _facts(devices: Sequence[str], nvml: Nvml) -> list[DeviceFacts]:
+    from treadle_agent.cluster.hardware import describe
+    from treadle_agent.cluster.nvml import NvmlError
+
+    try:
+        return [describe(device, nvml) for device in devices]
+    except NvmlError as error:
+        raise UsageError(f"--device cuda: {error}") from error
+
+
+async def _listen(node: Node, options: Options) -> None:
+    host = "::" if options.address.startswith("[") else "0.0.0.0"  # noqa: S104 - it serves the cluster
+    try:
+        await node.front_end.start(host, options.port)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        reason = "is in use by another program" if taken else f"cannot be listened on: {error.strerror or error}"
+        raise StartError(f"--port {options.port} {reason}") from error
+    devices = ", ".join(site.device for site in node.sites)
+    _log.info("node %s: %s, listening on port %d", options.node, devices, options.port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""What this node is to serve: its replicas, fenced against a leader that does not lead any more.
+
+A leader that was paused, and goes on without knowing that another was elected, writes specs with its old epoch. So
+a change whose epoch is below the leader's is not taken: what was taken before stays, until the leader itself has
+written. What an agent finds when it starts it takes as it is: the leader re-writes what differs from its plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from treadle_api.replica import Replica
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One replica. `accepted` is acted on (None: nothing is yet); `latest` is what the API server has.
+
+    They differ while the latter's epoch is below the leader's.
+    """
+
+    latest: Replica
+    accepted: Replica | None
+
+    @property
+    def stale(self) -> bool:
+        """Whether the last change was not taken."""
+        return self.accepted is not self.latest
+
+
+class Assignments:
+    """All replicas of the node by ``NAMESPACE/NAME``, and the leader's epoch; who changes it asks `wanted` again."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, Assignment] = {}
+        self._epoch = 0
+        self._listed = False
+
+    @property
+    def epoch(self) -> int:
+        """The leader's."""
+        return self._epoch
+
+    @property
+    def known(self) -> bool:
+        """Whether the replicas were listed once: before that there are none, and that means nothing."""
+        return self._listed
+
+    def __iter__(self) -> Iterator[tuple[str, Assignment]]:
+        return iter(self._by_key.items())
+
+    def get(self, key: str) -> Assignment | None:
+        """The replica of a key."""
+        return self._by_key.get(key)
+
+    def lead(self, epoch: int) -> None:
+        """The leader's epoch is this from now on: what was refused may be taken now; what was taken stays."""
+        self._epoch = epoch
+        for key, assignment in self._by_key.items():
+            if assignment.stale:
+                self._by_key[key] = self._judged(assignment.latest, assignment.accepted)
+
+    def listed(self, replicas: Collection[Replica]) -> None:
+        """These are all there are."""
+        known = self._by_key
+        self._by_key = {}
+        for replica in replicas:
+            self._by_key[key_of(replica)] = (
+                self._changed(replica, known.get(key_of(replica))) if self._listed else Assignment(replica, replica)
+            )
+        self._listed = True
+
+    def changed(self, replica: Replica) -> None:
+        """A replica is new, or has changed."""
+        self._by_key[key_of(replica)] = self._changed(replica, self._by_key.get(key_of(replica)))
+
+    def removed(self, key: str) -> None:
+        """A replica is gone; whoever deleted it, since a deletion carries no epoch."""
+        self._by_key.pop(key, None)
+
+    def _changed(self, replica: Replica, known: Assignment | None) -> Assignment:
+        if known is not None and known.accepted is not None and known.accepted.generation == replica.generation:
+            return Assignment(replica, replica)  # the spec that was taken: only the status differs
+        return self._judged(replica, known.accepted if known is not None else None)
+
+    def _judged(self, replica: Replica, accepted: Replica | None) -> Assignment:
+        return Assignment(replica, replica if replica.epoch >= self._epoch else accepted)
+
+
+def key_of(replica: Replica) -> str:
+    """``NAMESPACE/NAME``."""
+    return f"{replica.namespace}/{replica.name}"

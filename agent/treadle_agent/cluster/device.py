@@ -1,0 +1,113 @@
+"""One device of this node, with all that is known of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from treadle_agent.cluster.gauge import DeviceGauge
+from treadle_agent.cluster.hardware import DeviceFacts
+from treadle_agent.cluster.reconciler import Reconciler
+from treadle_agent.cluster.status import Observation
+from treadle_agent.cluster.window import Totals, Window, read_totals
+from treadle_agent.frontend.scrape import Report, read_report
+from treadle_agent.frontend.site import Site
+from treadle_agent.node_events import Event, Removed, Serving
+from treadle_api.node import Device
+from treadle_api.replica import TierFigures
+from treadle_api.units import TierName
+
+STATISTICS_SECONDS = 8.0
+FEW = 50  # answers in a window that tell nothing yet of how long a model takes
+
+Measured = Callable[[TierFigures, str, float], None]
+"""Told of a tier, the kind of device, and seconds that one row takes on it: `profiles.Profiles.measured`."""
+
+
+class LocalDevice:
+    """`fault` says what is wrong with the hardware, "" where nothing is."""
+
+    def __init__(
+        self, facts: DeviceFacts, site: Site, reconciler: Reconciler, measured: Measured, fault: Callable[[], str]
+    ) -> None:
+        self.facts = facts
+        self.site = site
+        self.reconciler = reconciler
+        self._measured = measured
+        self._fault = fault
+        self._gauge = DeviceGauge()
+        self._windows: dict[str, Window] = {}
+        self._reason = ""
+
+    def on_event(self, event: Event) -> None:
+        """What the node agent says, after the reconciler was told."""
+        match event:
+            case Serving(tenant):
+                window = self._windows.setdefault(tenant.key, Window())
+                window.add(self._totals(tenant.key), asyncio.get_running_loop().time())
+                for tier in self.reconciler.tiers(tenant.key):
+                    self._measured(tier, self.facts.model, tier.service_seconds)
+            case Removed(key):
+                self._windows.pop(key, None)
+
+    async def look(self) -> None:
+        """Ask the executor how it is, and take in what was counted since."""
+        try:
+            async with asyncio.timeout(STATISTICS_SECONDS):
+                report = read_report(self.site.device, await self.site.gateway.statistics())
+        except TimeoutError:
+            report = Report(self.site.device, None, None)
+        now = asyncio.get_running_loop().time()
+        self._gauge.add(report, now)
+        self._reason = self._gauge.fault or await asyncio.to_thread(self._fault)
+        for key, window in self._windows.items():
+            window.add(self._totals(key), now)
+            self._refine(key, window)
+
+    def observation(self, key: str) -> Observation:
+        """What is known of a tenant here."""
+        entry = self.site.catalog.get(key)
+        served = entry.served if entry is not None else None
+        version = self._gauge.version(served.version.id) if served is not None else None
+        tiers, window = self.reconciler.tiers(key), self._windows.get(key)
+        active = window.active_tier if window is not None else None
+        if active is None and served is not None:
+            active = TierName(served.version.tiers[max(served.version.pinned, 0)].name)
+        return Observation(
+            entry=entry,
+            tiers=tiers,
+            refused=self.reconciler.refused(key),
+            under_way=self.site.gateway.under_way(served) if served is not None else 0,
+            straggling=version.straggling if version is not None else None,
+            correction=version.correction if version is not None else 1.0,
+            isolated=self._gauge.isolated(served.version.id) if served is not None else "",
+            figures=window.figures if window is not None else None,
+            active_tier=active,
+        )
+
+    def describe(self) -> Device:
+        """As an InferenceNode's status has it."""
+        return Device(
+            id=self.facts.id,
+            model=self.facts.model,
+            memory=self.facts.memory,
+            used=self.reconciler.used,
+            utilisation=round(self._gauge.utilisation, 2),
+            stretch=round(self._gauge.stretch, 3),
+            healthy=not self._reason,
+            reason=self._reason,
+        )
+
+    def _totals(self, key: str) -> Totals:
+        requests, seconds = self.site.requests.get(key), self._gauge.seconds(key)
+        return read_totals(requests, seconds) if requests is not None else Totals(device_seconds=seconds)
+
+    def _refine(self, key: str, window: Window) -> None:
+        """Where many requests were answered lately, what their tier takes now is known better than at its load."""
+        entry = self.site.catalog.get(key)
+        if entry is None or entry.served is None or window.figures.total < FEW:
+            return
+        version = self._gauge.version(entry.served.version.id)
+        for tier in self.reconciler.tiers(key):
+            if version is not None and tier.name == version.tier:
+                self._measured(tier, self.facts.model, tier.service_seconds * version.correction)

@@ -1,0 +1,65 @@
+"""What a device is: its id on the node, the name that profiles know its kind by, and its memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from treadle_agent.cluster.nvml import Nvml
+from treadle_agent.executor.gpu_model import GPUS
+from treadle_api.objects import DEVICE_MODEL_LENGTH
+from treadle_api.units import Bytes
+
+PROC = Path("/proc")
+CGROUP = Path("/sys/fs/cgroup")
+
+_NOT_PRINTABLE = re.compile(r"[\x00-\x20\x7f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """What does not change of a device while the agent runs."""
+
+    id: str
+    model: str
+    memory: Bytes
+
+
+def describe(device: str, nvml: Nvml) -> DeviceFacts:
+    """The facts of a device by its name for the executor (`executor.devices`).
+
+    Raises:
+        NvmlError: it is a GPU, and the driver does not tell what it is.
+    """
+    if device == "cuda":
+        gpu = nvml.gpu(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+        return DeviceFacts(gpu.uuid, _printable(gpu.model), gpu.memory)
+    kind, _, model = device.partition(":")
+    if kind == "simulated":
+        return DeviceFacts(device, f"simulated {model}", Bytes(int(GPUS[model].memory)))
+    return DeviceFacts(device, _printable(processor_name()), host_memory())
+
+
+def processor_name(proc: Path = PROC) -> str:
+    """The host's processor, as it calls itself."""
+    lines = (proc / "cpuinfo").read_text().splitlines()
+    named = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    return named.get("model name") or named.get("Processor") or platform.processor() or platform.machine() or "host"
+
+
+def host_memory(proc: Path = PROC, cgroup: Path = CGROUP) -> Bytes:
+    """The machine's memory, or the container's share of it where that is less."""
+    [total] = re.findall(r"^MemTotal:\s+(\d+) kB$", (proc / "meminfo").read_text(), re.MULTILINE)
+    machine = int(total) * 1024
+    try:
+        limit = (cgroup / "memory.max").read_text().strip()
+    except OSError:  # no cgroup of version 2
+        return Bytes(machine)
+    return Bytes(min(machine, int(limit)) if limit.isdecimal() else machine)
+
+
+def _printable(name: str) -> str:
+    return _NOT_PRINTABLE.sub(" ", name).strip()[:DEVICE_MODEL_LENGTH].strip()

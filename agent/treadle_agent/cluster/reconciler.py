@@ -1,0 +1,181 @@
+"""Brings one device to serve what it is assigned, and knows how far that has come."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import Protocol
+
+from treadle_agent.cluster.backoff import Backoff
+from treadle_agent.frontend.site import Site
+from treadle_agent.node_events import Event, Leaking, Loading, Refused, Removed, Serving
+from treadle_agent.program.artifact import Artifact
+from treadle_api.replica import Replica, TierFigures
+from treadle_api.tenant import Tenant
+from treadle_api.units import Bytes, Seconds, TierName
+
+_log = logging.getLogger(__name__)
+
+
+class Agent(Protocol):
+    """Who makes a device serve: `node_agent.NodeAgent`."""
+
+    async def apply(self, tenants: Iterable[Tenant], retry: Container[str] | None = None) -> Sequence[Refused]:
+        """Serve exactly these tenants; returns when each is served or refused."""
+
+
+class Reconciler:
+    """One device's. `address` is this node's; `linger` the seconds that requests for who has left are passed on."""
+
+    def __init__(
+        self, site: Site, backoff: Backoff, address: str, linger: float, on_change: Callable[[], None]
+    ) -> None:
+        self._site = site
+        self._backoff = backoff
+        self._address = address
+        self._linger = linger
+        self._on_change = on_change
+        self._listener: Callable[[Event], None] | None = None
+        self._wanted: dict[str, Tenant] | None = None  # None before anything is known
+        self._loaded: dict[str, tuple[TierFigures, ...]] = {}
+        self._refused: dict[str, Refused] = {}
+        self._moving: set[str] = set()
+        self._trying: set[str] = set()  # what was refused, and is being tried again
+        self._wake = asyncio.Event()
+        self._applying: set[asyncio.Task[None]] = set()
+
+    def want(self, replicas: Sequence[Replica]) -> None:
+        """These replicas are this device's, and no others; those that drain among them."""
+        now = asyncio.get_running_loop().time()
+        self._move([replica for replica in replicas if replica.draining], now)
+        for replica in replicas:
+            if not replica.draining:
+                self._site.moves.forget(replica.tenant.key)
+        wanted = {tenant.key: tenant for replica in replicas if (tenant := self._wanted_of(replica)) is not None}
+        if wanted == self._wanted:
+            return
+        before = self._wanted or {}
+        for key in [key for key in (*self._refused, *before) if wanted.get(key) != before.get(key)]:
+            self._backoff.succeeded(key)  # what is tried next is another thing
+            self._trying.discard(key)
+            self._refused.pop(key, None)
+        self._wanted = wanted
+        self._backoff.retain(wanted)
+        self._wake.set()
+
+    def observe(self, event: Event) -> None:
+        """What the node agent says; it is the agent's observer."""
+        now = asyncio.get_running_loop().time()
+        match event:
+            case Loading(key, step):
+                _log.debug("%s on %s: %s", key, self._site.device, step)
+            case Serving(tenant, served, artifacts):
+                self._backoff.succeeded(tenant.key)
+                self._trying.discard(tenant.key)
+                self._refused.pop(tenant.key, None)
+                self._loaded[tenant.key] = tuple(
+                    _figures(name, how, seconds, artifact)
+                    for name, how, seconds, artifact in zip(
+                        (tier.name for tier in served.version.tiers),
+                        served.implementations,
+                        served.service_seconds,
+                        artifacts,
+                        strict=True,
+                    )
+                )
+                _log.info("%s is served on %s", tenant.key, self._site.device)
+            case Refused(key):
+                wait = self._backoff.failed(key, now) - now
+                self._trying.discard(key)
+                self._refused[key] = event
+                _log.warning(
+                    "%s on %s: %s: %s: %s; next try in %.0f s",
+                    key, self._site.device, event.cause, event.field, event.reason, wait,
+                )  # fmt: skip
+                self._wake.set()
+            case Removed(key):
+                self._loaded.pop(key, None)
+                self._refused.pop(key, None)
+                self._trying.discard(key)
+                _log.info("%s is not served on %s any more", key, self._site.device)
+            case Leaking(key, reason):
+                _log.error("an old version of %s could not be unloaded from %s: %s", key, self._site.device, reason)
+        if self._listener is not None:
+            self._listener(event)
+        self._on_change()
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Tell this one of events, too, after they were taken in here."""
+        self._listener = listener
+
+    def tiers(self, key: str) -> tuple[TierFigures, ...]:
+        """What is loaded of a tenant."""
+        return self._loaded.get(key, ())
+
+    def refused(self, key: str) -> Refused | None:
+        """Why the wanted version of a tenant is not loaded."""
+        return self._refused.get(key)
+
+    @property
+    def used(self) -> Bytes:
+        """Bytes of all loaded weights; a model that several tiers share is there once."""
+        weights = {tier.sha256: tier.memory for tiers in self._loaded.values() for tier in tiers}
+        return Bytes(sum(weights.values()))
+
+    async def run(self, agent: Agent) -> None:
+        """Apply what is wanted whenever it changes, and what was refused when its wait is over; never returns."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                await self._sleep(loop)
+                self._wake.clear()
+                if self._wanted is None:
+                    continue
+                retry = self._backoff.due(loop.time()) - self._trying
+                self._trying |= retry
+                task = loop.create_task(self._apply(agent, tuple(self._wanted.values()), retry))
+                self._applying.add(task)
+                task.add_done_callback(self._applying.discard)
+        finally:
+            for task in self._applying:
+                task.cancel()
+
+    async def _apply(self, agent: Agent, tenants: Sequence[Tenant], retry: frozenset[str]) -> None:
+        await agent.apply(tenants, retry)
+
+    async def _sleep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Until something changes, or is due."""
+        due = self._backoff.next(loop.time())
+        try:
+            async with asyncio.timeout_at(due):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    def _move(self, leaving: Sequence[Replica], now: float) -> None:
+        for replica in leaving:
+            successors = tuple(one for one in replica.successors if one != self._address)
+            self._site.moves.begin(replica.tenant.key, successors, replica.tenant.slo.deadline)
+        keys = {replica.tenant.key for replica in leaving}
+        for key in self._moving - keys:
+            self._site.moves.end(key, now + self._linger)
+        self._moving = keys
+
+    def _wanted_of(self, replica: Replica) -> Tenant | None:
+        """What is to be loaded of a replica. What drains stays as it is: nobody else may be there to take requests."""
+        if not replica.draining:
+            return replica.tenant
+        entry = self._site.catalog.get(replica.tenant.key)
+        return entry.tenant if entry is not None and entry.served is not None else None
+
+
+def _figures(name: str, how: str, seconds: float, artifact: Artifact) -> TierFigures:
+    return TierFigures(
+        name=TierName(name),
+        sha256=artifact.model_sha256,
+        architecture=artifact.architecture,
+        implementation=how,
+        service_seconds=Seconds(seconds),
+        memory=Bytes(artifact.weight_bytes),
+    )

@@ -1,0 +1,50 @@
+"""How an agent keeps in touch with the cluster. Times are in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SYSTEM_NAMESPACE = "treadle-system"
+LEADER_LEASE = "treadle-operator"  # of the operator's leader: its leaseTransitions is the epoch
+NODE_LEASE_PREFIX = "treadle-node-"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """What an agent is told when it starts, and its rhythms.
+
+    Attributes:
+        node: its name: of the core Node, where there is one.
+        address: HOST:PORT at which others reach its front end.
+        namespace: where the Leases are.
+        kubeconfig: who to connect as; None: $KUBECONFIG, the Pod's own service account, or ~/.kube/config.
+        lease_seconds: how long the node's Lease holds.
+        renew_seconds: between renewals of it.
+        look_seconds: between looks at counters, and between two reports of figures at least.
+        drain_look_seconds: between looks at what drains.
+        retry_first, retry_longest: waits between tries of what could not be loaded; each is twice the one before.
+        reach_first, reach_longest: waits between tries to reach the API server, likewise.
+        refine_seconds: between two refinements of one ModelProfile at least.
+        linger_seconds: how long requests for a tenant that has left are passed on: as connections to it may last.
+    """
+
+    node: str
+    address: str
+    namespace: str = SYSTEM_NAMESPACE
+    kubeconfig: Path | None = None
+    lease_seconds: int = 15
+    renew_seconds: float = 5.0
+    look_seconds: float = 5.0
+    drain_look_seconds: float = 0.1
+    retry_first: float = 5.0
+    retry_longest: float = 300.0
+    reach_first: float = 0.5
+    reach_longest: float = 8.0
+    refine_seconds: float = 60.0
+    linger_seconds: float = 90.0
+
+    @property
+    def lease(self) -> str:
+        """Name of the node's Lease."""
+        return f"{NODE_LEASE_PREFIX}{self.node}"

@@ -1,0 +1,127 @@
+"""What is told of one replica, from what is known of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from treadle_agent.cluster.assignments import Assignment
+from treadle_agent.frontend.catalog import Entry
+from treadle_agent.node_events import Refused
+from treadle_api.conditions import Condition, ConditionStatus, with_condition
+from treadle_api.replica import Figures, Replica, ReplicaCondition, ReplicaStatus, TierFigures
+from treadle_api.units import TierName
+
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One replica on its device.
+
+    `entry`: what the device's catalog has; `tiers`: what is loaded; `refused`: why the wanted version is not;
+    `under_way`: requests that are not answered yet; `straggling`: the executor's verdict, None where it gives none;
+    `correction`: its observed over expected kernel time; `isolated`: why the executor is not given it any more.
+    """
+
+    entry: Entry | None = None
+    tiers: tuple[TierFigures, ...] = ()
+    refused: Refused | None = None
+    under_way: int = 0
+    straggling: bool | None = None
+    correction: float = 1.0
+    isolated: str = ""
+    figures: Figures | None = None
+    active_tier: TierName | None = None
+
+    @property
+    def serves(self) -> bool:
+        """Whether some version answers requests."""
+        return self.entry is not None and self.entry.served is not None and not self.isolated
+
+
+def status_of(assignment: Assignment, seen: Observation, address: str, told: ReplicaStatus, now: str) -> ReplicaStatus:
+    """What is true of a replica.
+
+    Args:
+        assignment: what is wanted.
+        seen: what is.
+        address: HOST:PORT of the front end.
+        told: its status so far: conditions that stay as they are keep their times.
+        now: RFC 3339 in UTC, the time of those that change.
+    """
+    accepted = assignment.accepted
+    conditions = told.conditions
+    for condition in _conditions(assignment, seen):
+        conditions = with_condition(conditions, condition, now)
+    return ReplicaStatus(
+        observed_generation=accepted.generation if accepted is not None else 0,
+        observed_epoch=accepted.epoch if accepted is not None else 0,
+        conditions=conditions,
+        address=address,
+        active_tier=seen.active_tier if seen.serves else None,
+        tiers=seen.tiers,
+        figures=seen.figures or told.figures,
+    )
+
+
+def unreadable(problem: str, generation: int, address: str, now: str) -> ReplicaStatus:
+    """What is told of a replica whose spec this agent cannot read."""
+    message = f"{problem}; is the agent older than the operator?"
+    conditions = (
+        Condition(ReplicaCondition.LOADED, FALSE, "SpecInvalid", message, generation, now),
+        Condition(ReplicaCondition.SERVING, FALSE, "NotLoaded", "nothing is loaded", generation, now),
+    )
+    return ReplicaStatus(observed_generation=generation, conditions=conditions, address=address)
+
+
+def _conditions(assignment: Assignment, seen: Observation) -> Iterator[Condition]:
+    wanted = assignment.accepted
+    generation = wanted.generation if wanted is not None else 0
+    yield _loaded(assignment, seen, generation)
+    if seen.isolated:
+        yield Condition(ReplicaCondition.SERVING, FALSE, "ExecutorFailed", seen.isolated, generation)
+    elif seen.serves:
+        yield Condition(ReplicaCondition.SERVING, TRUE, "Serving", "requests are answered", generation)
+    else:
+        yield Condition(ReplicaCondition.SERVING, FALSE, "NotLoaded", "no version is loaded yet", generation)
+    yield _draining(wanted, seen, generation)
+    yield _straggling(seen, generation)
+
+
+def _loaded(assignment: Assignment, seen: Observation, generation: int) -> Condition:
+    type_, wanted = ReplicaCondition.LOADED, assignment.accepted
+    if assignment.stale or wanted is None:
+        message = f"a change of epoch {assignment.latest.epoch} is refused: it is not the leader's who wrote it"
+        return Condition(type_, FALSE, "StaleEpoch", message, generation)
+    entry, refused = seen.entry, seen.refused
+    if seen.isolated:
+        return Condition(type_, FALSE, "ExecutorFailed", f"it is not run any more: {seen.isolated}", generation)
+    if entry is not None and entry.served is not None and entry.tenant == wanted.tenant and not entry.loading:
+        return Condition(type_, TRUE, "Loaded", f"{len(seen.tiers)} tiers are loaded", generation)
+    if refused is not None:
+        again = "; it is tried again, less and less often"
+        previous = "; the version before it goes on" if refused.previous else ""
+        return Condition(type_, FALSE, refused.cause, f"{refused.field}: {refused.reason}{again}{previous}", generation)
+    if wanted.draining:
+        return Condition(type_, FALSE, "NotLoaded", "it drains, and was never loaded", generation)
+    return Condition(type_, FALSE, "Loading", "its models are fetched, compiled and measured", generation)
+
+
+def _draining(wanted: Replica | None, seen: Observation, generation: int) -> Condition:
+    type_ = ReplicaCondition.DRAINING
+    if wanted is None or not wanted.draining:
+        return Condition(type_, FALSE, "NotDraining", "it takes requests", generation)
+    if seen.serves and seen.under_way:
+        return Condition(type_, TRUE, "Draining", "requests under way are answered; new ones are passed on", generation)
+    return Condition(type_, TRUE, "Drained", "nothing is left to answer; requests that come are passed on", generation)
+
+
+def _straggling(seen: Observation, generation: int) -> Condition:
+    type_ = ReplicaCondition.STRAGGLING
+    if seen.straggling is None:
+        return Condition(type_, UNKNOWN, "NotJudged", "this executor gives no verdict on stragglers", generation)
+    if seen.straggling:
+        message = f"its kernels take {seen.correction:.2f} times what they should"
+        return Condition(type_, TRUE, "SlowKernels", message, generation)
+    return Condition(type_, FALSE, "AsExpected", "its kernels take what they should", generation)

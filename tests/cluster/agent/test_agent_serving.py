@@ -1,0 +1,64 @@
+"""An agent registers, loads what it is assigned, serves it, and says how that goes."""
+
+from __future__ import annotations
+
+import pytest
+from tritonclient.utils import InferenceServerException
+
+
+def test_it_registers_and_renews_its_lease(agent, eventually):
+    it = agent("alpha")
+    it.wait_until_ready()
+    node = it.node()
+    assert node["status"]["address"] == it.address
+    [device] = node["status"]["devices"]
+    assert device["id"] == "host"
+    assert device["model"]
+    assert device["memoryBytes"] > 1 << 30
+    assert device["healthy"]
+    assert it.lease()["spec"]["leaseDurationSeconds"] == 15
+    first = it.renewed()
+    eventually(lambda: it.renewed() > first, 10.0)
+    fields = it.cluster.get("inode", "alpha", "--show-managed-fields")["metadata"]["managedFields"]
+    managers = {field["manager"] for field in fields if field.get("subresource") == "status"}
+    assert managers == {"treadle-agent"}
+
+
+def test_a_replica_is_loaded_served_and_told_of(agent, replica, infer, eventually, cluster):
+    it = agent("alpha")
+    one = replica("digits", "alpha", "3.onnx", "2.onnx").create()
+    one.wait_for("Serving", "True")
+    one.wait_for("Loaded", "True", "Loaded")
+    status = one.status()
+    assert status["observedEpoch"] == 1
+    assert status["address"] == it.address
+    assert [tier["name"] for tier in status["tiers"]] == ["tier-0", "tier-1"]
+    assert status["activeTier"] == "tier-0"
+    assert infer(status["address"], "digits", 2.0) == 6.0
+    assert infer(status["address"], f"digits.{one.namespace}", 1.0) == 3.0
+
+    figures = eventually(lambda: one.status().get("figures", {}).get("good") == 2 and one.status()["figures"], 15.0)
+    assert sum(figures["latencyCounts"]) == 2
+    assert figures["accuracyCredit"] == "180"
+    assert (figures["late"], figures["shed"], figures["error"]) == (0, 0, 0)
+
+    # Measured at load, for the planner.
+    profiles = cluster.get("mp")["items"]
+    assert {one["spec"]["sha256"] for one in profiles} == {tier["sha256"] for tier in status["tiers"]}
+    assert {one["spec"]["deviceModel"] for one in profiles} == {it.node()["status"]["devices"][0]["model"]}
+    [used] = {device["usedBytes"] for device in eventually(lambda: used_devices(it))}
+    assert used == sum(tier["memoryBytes"] for tier in status["tiers"])
+
+    # Another model: make-before-break, with the same name and address.
+    one.patch(template=replica("digits", "alpha", "5.onnx").manifest["spec"]["template"])
+    one.wait_for("Loaded", "True")
+    assert infer(it.address, "digits", 1.0) == 5.0
+
+    one.delete()
+    eventually(lambda: it.get("/v2/models/digits/ready") == 404)
+    with pytest.raises(InferenceServerException):
+        infer(it.address, "digits")
+
+
+def used_devices(it):
+    return [device for device in it.node()["status"]["devices"] if device["usedBytes"]]
