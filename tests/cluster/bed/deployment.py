@@ -38,5 +38,6 @@ def agent(cluster: Cluster, node: str, *options: str, device: str = "host", way:
     address = f"{own_address()}:{port}"
     command = (sys.executable, "-m", "treadle_agent", "--namespace", SYSTEM_NAMESPACE, "--node-name", node)
     here = ("--port", str(port), "--address", address, "--device", device)
-    program = cluster.program(f"agent-{node}", *command, *here, *options, kubeconfig=kubeconfig)
+    own = {"XDG_CACHE_HOME": str(cluster.folder / f"cache-{node}")}  # as on machines of their own
+    program = cluster.program(f"agent-{node}", *command, *here, *options, kubeconfig=kubeconfig, **own)
     return Agent(node, address, f"http://{LOOPBACK}:{port}", program)
