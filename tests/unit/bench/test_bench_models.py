@@ -6,6 +6,7 @@ import onnxruntime as ort
 import pytest
 
 from treadle.bench import models
+from treadle.simulate.multiplexing.networks import resnet
 
 BUILDERS = {
     "mlp": (lambda seed: models.mlp((784, 256, 128, 10), seed=seed), (784,)),
@@ -39,3 +40,17 @@ def test_rows_are_free_and_inputs_matter(name):
 def test_the_convolutional_model_is_as_large_as_said():
     weights = sum(onnx.numpy_helper.to_array(one).nbytes for one in BUILDERS["conv"][0](0).graph.initializer)
     assert 10e6 < weights < 11.5e6
+
+
+def test_resnet50_is_as_large_as_its_paper_says_and_as_the_simulation_has_it():
+    model = models.resnet50(32, seed=1)
+    weights = sum(onnx.numpy_helper.to_array(one).size for one in model.graph.initializer)
+    assert weights == pytest.approx(25.56e6, rel=0.002)
+    biases = sum(one.dims[0] for one in model.graph.initializer if len(one.dims) == 1)
+    assert 4 * (weights - biases) == resnet(50).weight_bytes
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    rows = np.random.default_rng(0).random((2, 3, 32, 32), dtype=np.float32)
+    (result,) = session.run(None, {models.INPUT: rows})
+    assert result.shape == (2, 1000)
+    assert np.isfinite(result).all()
+    assert np.abs(result[0] - result[1]).max() > 1e-3

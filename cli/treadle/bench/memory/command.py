@@ -10,8 +10,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,6 +28,15 @@ _MODELS, _SIZE = 60, 224
 _MB = 1e6
 WAYS = {OURS: treadle, YARDSTICK: from_bytes, FROM_FILES: from_files}
 _ANSWER_SECONDS = 600.0  # for compiling, loading and answering one model
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is held: `make` gives the bytes of a model with the weights of a seed; `shape` of its one input."""
+
+    name: str
+    make: Callable[[int], bytes]
+    shape: tuple[int, ...]
 
 
 class HolderError(Exception):
@@ -48,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("--models must be at least 1, --size at least 32", file=sys.stderr)
         return 2
     try:
-        report = compare(arguments.models, arguments.size, lambda what: print(what, file=sys.stderr))
+        report = compare(_resnet50(arguments.size), arguments.models, lambda what: print(what, file=sys.stderr))
     except HolderError as error:
         print(error, file=sys.stderr)
         return 1
@@ -65,13 +76,13 @@ def run(arguments: argparse.Namespace) -> int:
     return int(not report.reached)
 
 
-def compare(count: int, size: int, tell: Tell) -> Report:
+def compare(subject: Subject, count: int, tell: Tell) -> Report:
     """Hold `count` models one way after another; files go as soon as nobody needs them."""
     measured: list[Held] = []
     answers: list[list[Array]] = []
     for name, holder in WAYS.items():
         with tempfile.TemporaryDirectory(prefix="treadle-memory-") as folder:
-            held, given = _held(name, holder, count, size, Path(folder), tell)
+            held, given = _held(name, holder, subject, count, Path(folder), tell)
         measured.append(held)
         answers.append(given)
     ours = measured[0].full_mb
@@ -82,39 +93,52 @@ def compare(count: int, size: int, tell: Tell) -> Report:
         command=shlex.join(["treadle", *sys.argv[1:]]),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         models=count,
-        size=size,
-        weights_mb=models.resnet50(size, seed=0).ByteSize() / _MB,
+        model=subject.name,
+        weights_mb=len(subject.make(0)) / _MB,
         held=tuple(msgspec.structs.replace(one, ratio=ours / one.full_mb) for one in measured),
         deviation=max(float(np.abs(np.subtract(answers[0], other)).max()) for other in answers[1:]) / largest,
     )
 
 
-def _held(name: str, holder: Holder, count: int, size: int, folder: Path, tell: Tell) -> tuple[Held, list[Array]]:
+def _resnet50(size: int) -> Subject:
+    def make(seed: int) -> bytes:
+        model: bytes = models.resnet50(size, seed=seed).SerializeToString()
+        return model
+
+    return Subject(f"ResNet-50, {size}×{size}", make, (1, 3, size, size))
+
+
+def _held(
+    name: str, holder: Holder, subject: Subject, count: int, folder: Path, tell: Tell
+) -> tuple[Held, list[Array]]:
     """What a process that holds the models needs, and its answers, given once every model is loaded."""
     context = multiprocessing.get_context("spawn")
     channel, far_end = context.Pipe()
-    process = context.Process(target=holder, args=(far_end, size, folder / "cache"))
+    process = context.Process(target=holder, args=(far_end, subject.shape, folder / "cache"))
     process.start()
     far_end.close()
     assert process.pid is not None
 
+    def receive(what: str) -> Any:
+        if not channel.poll(_ANSWER_SECONDS):
+            raise HolderError(f"{name}: nothing came for {_ANSWER_SECONDS:g} s ({what})")
+        try:
+            return channel.recv()
+        except EOFError:
+            raise HolderError(f"{name}: its process ended ({what}); see above, or free memory") from None
+
     def ask(path: Path) -> Array:
         channel.send(str(path))
-        if not channel.poll(_ANSWER_SECONDS):
-            raise HolderError(f"{name}: no answer of {path.name} for {_ANSWER_SECONDS:g} s")
-        try:
-            answer: Array = channel.recv()
-        except EOFError:
-            raise HolderError(f"{name}: its process ended at {path.name}; see above, or free memory") from None
+        answer: Array = receive(path.name)
         return answer
 
     try:
-        channel.recv()  # it is ready
+        receive("its start")
         empty = usage(process.pid).pss / _MB
-        paths = [folder / f"{name.split(maxsplit=1)[0]}-{seed}.onnx" for seed in range(count)]
+        paths = [folder / f"{seed}.onnx" for seed in range(count)]
         seconds = []
         for seed, path in enumerate(paths):
-            path.write_bytes(models.resnet50(size, seed=seed).SerializeToString())
+            path.write_bytes(subject.make(seed))
             begin = time.perf_counter()
             ask(path)
             seconds.append(time.perf_counter() - begin)

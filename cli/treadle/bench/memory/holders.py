@@ -21,17 +21,18 @@ from treadle_agent.executor.worker_settings import WorkerSettings
 from treadle_agent.program.loader import Loader
 
 Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
 DEADLINE = 60.0
 
 
-def picture(size: int) -> Array:
-    """The one input, (1, 3, size, size)."""
-    return np.random.default_rng(0).standard_normal((1, 3, size, size)).astype(np.float32)
+def example(shape: Shape) -> Array:
+    """The one input."""
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
-def treadle(channel: Connection[Any, Any], size: int, cache: Path) -> None:
+def treadle(channel: Connection[Any, Any], shape: Shape, cache: Path) -> None:
     """One executor on the host device; a path that came before only answers again."""
-    asyncio.run(_treadle(channel, picture(size), cache))
+    asyncio.run(_treadle(channel, example(shape), cache))
 
 
 async def _treadle(channel: Connection[Any, Any], given: Array, cache: Path) -> None:
@@ -62,20 +63,20 @@ async def _treadle(channel: Connection[Any, Any], given: Array, cache: Path) -> 
         await supervisor.close()
 
 
-def from_files(channel: Connection[Any, Any], size: int, _: Path) -> None:
+def from_files(channel: Connection[Any, Any], shape: Shape, _: Path) -> None:
     """A session a model, opened by its path."""
-    _sessions(channel, size, lambda path: path)
+    _sessions(channel, shape, lambda path: path)
 
 
-def from_bytes(channel: Connection[Any, Any], size: int, _: Path) -> None:
+def from_bytes(channel: Connection[Any, Any], shape: Shape, _: Path) -> None:
     """A session a model, opened from what was read, as where models come over a network."""
-    _sessions(channel, size, lambda path: Path(path).read_bytes())
+    _sessions(channel, shape, lambda path: Path(path).read_bytes())
 
 
-def _sessions(channel: Connection[Any, Any], size: int, source: Callable[[str], str | bytes]) -> None:
+def _sessions(channel: Connection[Any, Any], shape: Shape, source: Callable[[str], str | bytes]) -> None:
     import onnxruntime as ort
 
-    given = {INPUT: picture(size)}
+    given = {INPUT: example(shape)}
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     held: dict[str, ort.InferenceSession] = {}
@@ -86,4 +87,4 @@ def _sessions(channel: Connection[Any, Any], size: int, source: Callable[[str], 
         channel.send(held[path].run(None, given)[0])
 
 
-Holder = Callable[["Connection[Any, Any]", int, Path], None]
+Holder = Callable[["Connection[Any, Any]", Shape, Path], None]

@@ -37,7 +37,7 @@ class Report(msgspec.Struct, frozen=True):
     command: str
     date: str
     models: int
-    size: int
+    model: str
     weights_mb: float
     held: tuple[Held, ...]
     deviation: float
