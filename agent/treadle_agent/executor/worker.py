@@ -102,7 +102,7 @@ class Worker:
         self._finish_unloads()
         self.channel.flush()
         if launch_now is None:
-            self.channel.wait(None if self.scheduler.idle and not self._solo else UNRUNNABLE_WAIT)
+            self.channel.wait(self._pause())
 
     def handle(self, message: ToExecutor) -> None:
         """Carry out one message."""
@@ -209,6 +209,12 @@ class Worker:
             return self.scheduler.step(now) if self._threads else None  # its program comes: the others go on
         return launch
 
+    def _pause(self) -> float | None:
+        """Seconds until the next look, if nothing arrives before; None: for ever."""
+        if self.scheduler.idle and not self._solo:
+            return None
+        return min(UNRUNNABLE_WAIT, self.scheduler.wake_at - time.monotonic())
+
     def _launch(self, launch: Launch, now: float) -> None:
         group, thread = launch.group, self._threads.pop()
         names = [request.request for stream in group.streams for request in requests_of(stream)]
@@ -257,7 +263,7 @@ class Worker:
         finished = time.monotonic()
         for stream in group.streams:
             version = version_of(stream)
-            version.device_seconds += group.seconds / len(group.streams)
+            version.device_seconds += stream.seconds
             version.answered[stream.tier] += len(stream.requests)
             for request in stream.requests:
                 self.channel.post(Done(request.request, Outcome.DONE, stream.tier, group.started, finished))

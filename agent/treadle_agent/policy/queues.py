@@ -124,8 +124,8 @@ class Tenant:
     `weight`: of its claim on the device where several want it. `company`: only tenants of the same one share its
     launches; -1: nobody does.
     `switching`: its policy of choosing tiers, None for the default. `loaded_at`: when a tier that was not resident was
-    last begun to be loaded. `used`: device seconds it has had that are not in `share` yet, its share of the device lately;
-    `pace`: the part of the device that its waiting requests can count on.
+    last begun to be loaded. `used`: device seconds it has had that are not in `share` yet, its share of the device
+    lately; `pace`: the part of the device that its waiting requests can count on.
     """
 
     __slots__ = (

@@ -8,113 +8,90 @@ quantum. `policy.comparators` has the other ways (Jain et al. 2018, §2) under t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import Any
 
+from treadle_agent.policy.attribution import attribute
+from treadle_agent.policy.coalescing import Formation, Signature, patience
+from treadle_agent.policy.fairness import FairShares
 from treadle_agent.policy.latency import Executable
 from treadle_agent.policy.pace import Pace
 from treadle_agent.policy.queues import FOREVER, Request, Tenant, relax
+from treadle_agent.policy.streams import Group, Launch, Stream
 from treadle_agent.policy.switching import choose_tier
+from treadle_agent.policy.waiting import ALONE, Waiting
 
-PADDING_LIMIT = 0.25  # share of a super-kernel's rows that may be padding (DESIGN §4)
-
-
-@dataclass(slots=True, eq=False)
-class Stream:
-    """A batch of one tier's requests on its way through an executable: one problem of each super-kernel it is in."""
-
-    tenant: Tenant
-    tier: int
-    requests: tuple[Request, ...]
-    executable: Executable
-    rows: int
-    deadline: float
-
-
-@dataclass(slots=True, eq=False)
-class Group:
-    """Streams at the same kernel of the same executable; `seconds` of the device they have had."""
-
-    executable: Executable
-    streams: list[Stream]
-    begin: int
-    deadline: float
-    seconds: float = 0.0
-    started: float = 0.0  # when it came to the device
-    place: Any = field(default=None, repr=False)  # the device's own; None until their inputs are on the device
-
-    def slack(self, now: float) -> float:
-        """Seconds that the most urgent stream can still wait."""
-        return self.deadline - now - self.executable.remaining(self.begin, len(self.streams))
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """Run kernels begin..end of a group's streams as one; a group whose `place` is None first takes its inputs."""
-
-    group: Group
-    begin: int
-    end: int
+__all__ = ["ALONE", "Group", "Launch", "Scheduler", "SpaceTime", "Stream"]
 
 
 class Scheduler(ABC):
     """Tenants, their waiting requests and the streams on the device.
 
     A shell calls `submit` as requests arrive, `shed` and `step` in turn, and `launched` with what a launch took.
+    `wake_at`: when to call both again at the latest, after `step` gave nothing.
     """
 
     def __init__(self, *, max_problems: int) -> None:
         self.max_problems = max_problems
         self.tenants: dict[int, Tenant] = {}
         self.groups: list[Group] = []
+        self.holding = False  # finish what is on the device, begin nothing new
+        self.wake_at = FOREVER
         self._relax_at = 0.0
         self._pace = Pace()
-        self.holding = False  # finish what is on the device, begin nothing new
-        self._waiting: dict[int, Tenant] = {}  # tenants with requests, in order of their first waiting request
+        self._shares = FairShares()
+        self._waiting = Waiting()
+        self._running: dict[int, int] = {}  # streams on the device by tenant
+        self._hopeless: list[tuple[Tenant, Request]] = []  # found when they were about to be begun
 
     def add(self, tenant: Tenant) -> None:
         """Start to serve a tenant."""
         self.tenants[tenant.id] = tenant
+        self._running[tenant.id] = 0
 
     def remove(self, tenant: Tenant) -> None:
         """Stop to serve a tenant whose queue is empty and that has no stream."""
         assert not len(tenant)
         assert not self.on_device(tenant)
-        del self.tenants[tenant.id]
+        self._shares.forget(tenant.id)
+        del self.tenants[tenant.id], self._running[tenant.id]
 
     def on_device(self, tenant: Tenant) -> int:
         """Streams of a tenant on the device."""
-        return sum(stream.tenant is tenant for group in self.groups for stream in group.streams)
+        return self._running[tenant.id]
 
     def submit(self, tenant: Tenant, request: Request) -> bool:
         """Queue a request; False when the tenant's queue is full."""
         if not tenant.push(request):
             return False
-        self._waiting[tenant.id] = tenant
+        self._shares.join(tenant.id, tenant.weight, tenant.deadline)
+        self._waiting.note(tenant)
+        self._waiting.arrived(tenant, request.arrival)
         return True
 
     def cancel(self, tenant: Tenant, request: int) -> Request | None:
         """Take out a request that waits; None when it is on the device or answered."""
         cancelled = tenant.remove(request)
-        if not tenant:
-            self._waiting.pop(tenant.id, None)
+        self._changed(tenant)
         return cancelled
 
     def shed(self, now: float) -> list[tuple[Tenant, Request]]:
         """Take out the requests that cannot meet their deadline any more, before they cost a launch."""
+        self._shares.advance(now)
         if now >= self._relax_at:
             self._relax_at = now + 1.0
             relax(self.tenants.values())
+            self._waiting.renew()
         self._pace.update(self.tenants.values(), now)
-        doomed = [(tenant, request) for tenant in self._waiting.values() for request in tenant.take_doomed(now)]
-        if doomed:
-            self._waiting = {key: tenant for key, tenant in self._waiting.items() if tenant}
+        doomed, self._hopeless = self._hopeless, []
+        for key in self._waiting.doom.until(now):
+            tenant = self.tenants[key]
+            doomed += [(tenant, request) for request in tenant.take_doomed(now)]
+            self._changed(tenant)
         return doomed
 
     @property
     def idle(self) -> bool:
         """Nothing waits and nothing is on the device."""
-        return not self._waiting and not self.groups
+        return not (self._waiting.tenants or self.groups or self._hopeless)
 
     def solo(self, tenant: Tenant, request: Request, now: float) -> Launch | None:
         """Run one request, which was not submitted, from begin to end with nothing beside it; None where it cannot."""
@@ -124,27 +101,30 @@ class Scheduler(ABC):
         if executable is None:
             return None
         executable.running += 1
+        self._running[tenant.id] += 1
         stream = Stream(tenant, tier, (request,), executable, request.rows, request.deadline)
         return Launch(self._group([stream]), 0, executable.length)
 
     @abstractmethod
     def step(self, now: float) -> Launch | None:
-        """The next launch; None when there is nothing to do until the next event."""
+        """The next launch; None when there is nothing to do until the next event, or `wake_at`."""
 
     def launched(self, launch: Launch, seconds: float) -> bool:
         """Learn what a launch took; True when its streams have finished and left the device."""
         group, executable = launch.group, launch.group.executable
-        problems = len(group.streams)
         share = executable.shares[launch.end] - executable.shares[launch.begin]
-        executable.cost.observe(problems, share, seconds)
+        executable.cost.observe(len(group.streams), share, seconds)
         group.begin = launch.end
         group.seconds += seconds
         if launch.end < executable.length:
             return False
-        for stream in group.streams:
-            tier = stream.tenant.tiers[stream.tier]
-            tier.observe(stream.rows, group.seconds / problems)
-            stream.tenant.used += group.seconds / problems
+        parts = attribute(group.seconds, [stream.alone for stream in group.streams])
+        for stream, part in zip(group.streams, parts, strict=True):
+            tenant = stream.tenant
+            stream.seconds = part
+            tenant.used += part
+            tenant.tiers[stream.tier].observe(stream.rows, part)
+            self._shares.charge(tenant.id, tenant.weight, part)
         self.evict(group)
         return True
 
@@ -152,18 +132,28 @@ class Scheduler(ABC):
         """Take a group off the device without a result."""
         self.groups.remove(group)
         group.executable.running -= len(group.streams)
+        for stream in group.streams:
+            self._running[stream.tenant.id] -= 1
+            self._rest(stream.tenant)
+
+    def keep_apart(self, tenant: Tenant, company: int) -> None:
+        """Let a tenant share launches with those of the same company only; ALONE: with nobody; 0: the usual one."""
+        tenant.company = company
+        self._waiting.renew()
 
     def _candidates(self) -> list[Tenant]:
         """Tenants whose requests may begin now."""
-        return [] if self.holding else list(self._waiting.values())
+        return [] if self.holding else list(self._waiting.tenants.values())
 
     def _backlog(self) -> float:
         """Device seconds of all accepted work: streams on the device and every queue at its tenant's current tier."""
-        running = sum(group.executable.remaining(group.begin, len(group.streams)) for group in self.groups)
-        return running + sum(tenant.backlog for tenant in self._waiting.values())
+        running = sum([group.executable.remaining(group.begin, len(group.streams)) for group in self.groups])
+        return running + self._waiting.seconds
 
     def _choose(self, tenant: Tenant, now: float, backlog: float) -> int:
         """The tier for the tenant's head, with `backlog` seconds of accepted work on the device."""
+        if len(tenant.tiers) == 1:
+            return 0
         return choose_tier(tenant, tenant.head, now, max(0.0, backlog - tenant.backlog))
 
     def _bucket(self, tenant: Tenant, tier: int, now: float) -> Executable | None:
@@ -171,42 +161,65 @@ class Scheduler(ABC):
         head = tenant.head
         return tenant.tiers[tier].bucket(head.binding, tenant.rows, head.rows, head.deadline - now)
 
-    def _begin(self, tenant: Tenant, tier: int, executable: Executable) -> Stream:
-        """Bind what fits one problem of `executable` from the head of the tenant's queue to it."""
-        if tenant.head.tier < 0:  # a tier that the client asked for says nothing about the load
+    def _begin(self, tenant: Tenant, tier: int, executable: Executable, finish: float = -FOREVER) -> Stream:
+        """Bind what fits one problem of `executable` from the head of the tenant's queue to it.
+
+        `finish`: when they will be answered; who needs it sooner is left.
+        """
+        head = tenant.head
+        if head.tier < 0:  # a tier that the client asked for says nothing about the load
             tenant.switch(tier)
-        requests = tenant.take(executable.rows)
-        if not tenant:
-            del self._waiting[tenant.id]
+        requests = tenant.take(executable.rows, finish)
         executable.running += 1
-        rows = sum(request.rows for request in requests)
-        return Stream(tenant, tier, requests, executable, rows, min(request.deadline for request in requests))
+        self._running[tenant.id] += 1
+        self._waiting.note(tenant)
+        rows, deadline = head.rows, head.deadline
+        if len(requests) > 1:
+            rows = sum([request.rows for request in requests])
+            deadline = min([request.deadline for request in requests])
+        least = executable if executable.rows == rows else tenant.tiers[tier].bucket(head.binding, rows, rows)
+        return Stream(tenant, tier, requests, executable, rows, deadline, (least or executable).cost.expected(1))
 
     def _to_the_end_of_the_line(self, tenant: Tenant) -> None:
-        if tenant:
-            self._waiting[tenant.id] = self._waiting.pop(tenant.id)
+        self._waiting.to_the_end_of_the_line(tenant)
 
     def _group(self, streams: list[Stream]) -> Group:
-        group = Group(streams[0].executable, streams, 0, min(stream.deadline for stream in streams))
+        group = Group(streams[0].executable, streams, 0, min([stream.deadline for stream in streams]))
         self.groups.append(group)
         return group
 
+    def _changed(self, tenant: Tenant) -> None:
+        """Requests have left a tenant's queue, and not for the device."""
+        self._waiting.note(tenant)
+        self._rest(tenant)
+
+    def _rest(self, tenant: Tenant) -> None:
+        """A tenant that neither waits nor runs does not compete for the device."""
+        if not tenant and not self._running[tenant.id]:
+            self._shares.leave(tenant.id)
+
 
 class SpaceTime(Scheduler):
-    """Earliest slack first, merged across tenants, in runs of kernels bounded by a quantum."""
+    """Earliest slack first, merged across tenants, in runs of kernels bounded by a quantum.
 
-    def __init__(self, *, max_problems: int, quantum: float) -> None:
+    `delays`: hold an ill-fitting launch back for more company where that can make nobody late.
+    """
+
+    def __init__(self, *, max_problems: int, quantum: float, delays: bool = True) -> None:
         super().__init__(max_problems=max_problems)
         self.quantum = quantum
+        self.delays = delays
 
     def step(self, now: float) -> Launch | None:
         """Continue the most urgent group, or begin the most urgent waiting requests with everyone who can join."""
-        group = min(self.groups, key=lambda one: one.slack(now), default=None)
-        slack = FOREVER if group is None else group.slack(now)
-        for head in sorted(self._candidates(), key=_urgency):
-            if _urgency(head) - now >= slack:
-                break
-            if (begun := self._merge(head, now)) is not None:
+        self.wake_at = FOREVER
+        self._shares.advance(now)
+        group, slack = None, FOREVER
+        for one in self.groups:
+            if group is None or one.slack(now) < slack:
+                group, slack = one, one.slack(now)
+        for head in () if self.holding else self._order(now, slack):
+            if (begun := self._begin_with(head, now)) is not None:
                 group = begun
                 break
         if group is None:
@@ -214,35 +227,105 @@ class SpaceTime(Scheduler):
         end = group.executable.run_end(group.begin, len(group.streams), self.quantum)
         return Launch(group, group.begin, end)
 
-    def _merge(self, head: Tenant, now: float) -> Group | None:
-        """Begin `head`'s requests and those of other tenants that share the executable; None where there is no room."""
+    def _order(self, now: float, slack: float) -> list[Tenant]:
+        """Waiting tenants more urgent than `slack`, the most urgent first, but no flood before others' deadlines.
+
+        Tenants that have had more than their share go first only where all others can wait so long.
+        """
+        exceeded = self._shares.exceeded
+        urgent = self._waiting.urgent.before(now + slack)
+        order = [self.tenants[key] for _, key in urgent]
+        within = next((at for at, (_, key) in enumerate(urgent) if not exceeded(key)), None)
+        if within == 0 or not order:
+            return order
+        others = FOREVER if within is None else urgent[within][0]
+        ahead = self._backlog() - sum([tenant.backlog for tenant in order[:within]])
+        seconds = order[0].fastest()
+        if seconds <= slack and now + seconds + ahead <= others:
+            return order
+        if within is None:
+            return [] if self.groups else order
+        return sorted(order, key=lambda tenant: exceeded(tenant.id))
+
+    def _begin_with(self, head: Tenant, now: float) -> Group | None:
+        """Begin `head`'s requests, and those of other tenants that can join.
+
+        None where there is no room, where the launch is better held back, and where the head proves hopeless.
+        """
         backlog = self._backlog()
         tier = self._choose(head, now, backlog)
         executable = self._bucket(head, tier, now)
+        if executable is not None and now + executable.cost.expected(1) > head.head.deadline:
+            tier, executable = _quickest(head)
+            if executable is not None and now + executable.cost.expected(1) > head.head.deadline:
+                self._give_up(head, now)
+                return None
         if executable is None or executable.running >= executable.capacity:
             return None
-        streams = [self._begin(head, tier, executable)]
-        if not executable.mergeable:
-            return self._group(streams)
-        deadline = streams[0].deadline
-        room = min(self.max_problems, executable.capacity - executable.running + 1)
-        padding = executable.rows - streams[0].rows
-        for tenant in sorted(self._waiting.values(), key=lambda one: -one.rows):
-            if len(streams) >= room or now + executable.cost.expected(len(streams) + 1) > deadline:
-                break  # one more would make the most urgent one late
-            if tenant is head or not any(one.holds(tenant.head.binding, executable) for one in tenant.tiers):
-                continue
-            padded = padding + max(0, executable.rows - tenant.rows)
-            if padded > PADDING_LIMIT * executable.rows * (len(streams) + 1):
-                break  # the others have fewer rows still
-            tier = self._choose(tenant, now, backlog)
-            if tenant.head.rows > executable.rows or not tenant.tiers[tier].holds(tenant.head.binding, executable):
-                continue
-            streams.append(self._begin(tenant, tier, executable))
-            padding += executable.rows - streams[-1].rows
+        signature = None
+        if head.company != ALONE:
+            signature = self._waiting.signature(head.tiers[tier].buckets[head.head.binding])
+        if signature is not None:
+            until = self._held(signature, executable, now)
+            if until > now:
+                self.wake_at = min(self.wake_at, until)
+                return None
+            signature.held_since = None
+        formation = Formation(executable, min(self.max_problems, executable.capacity - executable.running), now)
+        streams = [self._begin(head, tier, executable, formation.finish)]
+        formation.take(streams[0].rows, streams[0].deadline)
+        if signature is not None:
+            self._coalesce(signature, head, formation, streams, backlog)
         return self._group(streams)
 
+    def _coalesce(
+        self, signature: Signature, head: Tenant, formation: Formation, streams: list[Stream], backlog: float
+    ) -> None:
+        """Take what fits of other tenants' requests into a launch."""
+        executable = formation.executable
+        for tenant in self._waiting.company(signature, head, formation.room):
+            if formation.full:
+                return
+            asked = tenant.head
+            if asked.deadline < formation.finish or asked.rows > executable.rows or formation.pads(tenant.rows):
+                continue
+            tier = self._choose(tenant, formation.now, backlog)
+            if not tenant.tiers[tier].holds(asked.binding, executable):
+                continue
+            stream = self._begin(tenant, tier, executable, formation.finish)
+            formation.take(stream.rows, stream.deadline)
+            streams.append(stream)
 
-def _urgency(tenant: Tenant) -> float:
-    """When the tenant's head must be begun at the latest, at its fastest tier."""
-    return tenant.head.deadline - tenant.fastest()
+    def _held(self, signature: Signature, executable: Executable, now: float) -> float:
+        """Until when to hold a launch back; `now` or before: not at all.
+
+        At most until all that waits could still run in any order, one by one at the slowest tiers, before the first
+        request is too late. No choice made by then, this one included, can make a known request late.
+        """
+        full = len(signature.waiting) >= min(len(signature.known), self.max_problems)
+        if full or self.groups or not self.delays:
+            return now
+        seconds = patience(executable, signature.arrivals.rate())
+        if seconds <= 0.0:
+            return now
+        if signature.held_since is None:
+            signature.held_since = now
+        return min(signature.held_since + seconds, self._waiting.doom.first - self._waiting.serial_seconds)
+
+    def _give_up(self, tenant: Tenant, now: float) -> None:
+        """The tenant's head cannot be answered in time: the next `shed` gives it."""
+        self._hopeless.append((tenant, tenant.pop()))
+        self._changed(tenant)
+        self.wake_at = now
+
+
+def _quickest(tenant: Tenant) -> tuple[int, Executable | None]:
+    """The tier, of those that may answer the tenant's head, that is done with it first."""
+    head = tenant.head
+    pinned = tenant.pinned if tenant.pinned >= 0 else head.tier
+    least, tier, found = FOREVER, 0, None
+    for index in range(len(tenant.tiers)) if pinned < 0 else (pinned,):
+        executable = tenant.tiers[index].bucket(head.binding, head.rows, head.rows)
+        if executable is not None and executable.cost.expected(1) < least:
+            least, tier, found = executable.cost.expected(1), index, executable
+    return tier, found

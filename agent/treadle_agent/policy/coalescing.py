@@ -1,0 +1,92 @@
+"""Who shares a launch: kernels of one signature, of different tenants, in one super-kernel (Jain et al. 2019, §5).
+
+Problems of an executable have its number of rows; those that bring fewer are padded. An architecture's executables for
+1, 2, 4… rows are a cluster of shapes: a problem may ride in a larger one than its own while at most a quarter of the
+super-kernel is padding.
+"""
+
+from __future__ import annotations
+
+from treadle_agent.policy.arrivals import EventWindow
+from treadle_agent.policy.latency import Executable
+from treadle_agent.policy.queues import Tenant
+
+PADDING_LIMIT = 0.25  # share of a super-kernel's rows that may be padding (DESIGN §4)
+EXPECTED = 0.25  # problems that must be expected while a launch is held back; in simulation 1 held back too few
+
+
+class Signature:
+    """What can merge: the tenants whose next requests one architecture's executables could run.
+
+    `known`: tenants that have waited for it lately; `held_since`: when a launch of it was first held back for more
+    company, None while none is.
+    """
+
+    __slots__ = ("arrivals", "fresh", "held_since", "known", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: dict[int, Tenant] = {}
+        self.known: set[int] = set()
+        self.arrivals = EventWindow()
+        self.held_since: float | None = None
+        self.fresh = True  # requests came since the last look
+
+    def join(self, tenant: Tenant) -> None:
+        """A tenant's head could be run so."""
+        self.waiting[tenant.id] = tenant
+        self.known.add(tenant.id)
+
+    def look(self) -> bool:
+        """Whether anybody waits or has come since the last look; forgets who has not."""
+        used = bool(self.waiting) or self.fresh
+        self.fresh = False
+        self.known = set(self.waiting)
+        return used
+
+
+class Formation:
+    """A launch as it forms: what it may still take.
+
+    Nobody is taken who would come too late in it, or make one come too late who is in it already.
+    """
+
+    __slots__ = ("deadline", "executable", "now", "padding", "problems", "room")
+
+    def __init__(self, executable: Executable, room: int, now: float) -> None:
+        self.executable = executable
+        self.room = room
+        self.now = now
+        self.problems = 0
+        self.padding = 0
+        self.deadline = float("inf")
+
+    @property
+    def full(self) -> bool:
+        """Whether one more problem has no place, or would make one of those here too late."""
+        return self.problems >= self.room or self.finish > self.deadline
+
+    @property
+    def finish(self) -> float:
+        """When the launch would end with one more problem."""
+        return self.now + self.executable.cost.expected(self.problems + 1)
+
+    def pads(self, rows: int) -> bool:
+        """Whether with a problem of `rows` rows too much of the launch would be padding."""
+        padding = self.padding + max(0, self.executable.rows - rows)
+        return padding > PADDING_LIMIT * self.executable.rows * (self.problems + 1)
+
+    def take(self, rows: int, deadline: float) -> None:
+        """One problem more: of `rows` rows, to be answered by `deadline`."""
+        self.problems += 1
+        self.padding += self.executable.rows - rows
+        self.deadline = min(self.deadline, deadline)
+
+
+def patience(executable: Executable, rate: float) -> float:
+    """Seconds that a launch with room may be held back for more problems, `rate` requests a second being expected.
+
+    No longer than one more problem saves the device, which is a launch's fixed cost: so waiting in vain never costs
+    more than was to be won (the rent-or-buy rule). Not at all where a problem is hardly to be expected so soon.
+    """
+    saved = 2.0 * executable.cost.expected(1) - executable.cost.expected(2)
+    return saved if rate * saved >= EXPECTED else 0.0

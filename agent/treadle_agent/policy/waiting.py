@@ -1,0 +1,136 @@
+"""All that waits, in the orders that decisions need it.
+
+Every change keeps the indices up to date, so that a decision reads a few entries of them, however many tenants wait.
+They are made of costs as those stood when a queue last changed. Costs drift: `renew` makes all anew, and what is about
+to be launched is judged by the costs of the moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from treadle_agent.policy.agenda import Agenda
+from treadle_agent.policy.coalescing import Signature
+from treadle_agent.policy.latency import Executable
+from treadle_agent.policy.queues import ANSWER_SHARE, Tenant
+
+ALONE = -1  # a tenant's company when nobody may share its launches
+
+
+@dataclass(slots=True, eq=False)
+class _Noted:
+    """What is in the indices of one tenant."""
+
+    backlog: float
+    serial: float
+    kind: tuple[int, int]  # binding and pinned tier of its head
+    signatures: tuple[Signature, ...]
+
+
+class Waiting:
+    """Tenants with requests.
+
+    `urgent`: when each one's head must be begun at the latest, at its fastest tier. `doom`: before it none of a
+    tenant's requests is too late. `seconds`: what waits, at each tenant's current tier; `serial_seconds`: the most that
+    it can take, request by request at the slowest tiers.
+    """
+
+    def __init__(self) -> None:
+        self.tenants: dict[int, Tenant] = {}  # in order of their first waiting request, or of their turn
+        self.urgent = Agenda()
+        self.doom = Agenda()
+        self.seconds = 0.0
+        self.serial_seconds = 0.0
+        self._noted: dict[int, _Noted] = {}
+        self._signatures: dict[Executable, Signature] = {}  # by the executable of the fewest rows
+
+    def note(self, tenant: Tenant) -> None:
+        """A tenant's queue has changed."""
+        noted = self._noted.get(tenant.id)
+        if not tenant:
+            if noted is not None:
+                self._forget(tenant, noted)
+            return
+        head, fastest = tenant.head, tenant.fastest()
+        kind = head.binding, head.tier
+        if noted is None:
+            self.tenants[tenant.id] = tenant
+            noted = self._noted[tenant.id] = _Noted(0.0, 0.0, kind, self._join(tenant, *kind))
+        elif noted.kind != kind:
+            self._leave(tenant, noted)
+            noted.kind, noted.signatures = kind, self._join(tenant, *kind)
+        self.urgent.put(tenant.id, head.deadline - fastest)
+        self.doom.put(tenant.id, tenant.earliest - fastest - ANSWER_SHARE * tenant.deadline)
+        backlog = tenant.backlog
+        # Executables double in rows: a request of r rows takes at most 2r - 1 times what one row takes.
+        slowest = fastest if len(tenant.tiers) == 1 else max([tier.service for tier in tenant.tiers])
+        serial = (2 * tenant.rows - len(tenant)) * slowest
+        self.seconds += backlog - noted.backlog
+        self.serial_seconds += serial - noted.serial
+        noted.backlog, noted.serial = backlog, serial
+
+    def arrived(self, tenant: Tenant, arrival: float) -> None:
+        """A request of a noted tenant has come."""
+        for signature in self._noted[tenant.id].signatures:
+            signature.arrivals.add(arrival)
+            signature.fresh = True
+
+    def signature(self, executables: Sequence[Executable]) -> Signature | None:
+        """What waits for these executables of an architecture; None where nothing can merge there."""
+        first = executables[0]
+        if not first.mergeable:
+            return None
+        signature = self._signatures.get(first)
+        if signature is None:
+            signature = self._signatures[first] = Signature()
+        return signature
+
+    def company(self, signature: Signature, head: Tenant, room: int) -> list[Tenant]:
+        """Who may join `head`; the most urgent first where not all have room."""
+        company = [one for one in signature.waiting.values() if one is not head and one.company == head.company]
+        if len(company) >= room:
+            company.sort(key=lambda one: self.urgent.moment(one.id))
+        return company
+
+    def to_the_end_of_the_line(self, tenant: Tenant) -> None:
+        """It is the other tenants' turn."""
+        if tenant.id in self.tenants:
+            self.tenants[tenant.id] = self.tenants.pop(tenant.id)
+
+    def renew(self) -> None:
+        """Once a second: costs have drifted, executables may have been exchanged, sums of differences grow inexact."""
+        tenants = self.tenants
+        for key, noted in self._noted.items():
+            self._leave(tenants[key], noted)
+        self._noted = {}
+        self.seconds = self.serial_seconds = 0.0
+        for tenant in tenants.values():
+            self.note(tenant)
+        self._signatures = {first: one for first, one in self._signatures.items() if one.look()}
+
+    def _forget(self, tenant: Tenant, noted: _Noted) -> None:
+        self._leave(tenant, noted)
+        self.urgent.drop(tenant.id)
+        self.doom.drop(tenant.id)
+        self.seconds -= noted.backlog
+        self.serial_seconds -= noted.serial
+        del self._noted[tenant.id], self.tenants[tenant.id]
+
+    def _join(self, tenant: Tenant, binding: int, asked: int) -> tuple[Signature, ...]:
+        """Wait for the signatures that could answer a head of this binding and pinned tier."""
+        if tenant.company == ALONE:
+            return ()
+        pinned = tenant.pinned if tenant.pinned >= 0 else asked
+        found: list[Signature] = []
+        for tier in tenant.tiers if pinned < 0 else (tenant.tiers[pinned],):
+            executables = tier.buckets.get(binding)
+            signature = self.signature(executables) if executables else None
+            if signature is not None and tenant.id not in signature.waiting:
+                signature.join(tenant)
+                found.append(signature)
+        return tuple(found)
+
+    def _leave(self, tenant: Tenant, noted: _Noted) -> None:
+        for signature in noted.signatures:
+            del signature.waiting[tenant.id]

@@ -1,0 +1,1 @@
+"""`treadle bench scheduling`: the production scheduler over random models, deadlines and loads, simulated."""
