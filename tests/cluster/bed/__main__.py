@@ -11,10 +11,11 @@ import threading
 from pathlib import Path
 
 from bed import deployment
-from bed.cluster import Cluster, KubectlError
+from bed.cluster import TREE, Cluster, KubectlError
 from bed.eventually import eventually
 from controlplane import cache
 
+EXAMPLES = TREE / "examples"  # the agents run there: paths of the example tenants' models are relative to it
 NODES = ("node-a", "node-b")
 LOOK = 1.0  # seconds between looks at whether all still run
 
@@ -41,15 +42,16 @@ def main() -> int:
 
 def _run(cluster: Cluster, binaries: Path, ended: threading.Event) -> None:
     cluster.apply_rbac()
-    programs = [deployment.operator(cluster, "operator"), *(deployment.agent(cluster, node).program for node in NODES)]
+    agents = [deployment.agent(cluster, node, folder=EXAMPLES) for node in NODES]
+    programs = [deployment.operator(cluster, "operator"), *(agent.program for agent in agents)]
     try:
         for program in programs:
             program.start()
         eventually(lambda: ended.is_set() or all(cluster.exists("inferencenode", node) for node in NODES), seconds=60)
         print(f"export KUBECONFIG={cluster.kubeconfig} PATH={binaries}:$PATH", flush=True)
-        _tell("up. Paste the line above into another shell; Ctrl-C here ends all. What they say is in:")
+        _tell("up: paste the line above into another shell. Ctrl-C here ends everything. Running:")
         for program in programs:
-            _tell(f"  {program.log}")
+            _tell(f"  {program.name}, process {program.pid}, log {program.log}")
         running = set(programs)
         while not ended.wait(LOOK):
             for program in [program for program in running if not program.alive]:

@@ -115,10 +115,18 @@ class Cluster:
         caches = str(self.folder / "kubectl-cache")
         return self.lifeline.environment(KUBECONFIG=str(kubeconfig or self.kubeconfig), KUBECACHEDIR=caches, **more)
 
-    def program(self, name: str, *command: str | Path, kubeconfig: Path | None = None, **variables: str) -> Program:
-        """A process that talks to this cluster; not started yet."""
+    def program(
+        self,
+        name: str,
+        *command: str | Path,
+        kubeconfig: Path | None = None,
+        folder: Path | None = None,
+        **variables: str,
+    ) -> Program:
+        """A process that talks to this cluster, run in `folder`; not started yet."""
         log = self.folder / f"{next(self._numbers)}-{name}.log"
-        return Program(name, command, self.environment(kubeconfig, PYTHONUNBUFFERED="1", **variables), log)
+        environment = self.environment(kubeconfig, PYTHONUNBUFFERED="1", **variables)
+        return Program(name, command, environment, log, folder)
 
     @contextmanager
     def proxy(self) -> Iterator[Proxy]:

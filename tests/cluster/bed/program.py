@@ -13,11 +13,20 @@ from pathlib import Path
 class Program:
     """A command that can be started, asked to stop, killed, paused, and started again; output adds up in `log`."""
 
-    def __init__(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        environment: Mapping[str, str],
+        log: Path,
+        folder: Path | None = None,
+    ) -> None:
+        """`folder`: where it runs; None: where the harness does."""
         self.name = name
         self.log = log
         self._command = tuple(command)
         self._environment = dict(environment)
+        self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -27,6 +36,7 @@ class Program:
             self._process = subprocess.Popen(
                 self._command,
                 env=self._environment,
+                cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
