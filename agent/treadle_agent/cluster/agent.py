@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from treadle_agent.cluster.assignments import Assignment, Assignments
 from treadle_agent.cluster.backoff import Backoff
 from treadle_agent.cluster.device import LocalDevice
+from treadle_agent.cluster.duties import Duties
 from treadle_agent.cluster.errors import KubeError
 from treadle_agent.cluster.following import Follower
 from treadle_agent.cluster.hardware import DeviceFacts
@@ -18,19 +18,14 @@ from treadle_agent.cluster.kube import LEASES, REPLICAS, KubeClient, Selection
 from treadle_agent.cluster.lease import NodeLease
 from treadle_agent.cluster.nvml import Nvml
 from treadle_agent.cluster.profiles import Profiles
-from treadle_agent.cluster.reconciler import Reconciler
 from treadle_agent.cluster.registration import Registration
 from treadle_agent.cluster.reporter import Reporter
 from treadle_agent.cluster.settings import LEADER_LEASE, ClusterSettings
-from treadle_agent.cluster.sinks import LeaderSink, ReplicaSink
-from treadle_agent.cluster.status import Observation, status_of, unreadable
 from treadle_agent.frontend.site import Site
 from treadle_agent.node import Node
 from treadle_agent.node_agent import NodeAgent
-from treadle_agent.node_events import Refused
 from treadle_api.conditions import Condition, ConditionStatus, with_condition
 from treadle_api.node import Node as NodeObject
-from treadle_api.replica import ReplicaStatus
 
 LAST_WORDS_SECONDS = 2.0  # for saying that the node stops
 
@@ -46,31 +41,33 @@ class ClusterAgent:
         self._node = node
         self._client = client
         self._settings = settings
-        self._selection = Selection(REPLICAS, "", f"spec.nodeName={settings.node}")
         self._stopping = False
-        self._told_stale: set[str] = set()
-        self._assignments = Assignments()
-        self._replicas = ReplicaSink(self._assignments, self._spread)
+        self._devices: dict[str, LocalDevice] = {}
+        self._agents: list[tuple[LocalDevice, NodeAgent]] = []
+        self._duties = Duties(self._devices, settings.address)
+        self._duties.listen(self._assigned)
         self._lease = NodeLease(client, settings)
         self._profiles = Profiles(client, settings.refine_seconds)
-        self._reporter = Reporter(client, self._statuses, self._reach(), settings.look_seconds)
+        self._reporter = Reporter(client, self._duties.status_of, self._reach(), settings.look_seconds)
         self._registration = Registration(client, settings.node, self._describe, settings.look_seconds)
-        self._devices: dict[str, LocalDevice] = {}
-        self._agents: list[tuple[Reconciler, NodeAgent]] = []
         for site, fact in zip(node.sites, facts, strict=True):
             self._add_device(site, fact, nvml)
 
     def _add_device(self, site: Site, facts: DeviceFacts, nvml: Nvml) -> None:
-        settings = self._settings
-        backoff = Backoff(settings.retry_first, settings.retry_longest)
-        reconciler = Reconciler(site, backoff, settings.address, settings.linger_seconds, self._reporter.wake)
+        def flipped(device: str, tenant: str) -> None:
+            self._reporter.mark(self._duties.name_of(device, tenant))
+
         is_gpu = facts.id.startswith(("GPU-", "MIG-"))
         device = LocalDevice(
-            facts, site, reconciler, self._profiles.measured, lambda: nvml.fault(facts.id) if is_gpu else ""
+            facts,
+            site,
+            self._settings,
+            measured=self._profiles.measured,
+            fault=lambda: nvml.fault(facts.id) if is_gpu else "",
+            flipped=flipped,
         )
-        reconciler.listen(device.on_event)
         self._devices[facts.id] = device
-        self._agents.append((reconciler, self._node.agent(site, reconciler.observe)))
+        self._agents.append((device, self._node.agent(site, device.reconciler.observe)))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`, then end in order: not ready, requests under way answered, the Lease released.
@@ -84,10 +81,10 @@ class ClusterAgent:
             for name, work in (
                 ("register", self._registration.run()),
                 ("follow", self._follow()),
-                ("report", self._reporter.run(self._until_next_look)),
+                ("report", self._reporter.run(self._duties.draining)),
                 ("profiles", self._profiles.run(self._settings.reach_longest)),
-                *((f"device {name}", self._watch(device)) for name, device in self._devices.items()),
-                *((f"reconcile {index}", one.run(agent)) for index, (one, agent) in enumerate(self._agents)),
+                *((f"look at {device.facts.id}", self._look(device)) for device, _ in self._agents),
+                *((f"reconcile {device.facts.id}", device.reconciler.run(agent)) for device, agent in self._agents),
             )
         ]
         stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -119,85 +116,43 @@ class ClusterAgent:
 
     async def _follow(self) -> None:
         """The leader first: a change of a replica is judged by its epoch."""
-        await self._reached()
-        sink = LeaderSink(self._assignments, self._spread)
         leader = Selection(LEASES, self._settings.namespace, f"metadata.name={LEADER_LEASE}")
+        replicas = Selection(REPLICAS, "", f"spec.nodeName={self._settings.node}")
+        await self._reached(replicas)
         async with asyncio.TaskGroup() as group:
-            group.create_task(Follower(self._client, leader, sink, self._reach()).run())
-            await sink.known.wait()
-            group.create_task(Follower(self._client, self._selection, self._replicas, self._reach()).run())
+            group.create_task(Follower(self._client, leader, self._duties.leader, self._reach()).run())
+            await self._duties.leader.known.wait()
+            group.create_task(Follower(self._client, replicas, self._duties.replicas, self._reach()).run())
 
-    async def _reached(self) -> None:
+    async def _reached(self, selection: Selection) -> None:
         """Wait until the API server answers, and say so meanwhile."""
         loop, backoff = asyncio.get_running_loop(), self._reach()
         while True:
             try:
-                await self._client.list(self._selection)
+                await self._client.list(selection)
             except KubeError as error:
                 wait = backoff.failed("", loop.time()) - loop.time()
                 _log.warning("waiting for the API server, next try in %.1f s: %s", wait, error)
                 await asyncio.sleep(wait)
             else:
-                _log.info("node %s is at %s in the cluster of %s", *self._names)
+                settings = self._settings
+                _log.info("node %s is at %s in the cluster of %s", settings.node, settings.address, self._client.server)
                 return
 
-    @property
-    def _names(self) -> tuple[str, str, str]:
-        return self._settings.node, self._settings.address, self._client.server
-
-    async def _watch(self, device: LocalDevice) -> None:
+    async def _look(self, device: LocalDevice) -> None:
         while True:
             await device.look()
-            self._reporter.wake()
             await asyncio.sleep(self._settings.look_seconds)
 
-    def _spread(self) -> None:
-        """What is assigned has changed: tell every device, and look at what is to be told."""
-        if not self._assignments.known:
-            return
-        for key, assignment in self._assignments:
-            self._reporter.known(key, assignment.latest.status)
-            self._tell_stale(key, assignment)
-        self._reporter.retain({key for key, _ in self._assignments} | self._replicas.unreadable.keys())
-        for name, device in self._devices.items():
-            accepted = [one.accepted for _, one in self._assignments if one.accepted is not None]
-            device.reconciler.want([replica for replica in accepted if replica.device == name])
-        self._reporter.wake()
-
-    def _tell_stale(self, key: str, assignment: Assignment) -> None:
-        if assignment.stale and key not in self._told_stale:
-            _log.warning(
-                "a change of InferenceReplica %s is refused: its epoch is %d, the leader's %d",
-                key, assignment.latest.epoch, self._assignments.epoch,
-            )  # fmt: skip
-        (self._told_stale.add if assignment.stale else self._told_stale.discard)(key)
-
-    def _statuses(self, told: Mapping[str, ReplicaStatus]) -> Mapping[str, ReplicaStatus]:
-        now, address = _now(), self._settings.address
-        statuses = {
-            key: status_of(one, self._observation(one), address, told.get(key, ReplicaStatus()), now)
-            for key, one in self._assignments
-        }
-        for key, problem in self._replicas.unreadable.items():
-            statuses.setdefault(key, unreadable(problem.problem, problem.generation, address, now))
-        return statuses
-
-    def _observation(self, assignment: Assignment) -> Observation:
-        replica = assignment.accepted or assignment.latest
-        device = self._devices.get(replica.device)
-        if device is not None:
-            return device.observation(replica.tenant.key) if assignment.accepted is not None else Observation()
-        reason = f"node {self._settings.node} has no device {replica.device}; it has {', '.join(self._devices)}"
-        key = replica.tenant.key
-        refused = Refused(key, "spec.device", "DeviceNotFound", reason, previous=False, temporary=True)
-        return Observation(refused=refused)
-
-    def _until_next_look(self) -> float:
-        drains = any(one.accepted is not None and one.accepted.draining for _, one in self._assignments)
-        return self._settings.drain_look_seconds if drains else self._settings.look_seconds
+    def _assigned(self, replicas: Collection[str]) -> None:
+        for key in replicas:
+            self._reporter.known(key, self._duties.told(key))
+        self._reporter.retain(replicas)
+        self._reporter.mark(replicas)
 
     def _describe(self, told: NodeObject | None) -> NodeObject:
-        conditions = with_condition(told.conditions if told is not None else (), self._ready(), _now())
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        conditions = with_condition(told.conditions if told is not None else (), self._ready(), now)
         return NodeObject(
             name=self._settings.node,
             unschedulable=told.unschedulable if told is not None else False,
@@ -218,7 +173,3 @@ class ClusterAgent:
 
     def _reach(self) -> Backoff:
         return Backoff(self._settings.reach_first, self._settings.reach_longest)
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -54,6 +54,9 @@ class Assignments:
         """The replica of a key."""
         return self._by_key.get(key)
 
+    def __len__(self) -> int:
+        return len(self._by_key)
+
     def lead(self, epoch: int) -> None:
         """The leader's epoch is this from now on: what was refused may be taken now; what was taken stays."""
         self._epoch = epoch
@@ -71,9 +74,12 @@ class Assignments:
             )
         self._listed = True
 
-    def changed(self, replica: Replica) -> None:
-        """A replica is new, or has changed."""
-        self._by_key[key_of(replica)] = self._changed(replica, self._by_key.get(key_of(replica)))
+    def changed(self, replica: Replica) -> bool:
+        """A replica is new, or has changed; returns whether anything but its status has."""
+        key = key_of(replica)
+        before = self._by_key.get(key)
+        self._by_key[key] = self._changed(replica, before)
+        return before is None or before.latest.generation != replica.generation
 
     def removed(self, key: str) -> None:
         """A replica is gone; whoever deleted it, since a deletion carries no epoch."""

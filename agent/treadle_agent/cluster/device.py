@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from treadle_agent.cluster.backoff import Backoff
 from treadle_agent.cluster.gauge import DeviceGauge
 from treadle_agent.cluster.hardware import DeviceFacts
 from treadle_agent.cluster.reconciler import Reconciler
+from treadle_agent.cluster.settings import ClusterSettings
 from treadle_agent.cluster.status import Observation
 from treadle_agent.cluster.window import Totals, Window, read_totals
 from treadle_agent.frontend.scrape import Report, read_report
 from treadle_agent.frontend.site import Site
-from treadle_agent.node_events import Event, Removed, Serving
+from treadle_agent.node_events import Event, Refused, Removed, Serving
 from treadle_api.node import Device
 from treadle_api.replica import TierFigures
 from treadle_api.units import TierName
@@ -25,30 +27,27 @@ Measured = Callable[[TierFigures, str, float], None]
 
 
 class LocalDevice:
-    """`fault` says what is wrong with the hardware, "" where nothing is."""
+    """`fault` says what is wrong with the hardware, "" where nothing is; `flipped` is told of tenants (their keys)."""
 
     def __init__(
-        self, facts: DeviceFacts, site: Site, reconciler: Reconciler, measured: Measured, fault: Callable[[], str]
+        self,
+        facts: DeviceFacts,
+        site: Site,
+        settings: ClusterSettings,
+        measured: Measured,
+        fault: Callable[[], str],
+        flipped: Callable[[str, str], None],
     ) -> None:
         self.facts = facts
         self.site = site
-        self.reconciler = reconciler
+        backoff = Backoff(settings.retry_first, settings.retry_longest)
+        self.reconciler = Reconciler(site, backoff, settings.address, settings.linger_seconds, self._on_event)
         self._measured = measured
         self._fault = fault
+        self._flipped = flipped
         self._gauge = DeviceGauge()
         self._windows: dict[str, Window] = {}
         self._reason = ""
-
-    def on_event(self, event: Event) -> None:
-        """What the node agent says, after the reconciler was told."""
-        match event:
-            case Serving(tenant):
-                window = self._windows.setdefault(tenant.key, Window())
-                window.add(self._totals(tenant.key), asyncio.get_running_loop().time())
-                for tier in self.reconciler.tiers(tenant.key):
-                    self._measured(tier, self.facts.model, tier.service_seconds)
-            case Removed(key):
-                self._windows.pop(key, None)
 
     async def look(self) -> None:
         """Ask the executor how it is, and take in what was counted since."""
@@ -97,6 +96,19 @@ class LocalDevice:
             healthy=not self._reason,
             reason=self._reason,
         )
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case Serving(tenant):
+                window = self._windows.setdefault(tenant.key, Window())
+                window.add(self._totals(tenant.key), asyncio.get_running_loop().time())
+                for tier in self.reconciler.tiers(tenant.key):
+                    self._measured(tier, self.facts.model, tier.service_seconds)
+                self._flipped(self.facts.id, tenant.key)
+            case Removed(key):
+                self._windows.pop(key, None)
+            case Refused(key):
+                self._flipped(self.facts.id, key)
 
     def _totals(self, key: str) -> Totals:
         requests, seconds = self.site.requests.get(key), self._gauge.seconds(key)

@@ -97,6 +97,7 @@ class NodeLease:
         except ConflictError:
             found = await self._client.get(LEASES, namespace, name, patience)
             if _holder(found) != self._settings.address:
+                self._last = None
                 raise TakenOverError(
                     f"another agent, at {_holder(found)}, serves node {self._settings.node} now: give each its own "
                     "--node-name"

@@ -26,17 +26,19 @@ class Agent(Protocol):
 
 
 class Reconciler:
-    """One device's. `address` is this node's; `linger` the seconds that requests for who has left are passed on."""
+    """One device's. `address` is this node's; `linger` the seconds that requests for who has left are passed on.
+
+    `on_event` is told what the node agent says, once it was taken in here.
+    """
 
     def __init__(
-        self, site: Site, backoff: Backoff, address: str, linger: float, on_change: Callable[[], None]
+        self, site: Site, backoff: Backoff, address: str, linger: float, on_event: Callable[[Event], None]
     ) -> None:
         self._site = site
         self._backoff = backoff
         self._address = address
         self._linger = linger
-        self._on_change = on_change
-        self._listener: Callable[[Event], None] | None = None
+        self._on_event = on_event
         self._wanted: dict[str, Tenant] | None = None  # None before anything is known
         self._loaded: dict[str, tuple[TierFigures, ...]] = {}
         self._refused: dict[str, Refused] = {}
@@ -101,13 +103,7 @@ class Reconciler:
                 _log.info("%s is not served on %s any more", key, self._site.device)
             case Leaking(key, reason):
                 _log.error("an old version of %s could not be unloaded from %s: %s", key, self._site.device, reason)
-        if self._listener is not None:
-            self._listener(event)
-        self._on_change()
-
-    def listen(self, listener: Callable[[Event], None]) -> None:
-        """Tell this one of events, too, after they were taken in here."""
-        self._listener = listener
+        self._on_event(event)
 
     def tiers(self, key: str) -> tuple[TierFigures, ...]:
         """What is loaded of a tenant."""

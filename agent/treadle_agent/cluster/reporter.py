@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from math import inf
 
@@ -16,11 +16,12 @@ from treadle_agent.cluster.reporting import is_due
 from treadle_api.replica import ReplicaStatus
 
 WRITERS = 8  # at a time
+HURRY = 0.1  # seconds between looks at what drains
 
 _log = logging.getLogger(__name__)
 
-Statuses = Callable[[Mapping[str, ReplicaStatus]], Mapping[str, ReplicaStatus]]
-"""From what was told of each replica (``NAMESPACE/NAME``) to what is true of it now."""
+StatusOf = Callable[[str, ReplicaStatus], ReplicaStatus | None]
+"""From a replica (``NAMESPACE/NAME``) and what was told of it to what is true of it now; None: it is not ours."""
 
 
 @dataclass(slots=True)
@@ -30,44 +31,54 @@ class _Told:
 
 
 class Reporter:
-    """All replicas'. `rest` in seconds: figures are told no more often."""
+    """All replicas'. `rest` in seconds: between looks at all of them, and between two reports of one's figures."""
 
-    def __init__(self, client: KubeClient, statuses: Statuses, backoff: Backoff, rest: float) -> None:
+    def __init__(self, client: KubeClient, status_of: StatusOf, backoff: Backoff, rest: float) -> None:
         self._client = client
-        self._statuses = statuses
+        self._status_of = status_of
         self._backoff = backoff
         self._rest = rest
         self._told: dict[str, _Told] = {}
+        self._marked: set[str] = set()
         self._writing: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers = asyncio.Semaphore(WRITERS)
         self._wake = asyncio.Event()
         self._failing = False
 
-    def wake(self) -> None:
-        """Something may have flipped."""
+    def mark(self, keys: Iterable[str]) -> None:
+        """Something may have flipped with these replicas."""
+        self._marked.update(keys)
         self._wake.set()
 
     def known(self, key: str, status: ReplicaStatus) -> None:
         """What the API server has, for a replica of which nothing was told yet."""
         if key not in self._told:
             self._told[key] = _Told(status)
-        self.wake()
 
     def retain(self, keys: Collection[str]) -> None:
         """All other replicas are gone."""
         self._told = {key: told for key, told in self._told.items() if key in keys}
         self._backoff.retain(keys)
 
-    async def run(self, look: Callable[[], float]) -> None:
-        """Look whenever woken, and after `look()` seconds; never returns."""
+    async def run(self, hurried: Callable[[], Collection[str]]) -> None:
+        """Look at replicas as they are marked, at all of them every `rest`, and meanwhile often at those of `hurried`.
+
+        Never returns.
+        """
         loop = asyncio.get_running_loop()
+        next_look = loop.time()
         try:
             while True:
                 self._wake.clear()
+                if loop.time() >= next_look:
+                    self._marked.update(self._told)
+                    next_look = loop.time() + self._rest
+                in_hurry = hurried()
+                self._marked.update(in_hurry)
                 self._look(loop)
                 try:
-                    async with asyncio.timeout(look()):
+                    async with asyncio.timeout_at(min(next_look, loop.time() + HURRY) if in_hurry else next_look):
                         await self._wake.wait()
                 except TimeoutError:
                     pass
@@ -77,11 +88,13 @@ class Reporter:
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for key, status in self._statuses({key: told.status for key, told in self._told.items()}).items():
-            told = self._told.setdefault(key, _Told(ReplicaStatus()))
-            if key in self._writing or self._backoff.waits(key, now):
+        marked, self._marked = self._marked, set()
+        for key in marked:
+            told = self._told.get(key)
+            if told is None or key in self._writing or self._backoff.waits(key, now):
                 continue
-            if is_due(told.status, status, rested=now - told.at >= self._rest):
+            status = self._status_of(key, told.status)
+            if status is not None and is_due(told.status, status, rested=now - told.at >= self._rest):
                 self._writing.add(key)
                 task = loop.create_task(self._write(key, status))
                 self._tasks.add(task)
@@ -109,4 +122,4 @@ class Reporter:
             self._failing = False
         finally:
             self._writing.discard(key)
-            self.wake()
+            self.mark([key])  # it may have changed meanwhile

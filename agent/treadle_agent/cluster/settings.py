@@ -22,7 +22,6 @@ class ClusterSettings:
         lease_seconds: how long the node's Lease holds.
         renew_seconds: between renewals of it.
         look_seconds: between looks at counters, and between two reports of figures at least.
-        drain_look_seconds: between looks at what drains.
         retry_first, retry_longest: waits between tries of what could not be loaded; each is twice the one before.
         reach_first, reach_longest: waits between tries to reach the API server, likewise.
         refine_seconds: between two refinements of one ModelProfile at least.
@@ -36,7 +35,6 @@ class ClusterSettings:
     lease_seconds: int = 15
     renew_seconds: float = 5.0
     look_seconds: float = 5.0
-    drain_look_seconds: float = 0.1
     retry_first: float = 5.0
     retry_longest: float = 300.0
     reach_first: float = 0.5

@@ -42,13 +42,13 @@ class ReplicaSink:
     def changed(self, manifest: Json) -> None:
         """See `following.Sink`."""
         replica = self._read(manifest)
-        if replica is None:
-            pass  # what was accepted of it before goes on
+        if replica is None:  # what was accepted of it before goes on
+            self._on_change()
         elif replica.deleting:
             self._assignments.removed(key_of(replica))
-        else:
-            self._assignments.changed(replica)
-        self._on_change()
+            self._on_change()
+        elif self._assignments.changed(replica):
+            self._on_change()
 
     def removed(self, manifest: Json) -> None:
         """See `following.Sink`."""

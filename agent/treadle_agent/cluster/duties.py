@@ -1,0 +1,107 @@
+"""From what the node is assigned to what its devices are told, and from what they do to what is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import UTC, datetime
+
+from treadle_agent.cluster.assignments import Assignment, Assignments
+from treadle_agent.cluster.device import LocalDevice
+from treadle_agent.cluster.sinks import LeaderSink, ReplicaSink
+from treadle_agent.cluster.status import Observation, status_of, unreadable
+from treadle_agent.node_events import Refused
+from treadle_api.replica import Replica, ReplicaStatus
+
+_log = logging.getLogger(__name__)
+
+
+class Duties:
+    """All replicas of the node; lives on the event loop.
+
+    `devices` by id may still be empty, but not change any more once replicas are followed; `address` is the node's.
+    """
+
+    def __init__(self, devices: Mapping[str, LocalDevice], address: str) -> None:
+        self._devices = devices
+        self._address = address
+        self._assignments = Assignments()
+        self._names: dict[tuple[str, str], str] = {}  # replicas by device and tenant
+        self._stale: set[str] = set()
+        self._spreading = False
+        self._listeners: list[Callable[[Collection[str]], None]] = []
+        self.leader = LeaderSink(self._assignments, self._change)
+        self.replicas = ReplicaSink(self._assignments, self._change)
+
+    def listen(self, listener: Callable[[Collection[str]], None]) -> None:
+        """Call `listener` with all replicas (``NAMESPACE/NAME``) whenever what is assigned has changed."""
+        self._listeners.append(listener)
+
+    def name_of(self, device: str, tenant: str) -> Iterable[str]:
+        """The replica of a tenant on a device, where there is one."""
+        name = self._names.get((device, tenant))
+        return (name,) if name is not None else ()
+
+    def told(self, key: str) -> ReplicaStatus:
+        """What the API server has of a replica, as far as it was seen."""
+        assignment = self._assignments.get(key)
+        return assignment.latest.status if assignment is not None else ReplicaStatus()
+
+    def status_of(self, key: str, told: ReplicaStatus) -> ReplicaStatus | None:
+        """What is true of a replica now; `told` is what was said last. None for one that is not this node's."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        assignment = self._assignments.get(key)
+        if assignment is not None:
+            return status_of(assignment, self._observation(assignment), self._address, told, now)
+        problem = self.replicas.unreadable.get(key)
+        return unreadable(problem.problem, problem.generation, self._address, now) if problem is not None else None
+
+    def draining(self) -> list[str]:
+        """The replicas that drain: how far that has come is asked often."""
+        return [key for key, one in self._assignments if one.accepted is not None and one.accepted.draining]
+
+    def _change(self) -> None:
+        """Something has changed; what comes together is passed on together."""
+        if not self._spreading:
+            self._spreading = True
+            asyncio.get_running_loop().call_soon(self._spread)
+
+    def _spread(self) -> None:
+        self._spreading = False
+        if not self._assignments.known:
+            return
+        by_device: dict[str, list[Replica]] = {name: [] for name in self._devices}
+        self._names = {}
+        for key, assignment in self._assignments:
+            self._tell_stale(key, assignment)
+            replica = assignment.accepted
+            if replica is not None and replica.device in by_device:
+                by_device[replica.device].append(replica)
+                self._names[replica.device, replica.tenant.key] = key
+        for name, replicas in by_device.items():
+            self._devices[name].reconciler.want(replicas)
+        keys = {key for key, _ in self._assignments} | self.replicas.unreadable.keys()
+        for listener in self._listeners:
+            listener(keys)
+
+    def _tell_stale(self, key: str, assignment: Assignment) -> None:
+        if not assignment.stale:
+            self._stale.discard(key)
+        elif key not in self._stale:
+            self._stale.add(key)
+            _log.warning(
+                "a change of InferenceReplica %s is refused: its epoch is %d, the leader's %d",
+                key, assignment.latest.epoch, self._assignments.epoch,
+            )  # fmt: skip
+
+    def _observation(self, assignment: Assignment) -> Observation:
+        replica = assignment.accepted
+        if replica is None:
+            return Observation()
+        device = self._devices.get(replica.device)
+        if device is not None:
+            return device.observation(replica.tenant.key)
+        reason = f"the node has no device {replica.device}; it has {', '.join(self._devices)}"
+        refused = Refused(replica.tenant.key, "spec.device", "DeviceNotFound", reason, previous=False, temporary=True)
+        return Observation(refused=refused)
