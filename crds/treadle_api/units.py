@@ -16,7 +16,7 @@ TierName = NewType("TierName", str)
 # Gateway API GEP-2257: one to four numbers of at most five digits, each with its unit.
 _DURATION = re.compile(r"(?:[0-9]{1,5}(?:h|m|s|ms)){1,4}")
 _DURATION_PART = re.compile(r"([0-9]{1,5})(ms|h|m|s)")
-_UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3}
+_UNIT_MILLISECONDS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
@@ -32,7 +32,9 @@ def parse_duration(text: str) -> Seconds:
     """
     if not _DURATION.fullmatch(text):
         raise UnitError(f"{text!r} is not a duration: write numbers with h, m, s or ms, like 750ms or 1m30s")
-    return Seconds(sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION_PART.findall(text)))
+    # Whole milliseconds: one length of time is one number, in whatever units it is written.
+    milliseconds = sum(int(number) * _UNIT_MILLISECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+    return Seconds(milliseconds / 1000)
 
 
 def parse_decimal(text: str) -> float:

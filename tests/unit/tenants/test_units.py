@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle_api.units import UnitError, parse_decimal, parse_duration
+from treadle_api.units import UnitError, format_duration, parse_decimal, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,16 @@ from treadle_api.units import UnitError, parse_decimal, parse_duration
     ],
 )
 def test_durations_are_those_of_the_gateway_api(text, seconds):
-    assert parse_duration(text) == pytest.approx(seconds)
+    assert parse_duration(text) == seconds
+
+
+@given(st.lists(st.tuples(st.integers(0, 99999), st.sampled_from(["h", "m", "s", "ms"])), min_size=1, max_size=4))
+def test_one_length_of_time_is_one_number_however_it_is_written(parts):
+    forwards, backwards = ("".join(f"{n}{unit}" for n, unit in order) for order in (parts, parts[::-1]))
+    seconds = parse_duration(forwards)
+    assert seconds == parse_duration(backwards)
+    if seconds < 99999 * 3600:
+        assert parse_duration(format_duration(seconds)) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "1", "ms", "1.5s", "-1s", "1us", "1d", "100000s", "1s\n", "1s1s1s1s1s", "1S"])
