@@ -44,8 +44,8 @@ def test_both_draw_the_same_line(object_case):
     """Objects that are right but for one value, on either side of what is allowed."""
     case = object_case
     for steps, schema, value in case.fields():
-        if case.name == "tenant" and steps[0] == "status":
-            continue
+        if (case.name, steps[0]) == ("tenant", "status") or steps[:2] == ("spec", "template"):
+            continue  # nobody reads the one as a whole; the other is held equal to the tenant's spec
         base = {"spec.switching": {}} if steps[:2] == ("spec", "slo") and case.name == "tenant" else {}
         values = [*edges(schema, value), *JUNK]
         verdicts = {assert_agreement(case, case.changed({**base, steps: wrong})) for wrong in values}
