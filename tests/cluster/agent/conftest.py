@@ -203,6 +203,17 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def unsupported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A well-formed model with an operator that treadle does not execute."""
+    path = tmp_path_factory.mktemp("unsupported") / "model.onnx"
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", WIDTH])
+    result = helper.make_tensor_value_info("y", TensorProto.INT64, ["N", 2])
+    graph = helper.make_graph([helper.make_node("NonZero", ["x"], ["y"])], "strange", [value], [result], [])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where all agents keep what is compiled: the second one finds the first one's."""
     return tmp_path_factory.mktemp("cache")
