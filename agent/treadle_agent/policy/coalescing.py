@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from treadle_agent.policy.arrivals import EventWindow
 from treadle_agent.policy.latency import Executable
-from treadle_agent.policy.queues import Tenant
+from treadle_agent.policy.queues import FOREVER, Tenant
 
 PADDING_LIMIT = 0.25  # share of a super-kernel's rows that may be padding (DESIGN §4)
 EXPECTED = 0.25  # problems that must be expected while a launch is held back; in simulation 1 held back too few
@@ -47,10 +47,11 @@ class Signature:
 class Formation:
     """A launch as it forms: what it may still take.
 
-    Nobody is taken who would come too late in it, or make one come too late who is in it already.
+    Nobody is taken who would come too late in it, or make one come too late who is in it already. `finish`: when it
+    would end with one more problem.
     """
 
-    __slots__ = ("deadline", "executable", "now", "padding", "problems", "room")
+    __slots__ = ("deadline", "executable", "finish", "now", "padding", "problems", "room")
 
     def __init__(self, executable: Executable, room: int, now: float) -> None:
         self.executable = executable
@@ -58,28 +59,25 @@ class Formation:
         self.now = now
         self.problems = 0
         self.padding = 0
-        self.deadline = float("inf")
+        self.deadline = FOREVER
+        self.finish = now + executable.cost.expected(1)
 
     @property
     def full(self) -> bool:
         """Whether one more problem has no place, or would make one of those here too late."""
         return self.problems >= self.room or self.finish > self.deadline
 
-    @property
-    def finish(self) -> float:
-        """When the launch would end with one more problem."""
-        return self.now + self.executable.cost.expected(self.problems + 1)
-
     def pads(self, rows: int) -> bool:
         """Whether with a problem of `rows` rows too much of the launch would be padding."""
-        padding = self.padding + max(0, self.executable.rows - rows)
-        return padding > PADDING_LIMIT * self.executable.rows * (self.problems + 1)
+        wide = self.executable.rows
+        return self.padding + max(0, wide - rows) > PADDING_LIMIT * wide * (self.problems + 1)
 
     def take(self, rows: int, deadline: float) -> None:
         """One problem more: of `rows` rows, to be answered by `deadline`."""
         self.problems += 1
         self.padding += self.executable.rows - rows
         self.deadline = min(self.deadline, deadline)
+        self.finish = self.now + self.executable.cost.expected(self.problems + 1)
 
 
 def patience(executable: Executable, rate: float) -> float:

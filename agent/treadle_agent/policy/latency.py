@@ -45,13 +45,17 @@ class CostModel:
     per_problem: float
     correction: Correction = field(default_factory=Correction)
 
+    def profiled(self, problems: int) -> float:
+        """Seconds for the whole executable with `problems` problems merged, as they were when it was measured."""
+        return self.fixed + self.per_problem * problems
+
     def expected(self, problems: int) -> float:
-        """Seconds for the whole executable with `problems` problems merged."""
+        """Seconds for the whole executable with `problems` problems merged, as things are lately."""
         return (self.fixed + self.per_problem * problems) * self.correction.ratio
 
     def observe(self, problems: int, share: float, seconds: float) -> None:
         """Learn from a launch that covered `share` (0–1) of the executable and took `seconds`."""
-        profiled = (self.fixed + self.per_problem * problems) * share
+        profiled = self.profiled(problems) * share
         if profiled > 0.0:
             self.correction.observe(seconds / profiled)
 

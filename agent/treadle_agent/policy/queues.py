@@ -241,7 +241,7 @@ class Tenant:
         """The fastest tier that may answer."""
         if self.pinned >= 0:
             return self.tiers[self.pinned]
-        return min(self.tiers, key=_service)
+        return min(self.tiers, key=_service) if len(self.tiers) > 1 else self.tiers[0]
 
     def fastest(self) -> float:
         """Seconds of the fastest tier that may answer, alone."""
@@ -270,26 +270,25 @@ class Tenant:
         """No request that waits has an earlier deadline; infinite when none waits."""
         return self._earliest
 
-    @property
-    def doomed_at(self) -> float:
-        """Before this moment `take_doomed` has nothing to give, as costs stand now."""
-        return self._earliest - self.fastest() - ANSWER_SHARE * self.deadline
-
     def take(self, capacity: int, finish: float = -FOREVER) -> tuple[Request, ...]:
         """Take from the head what fits `capacity` rows and shares the head's binding and pinned tier.
 
         `finish`: when they will be answered; who needs it sooner is left.
         """
-        head = self.head
+        heap, head = self._heap, self.head
         taken: list[Request] = []
-        while self._heap:
-            request = self._heap[0][3]
+        while heap:
+            request = heap[0][3]
             if request.rows > capacity or request.binding != head.binding or request.tier != head.tier:
                 break
             if request.deadline < finish:
                 break
             capacity -= request.rows
-            taken.append(self.pop())
+            self.rows -= request.rows
+            taken.append(heapq.heappop(heap)[3])
+            if not capacity:
+                break
+        self._look()
         return tuple(taken)
 
     def _look(self) -> None:

@@ -1,0 +1,178 @@
+"""Who slows the others: tenants whose kernels take longer than they should, and devices that slow all of theirs.
+
+A super-kernel ends with its slowest problem, so that a slow launch accuses all its tenants. Whoever is suspected is
+tried apart from the others: first in cells of a few, at last alone. What was slow alone, while something else on the
+device was not, is a straggler: it stays alone, and is reported. Where nothing is as fast as it should be, the device is
+the straggler.
+
+The test is Page's CUSUM (1954): each launch adds its stretch less LIMIT to the tenant's guilt, which is never below 0;
+no launch adds or takes more than STEP, so that a hiccup accuses nobody. A tenant whose stretch is 1 with a standard
+deviation of s comes up to EVIDENCE, from any moment at which its guilt is 0, with a probability below
+exp(-2 (LIMIT - 1) EVIDENCE / s²) (Lundberg's bound): exp(-60) at s = 5 %, 3e-7 at 10 %; and to be found a straggler it
+has to come up to it twice at least, once of them alone. A tenant whose stretch stays below LIMIT is never found one in
+the mean; one of 1.25 is tried after about seven launches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import isqrt
+from typing import NamedTuple
+
+LIMIT = 1.0  # a stretch that stays above it is too much
+STEP = 0.10  # what one launch can add to a tenant's guilt or take from it
+EVIDENCE = 0.5  # guilt or innocence that decides
+PARDON = 10.0  # innocence of a straggler that gets it back into company: a hundred launches
+RECOVERED = 1.07  # below it a device is well again
+OWN_GAIN = 0.2  # weight of one launch in a tenant's stretch
+DEVICE_GAIN = 0.02  # in a device's
+
+TOGETHER = 0  # the company of tenants that nobody suspects
+ALONE = -1  # of a straggler (`policy.scheduling`)
+
+
+class Apart(NamedTuple):
+    """A decision: this tenant shares launches with tenants of this company only."""
+
+    tenant: int
+    company: int
+
+
+@dataclass(slots=True, eq=False)
+class _Trial:
+    """Tenants that are suspected of the same slow launches. `usual`: evidence that something else is fast enough."""
+
+    suspects: set[int] = field(default_factory=set)
+    usual: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Record:
+    company: int = TOGETHER
+    guilt: float = 0.0
+    innocence: float = 0.0
+    stretch: float = 1.0
+    guilty: bool = False  # slow alone
+    straggling: bool = False
+    trial: _Trial | None = None
+
+    def move(self, company: int) -> None:
+        self.company, self.guilt, self.innocence, self.guilty = company, 0.0, 0.0, False
+
+
+class Stragglers:
+    """The tenants of one device. `device_straggling`: it slows all of them; `device_stretch`: its usual launches'."""
+
+    def __init__(self) -> None:
+        self.device_straggling = False
+        self.device_stretch = 1.0
+        self._records: dict[int, _Record] = {}
+        self._companies = TOGETHER
+
+    def straggling(self, tenant: int) -> bool:
+        """Whether a tenant was found a straggler."""
+        return tenant in self._records and self._records[tenant].straggling
+
+    def stretch(self, tenant: int) -> float:
+        """What a tenant's launches lately took over what they should have; 1 where nothing is known."""
+        return self._records[tenant].stretch if tenant in self._records else 1.0
+
+    def forget(self, tenant: int) -> None:
+        """A tenant is gone."""
+        record = self._records.pop(tenant, None)
+        if record is not None and record.trial is not None:
+            record.trial.suspects.discard(tenant)
+
+    def observe(self, tenants: Sequence[int], stretch: float) -> list[Apart]:
+        """Learn a launch's stretch; what follows for its tenants, or those tried with them, usually nothing."""
+        records = [self._records.setdefault(tenant, _Record()) for tenant in set(tenants)]
+        excess = stretch / (self.device_stretch if self.device_straggling else 1.0) - LIMIT
+        excess = min(max(excess, -STEP), STEP)
+        if excess < 0.0:  # what a straggler makes slow says nothing about the device
+            self.device_stretch += DEVICE_GAIN * (stretch - self.device_stretch)
+        for record in records:
+            record.stretch += OWN_GAIN * (min(stretch, 2.0) - record.stretch)
+            record.guilt = max(0.0, record.guilt + excess)
+            record.innocence = max(0.0, record.innocence - excess)
+        if self.device_straggling and self.device_stretch < RECOVERED:
+            self.device_straggling = False
+        company = records[0].company
+        if any(record.company != company for record in records):
+            return []  # begun before they were told apart
+        if company == TOGETHER:
+            self._outside(excess)
+            return self._suspect() if any(record.guilt >= EVIDENCE for record in records) else []
+        return self._try(sorted(set(tenants)), company)
+
+    def _outside(self, excess: float) -> None:
+        """What those in no trial show is evidence in all trials."""
+        for trial in {id(one.trial): one.trial for one in self._records.values() if one.trial}.values():
+            trial.usual = max(0.0, trial.usual - excess)
+
+    def _suspect(self) -> list[Apart]:
+        """Begin a trial of those whose launches were slow."""
+        trial = _Trial()
+        trial.suspects = {
+            tenant
+            for tenant, record in self._records.items()
+            if record.company == TOGETHER and record.guilt >= EVIDENCE / 2
+        }
+        for tenant in trial.suspects:
+            self._records[tenant].trial = trial
+        return self._split(sorted(trial.suspects))
+
+    def _split(self, tenants: Sequence[int]) -> list[Apart]:
+        """Put tenants into cells of about the root of their number."""
+        size = isqrt(len(tenants)) if len(tenants) > 3 else 1
+        moves = []
+        for index, tenant in enumerate(tenants):
+            if index % size == 0:
+                self._companies += 1
+            self._records[tenant].move(self._companies)
+            moves.append(Apart(tenant, self._companies))
+        return moves
+
+    def _try(self, tenants: Sequence[int], company: int) -> list[Apart]:
+        """Go on with the trial of those who ran together, in one cell."""
+        if company == ALONE:
+            return self._pardon(tenants[0])
+        trial = self._records[tenants[0]].trial
+        assert trial is not None, "only suspects are in a cell"
+        moves = []
+        for tenant in tenants:
+            if self._records[tenant].innocence >= EVIDENCE:
+                moves.append(self._release(tenant))
+                trial.usual = EVIDENCE
+        cell = [tenant for tenant in sorted(trial.suspects) if self._records[tenant].company == company]
+        if any(self._records[tenant].guilt >= EVIDENCE for tenant in cell):
+            if len(cell) > 1:
+                return moves + self._split(cell)
+            self._records[cell[0]].guilty = True
+        return moves + self._judge(trial)
+
+    def _judge(self, trial: _Trial) -> list[Apart]:
+        """Who was slow alone is a straggler if something else was fast; if nothing was, the device is."""
+        guilty = [tenant for tenant in sorted(trial.suspects) if self._records[tenant].guilty]
+        if guilty and trial.usual >= EVIDENCE:
+            for tenant in guilty:
+                trial.suspects.discard(tenant)
+                self._records[tenant].move(ALONE)
+                self._records[tenant].straggling, self._records[tenant].trial = True, None
+            return [Apart(tenant, ALONE) for tenant in guilty]
+        if len(guilty) > 1 and len(guilty) == len(trial.suspects):
+            self.device_straggling = True
+            self.device_stretch = sum(self._records[tenant].stretch for tenant in guilty) / len(guilty)
+            return [self._release(tenant) for tenant in guilty]
+        return []
+
+    def _release(self, tenant: int) -> Apart:
+        record = self._records[tenant]
+        if record.trial is not None:
+            record.trial.suspects.discard(tenant)
+        record.trial, record.straggling = None, False
+        record.move(TOGETHER)
+        return Apart(tenant, TOGETHER)
+
+    def _pardon(self, tenant: int) -> list[Apart]:
+        return [self._release(tenant)] if self._records[tenant].innocence >= PARDON else []
