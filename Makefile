@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench controlplane controlplane-if-possible cluster clean
+.PHONY: help install demo test check bench papers controlplane controlplane-if-possible cluster clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -48,6 +48,13 @@ bench: $(READY) ## the serving benchmark against its peers (half an hour); write
 	$(BIN)/treadle bench serving --json benchmarks/results/serving.json $(BENCH_ARGS)
 	$(BIN)/python benchmarks/performance_page.py
 	$(BIN)/python benchmarks/check_expected.py
+
+papers: $(READY) ## the papers' figures on the simulated GPU (some minutes); writes docs/papers.md
+	$(BIN)/treadle bench kernels --json benchmarks/results/kernels-simulated-v100.json
+	$(BIN)/treadle simulate multiplexing --json benchmarks/results/multiplexing.json --plots docs/papers
+	$(BIN)/treadle simulate goodput --json benchmarks/results/goodput.json
+	$(BIN)/python benchmarks/papers_page.py
+	$(BIN)/python benchmarks/check_papers.py
 
 clean: ## remove what make made inside the tree
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-out
