@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from math import isqrt
 from typing import NamedTuple
 
-LIMIT = 1.0  # a stretch that stays above it is too much
+LIMIT = 1.15  # a stretch that stays above it is too much
 STEP = 0.10  # what one launch can add to a tenant's guilt or take from it
 EVIDENCE = 0.5  # guilt or innocence that decides
 PARDON = 10.0  # innocence of a straggler that gets it back into company: a hundred launches
