@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.feasibility import Judge
 from treadle_operator.policy.ledger import DeviceLedger
-from treadle_operator.policy.observation import serves, straggles
+from treadle_operator.policy.observation import is_replaced, serves, straggles
 from treadle_operator.policy.placement import Fleet
 from treadle_operator.policy.plan import Note, Placement
 from treadle_operator.policy.preemption import Victim, preempt
@@ -44,7 +44,13 @@ def assign(case: Case, fleet: Fleet, judge: Judge, others: Iterable[Case], now: 
 def put(case: Case, fleet: Fleet, ledger: DeviceLedger, cause: Cause, replaces: str, message: str) -> None:
     """Place one more replica on a device that has room."""
     place = ledger.state.place
-    waits = BUSY if place in case.busy else "" if ledger.fits_now(fleet.demand(case.tenant, ledger)) else MEMORY
+    waits = (
+        BUSY
+        if place in case.busy
+        else ""
+        if ledger.memory.fits_now(fleet.demand(case.tenant, ledger).memory)
+        else MEMORY
+    )
     fleet.add(case.tenant, ledger, case.rate)
     case.placements[place] = Placement(ledger.state.node, ledger.state.id, cause, waits, replaces, message)
 
@@ -52,7 +58,7 @@ def put(case: Case, fleet: Fleet, ledger: DeviceLedger, cause: Cause, replaces: 
 def _give_up_surplus(case: Case, fleet: Fleet) -> None:
     """The first to go are those with a reason, then those replaced, not serving, on full devices, young."""
     kept = [view for view in case.state.current if view.place in case.placements]
-    replaced = {view.replaces for view in kept}
+    replaced = {view.place for view in kept if is_replaced(view, kept)}
 
     def worth(view: ReplicaView) -> tuple[bool, bool, bool, float, float, str]:
         ledger = fleet.ledgers[view.place]
@@ -74,8 +80,8 @@ def _give_up_surplus(case: Case, fleet: Fleet) -> None:
 
 def _fill(case: Case, fleet: Fleet, others: Iterable[Case]) -> list[Victim]:
     """Place what is missing, as far as there is room; returns who had to give way."""
-    replaced = {view.replaces for view in case.state.current if view.place in case.placements}
-    pending = [(view, leave) for view, leave in case.forced if view.place not in replaced]
+    kept = [view for view in case.state.current if view.place in case.placements]
+    pending = [(view, leave) for view, leave in case.forced if not is_replaced(view, kept)]
     victims: list[Victim] = []
     while len(case.placements) < case.target.replicas:
         ledger = fleet.choose(case.tenant, case.rate, case.taken, case.busy)
@@ -86,6 +92,8 @@ def _fill(case: Case, fleet: Fleet, others: Iterable[Case]) -> list[Victim]:
             break
         if pending:
             view, leave = pending.pop(0)
+            if (left := fleet.ledgers.get(view.place)) is not None and case.tenant.key in left.residents:
+                left.remove(case.tenant.key, loaded=True)
             put(case, fleet, ledger, leave.cause, view.place, leave.message)
         elif len(case.placements) < case.tenant.replicas.minimum:
             put(case, fleet, ledger, Cause.ADMITTED, "", "")

@@ -40,6 +40,11 @@ class Case:
         return self.state.view.tenant
 
     @property
+    def unsettled(self) -> set[str]:
+        """Places that it must leave."""
+        return {view.place for view, _ in self.forced}
+
+    @property
     def spare(self) -> int:
         """Replicas above the tenant's floor, which a more important tenant may have."""
         return len(self.placements) - self.tenant.replicas.minimum

@@ -136,8 +136,7 @@ class _Tenant:
             yield from self._given_up(one)
         for one in self._draining:
             spec = self._drain(one, successors)
-            changed = spec.successors and spec.successors != one.replica.successors
-            if changed or self._refused_as_stale(one):
+            if spec.successors != one.replica.successors or self._refused_as_stale(one):
                 yield self._replace(one, spec)
 
     def _may_go(self, surplus: list[ReplicaView]) -> list[ReplicaView]:
@@ -177,7 +176,7 @@ class _Tenant:
             replica.device,
             self._snapshot.epoch,
             draining=True,
-            successors=others,
+            successors=others or replica.successors,
         )
 
     def _replace(self, one: ReplicaView, spec: ReplicaSpec) -> UpdateReplica:

@@ -41,7 +41,8 @@ class Leave:
 class DeviceState:
     """One device; `place` is ``NODE/DEVICE``.
 
-    `closed`: why it takes no new replicas, "" where it does; `leave`: None where replicas may stay. `avoided`: a taint asks to prefer others. `stretch`: as in `treadle_api.node.Device`.
+    `closed`: why it takes no new replicas, "" where it does; `leave`: None where replicas may stay. `avoided`: a taint
+    asks to prefer others. `stretch`: as in `treadle_api.node.Device`.
     """
 
     place: str

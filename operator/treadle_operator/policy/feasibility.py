@@ -53,11 +53,11 @@ class Judge:
         """Why a tenant that could be served alone finds no place now, where each replica would take `rate`."""
         pairs = [(ledger, self._fleet.demand(tenant, ledger)) for ledger in self._fleet.open_to(tenant)]
         with_time = [(ledger, demand) for ledger, demand in pairs if ledger.fits_time(demand, rate)]
-        if with_time and not any(ledger.fits_memory(demand) for ledger, demand in with_time):
-            ledger, demand = max(with_time, key=lambda pair: _free(pair[0]) - pair[0].adds(pair[1]))
+        if with_time and not any(ledger.memory.fits(demand.memory) for ledger, demand in with_time):
+            ledger, demand = max(with_time, key=lambda pair: pair[0].memory.free - pair[0].memory.adds(pair[1].memory))
             message = (
-                f"it needs {_size(ledger.adds(demand))} more on a device, and of those with time to spare the one with"
-                f" the most memory left, {ledger.state.place}, has {_size(_free(ledger))}"
+                f"it needs {_size(ledger.memory.adds(demand.memory))} more on a device, and of those with time to spare"
+                f" the one with the most memory left, {ledger.state.place}, has {_size(ledger.memory.free)}"
             )
             return Verdict(admitted=False, reason=Reason.INSUFFICIENT_MEMORY, message=message)
         offer = CounterOffer(
@@ -124,7 +124,7 @@ def _rate_now(tenant: Tenant, pairs: _Pairs) -> PerSecond:
     """The load that the tenant could have on the devices as they are, spread over as many as it may use."""
     rates = []
     for ledger, demand in pairs:
-        if demand.floor is not None and ledger.fits_memory(demand):
+        if demand.floor is not None and ledger.memory.fits(demand.memory):
             none, one = ledger.floor.with_one(demand.floor, 0.0), ledger.floor.with_one(demand.floor, 1.0)
             if none < LIMIT:
                 rates.append((LIMIT - none) / (one - none) if one > none else math.inf)
@@ -138,10 +138,6 @@ def _less(rate: PerSecond, tenant: Tenant) -> PerSecond | None:
 
 def _needs(demand: Demand) -> int:
     return sum(size for _, size in demand.memory)
-
-
-def _free(ledger: DeviceLedger) -> int:
-    return max(0, ledger.state.memory - ledger.overhead - ledger.memory)
 
 
 def _round_down(rate: float) -> PerSecond:

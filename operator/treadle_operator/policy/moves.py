@@ -55,8 +55,8 @@ class Mover:
 
     def _consider(self, case: Case, view: ReplicaView) -> None:
         ledger = self._fleet.ledgers[view.place]
-        if case.tenant.key not in ledger.residents:
-            return  # it is to leave anyway, and has nowhere to go
+        if view.place in case.unsettled:
+            return  # it is to leave anyway, and has nowhere to go, or not yet
         if straggles(view.replica):
             case.straggling = self._move(case, view, Cause.STRAGGLING, "its agent finds it slower than it should be")
         elif ledger.state.leave is None and self._fleet.demand(case.tenant, ledger, kept=True).floor is None:
@@ -64,12 +64,12 @@ class Mover:
 
     def _relieve(self, ledger: DeviceLedger) -> None:
         """Move the least important tenants away, until the others' promises can be kept."""
-        here = [case for case in self._cases if case.tenant.key in ledger.residents]
-        for case in sorted(here, key=lambda case: (-case.tenant.priority, -case.rate, case.tenant.key)):
+        residents = [case for case in self._cases if case.tenant.key in ledger.residents]
+        for case in sorted(residents, key=lambda case: (-case.tenant.priority, -case.rate, case.tenant.key)):
             if ledger.floor.total <= LIMIT:
                 return
             view = next((view for view in case.state.current if view.place == ledger.state.place), None)
-            if view is not None:
+            if view is not None and view.place in case.placements and view.place not in case.unsettled:
                 message = f"tenants of {ledger.state.place} need {ledger.floor.total:.0%} of its time"
                 self._move(case, view, Cause.OVERLOADED, message)
 

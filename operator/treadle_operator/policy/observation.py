@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -119,6 +120,11 @@ def up_to_date(replica: Replica) -> bool:
     """Whether the version that its spec asks for is the one that is loaded."""
     condition = find_condition(replica.status.conditions, ReplicaCondition.LOADED)
     return condition is not None and condition.holds and condition.observed_generation >= replica.generation
+
+
+def is_replaced(view: ReplicaView, others: Iterable[ReplicaView]) -> bool:
+    """Whether one of the others was created to take over from it."""
+    return any(one.replaces == view.place and one.created > view.created for one in others)
 
 
 def is_stale(replica: Replica) -> bool:

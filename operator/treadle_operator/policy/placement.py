@@ -125,7 +125,7 @@ class Fleet:
             demand = self.demand(tenant, ledger)
             if ledger.fits(demand, rate):
                 score = _score(ledger, demand, rate, nodes)
-                if ledger.state.place in busy or not ledger.fits_now(demand):
+                if ledger.state.place in busy or not ledger.memory.fits_now(demand.memory):
                     score += WAITS
                 if (key := (round(score, 9), ledger.state.place)) < least:
                     best, least = ledger, key
@@ -136,7 +136,7 @@ def _score(ledger: DeviceLedger, demand: Demand, rate: PerSecond, nodes: Collect
     assert demand.best is not None
     state = ledger.state
     score = ledger.best.with_one(demand.best, rate)
-    score += MEMORY_WEIGHT * (ledger.memory + ledger.adds(demand)) / max(1, state.memory)
+    score += MEMORY_WEIGHT * (ledger.memory.staying + ledger.memory.adds(demand.memory)) / max(1, state.memory)
     if ledger.best.merges(demand.best):
         score -= AFFINITY
     if state.node in nodes:

@@ -40,7 +40,7 @@ def plan(snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     count_strays(strays, fleet, knowledge)
     cases = open_cases(snapshot, tenants, fleet, knowledge, memory, now)
     for ledger in fleet.ledgers.values():
-        ledger.settle()
+        ledger.memory.settle(ledger.state.used)
     # 2. What is missing is placed, for the most important tenants first.
     for case in cases:
         assign(case, fleet, judge, cases, now)
@@ -60,7 +60,7 @@ def plan(snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         tenants=plans,
         cordons=cordons.by_node,
         devices={
-            place: DeviceForecast(ledger.best.total, ledger.floor.total, ledger.memory)
+            place: DeviceForecast(ledger.best.total, ledger.floor.total, ledger.memory.staying)
             for place, ledger in fleet.ledgers.items()
         },
         memory=Memory(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 MOST_FAILED = 3  # devices that are remembered, by their replicas; before a fourth is tried, the first is given up
 FIRST_WAIT = 15.0  # seconds, after the first failure
-WAIT_GROWTH = 4.0
+WAIT_GROWTH = 8.0
 LONGEST_WAIT = 3600.0
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from treadle_api.units import Bytes, PerSecond
 from treadle_operator.policy.capacity import Demand, Knowledge
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.devices import Leave, leave_missing, matches
-from treadle_operator.policy.observation import TenantState, refusal, serves
+from treadle_operator.policy.observation import TenantState, is_replaced, refusal, serves
 from treadle_operator.policy.placement import Fleet
 from treadle_operator.policy.plan import Memory, Placement
 from treadle_operator.policy.scaling import target
@@ -39,24 +40,39 @@ def _open(
 ) -> Case:
     tenant = state.view.tenant
     reasons = {view.place: _reason(snapshot, state, view, fleet) for view in state.current}
-    replaced = {view.replaces for view in state.current}
-    slots = sum(view.place not in replaced for view in state.current)
+    slots = sum(not is_replaced(view, state.current) for view in state.current)
     stay = [view for view in state.current if reasons[view.place] is None]
     demand = _typical(state, stay, fleet, knowledge)
     wanted = target(state, demand, slots, memory.low.get(tenant.key), now)
     case = Case(state, wanted, PerSecond(state.offered / wanted.replicas))
     for view in state.current:
-        ledger = fleet.ledgers.get(view.place)
-        if (leave := reasons[view.place]) is not None:
+        if (leave := reasons[view.place]) is None:
+            _stay(case, view, fleet)
+        else:
             case.forced.append((view, leave))
-            _leave(fleet, view, knowledge)
-            continue
-        assert ledger is not None
-        fleet.add(tenant, ledger, case.rate, kept=True)
-        case.placements[view.place] = Placement(view.replica.node, view.replica.device, view.cause or Cause.ADMITTED)
-        wanted_models = {model for model, _ in fleet.demand(tenant, ledger, kept=True).memory}
-        ledger.add_leaving(pair for pair in _loaded(view) if pair[0] not in wanted_models)
+            _go(case, view, leave, fleet, knowledge)
     return case
+
+
+def _stay(case: Case, view: ReplicaView, fleet: Fleet) -> None:
+    ledger = fleet.ledgers[view.place]
+    fleet.add(case.tenant, ledger, case.rate, kept=True)
+    case.placements[view.place] = Placement(view.replica.node, view.replica.device, view.cause or Cause.ADMITTED)
+    wanted = {model for model, _ in fleet.demand(case.tenant, ledger, kept=True).memory}
+    ledger.memory.leave(pair for pair in _loaded(view) if pair[0] not in wanted)  # of an earlier version
+
+
+def _go(case: Case, view: ReplicaView, leave: Leave, fleet: Fleet, knowledge: Knowledge) -> None:
+    """It is a burden where it is until another replica takes over, which has then to be found."""
+    ledger = fleet.ledgers.get(view.place)
+    if ledger is None:
+        return
+    if not leave.serves or is_replaced(view, case.state.current):
+        _leave(fleet, view, knowledge)
+        return
+    demand = fleet.demand(case.tenant, ledger, kept=True)
+    loaded = dict(_loaded(view)) or knowledge.memory(view.replica.tenant, ledger.state.model)
+    ledger.add(case.tenant.key, replace(demand, memory=tuple(loaded.items())), case.rate)
 
 
 def _reason(snapshot: Snapshot, state: TenantState, view: ReplicaView, fleet: Fleet) -> Leave | None:
@@ -97,7 +113,7 @@ def _leave(fleet: Fleet, view: ReplicaView, knowledge: Knowledge) -> None:
     ledger = fleet.ledgers.get(view.place)
     if ledger is not None:
         expected = knowledge.memory(view.replica.tenant, ledger.state.model)
-        ledger.add_leaving({**expected, **dict(_loaded(view))}.items())
+        ledger.memory.leave({**expected, **dict(_loaded(view))}.items())
 
 
 def _loaded(view: ReplicaView) -> Iterable[tuple[str, Bytes]]:
