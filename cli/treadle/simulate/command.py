@@ -16,6 +16,11 @@ class _Simulation:
 
 _SIMULATIONS: tuple[_Simulation, ...] = (
     _Simulation(
+        "model-switching",
+        "treadle.simulate.model_switching.command",
+        "effective accuracy of a tenant through a load spike, by switching policy and against single tiers",
+    ),
+    _Simulation(
         "multiplexing",
         "treadle.simulate.multiplexing.command",
         "sharing a GPU by time, by space and merged, as in the papers",
