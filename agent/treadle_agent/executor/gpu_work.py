@@ -39,7 +39,7 @@ def steps(program: Program, kernel: Kernel) -> tuple[Step, ...]:
             return (Step(Product(rows, columns, inputs[0].elements // rows)),)
         case "Conv":
             filters, groups = inputs[1].shape[0], cast("int", attributes["group"])
-            if filters == groups:  # depthwise: no reuse that a tile would gain from
+            if filters == groups > 1:  # depthwise: no reuse that a tile would gain from
                 return (moved,)
             windows = outputs[0].elements // filters
             return (Step(Product(filters // groups, windows, inputs[1].elements // filters), groups),)

@@ -1,0 +1,155 @@
+"""`treadle profile`: its arguments and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from treadle.profile import advice, measured
+from treadle.profile.clusters import clusters
+from treadle.profile.models import Model, UnprofiledError, load
+from treadle.profile.report import ClusterRow, KernelRow, Profile
+from treadle_agent.executor.devices import DeviceError, choose_device
+from treadle_agent.executor.gpu_model import GPUS, GpuModel, Product
+from treadle_agent.executor.gpu_work import steps
+from treadle_agent.node import cache_folder
+from treadle_agent.policy.coalescing import PADDING_LIMIT
+from treadle_agent.program.model import Shape
+
+_PAGE_WIDTH = 160
+_SHAPE = re.compile(r"(.+)=(\d+(?:x\d+)*)")
+_NOTE = "Times are simulated by the model of docs/adr/0010-simulated-gpu.md; no GPU code has run."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `treadle profile` takes."""
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="ONNX files")
+    parser.add_argument("--clusters", action="store_true", help="products by shape: what padding could merge")
+    parser.add_argument("--kernels", action="store_true", help="implementation, tile and number of problems by kernel")
+    parser.add_argument(
+        "--device", default="simulated:V100", metavar="D", help="for --kernels: simulated:V100, :A100, :H100 or host"
+    )
+    parser.add_argument(
+        "--shape", type=_shape, action="append", default=[], metavar="INPUT=AxBxC", help="of an input with free sizes"
+    )
+    parser.add_argument(
+        "--padding", type=float, default=PADDING_LIMIT, metavar="SHARE", help="of arithmetic at most (default 0.25)"
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the clusters here, as SVG")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the profile here")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Profile: 0 done, 1 a model cannot be profiled, 2 wrong usage."""
+    if (problem := _wrong(arguments)) is not None:
+        print(problem, file=sys.stderr)
+        return 2
+    try:
+        device = choose_device(arguments.device)
+        models = [load(path, cache_folder() / "artifacts", dict(arguments.shape)) for path in arguments.models]
+    except DeviceError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except UnprofiledError as error:
+        print(error, file=sys.stderr)
+        return 1
+    profile = Profile(
+        device=device,
+        simulated=device != "host",
+        models=tuple(model.name for model in models),
+        padding_limit=arguments.padding,
+        clusters=_clusters(models, arguments.padding) if arguments.clusters else (),
+        kernels=_kernels(models, device) if arguments.kernels else (),
+    )
+    console = Console()
+    _show(profile, console if console.is_terminal else Console(width=_PAGE_WIDTH))
+    if arguments.json:
+        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(profile), indent=1))
+    if arguments.plot:
+        from treadle.profile.plot import draw
+
+        arguments.plot.write_text(draw(profile))
+    return 0
+
+
+def _wrong(arguments: argparse.Namespace) -> str | None:
+    if not (arguments.clusters or arguments.kernels):
+        return "say what to profile: --clusters, --kernels or both"
+    if not 0 <= arguments.padding < 1:
+        return f"--padding {arguments.padding:g}: expected 0 to below 1"
+    if arguments.device == "cuda" and arguments.kernels:
+        return "--device cuda: kernels on a GPU are not profiled yet; take simulated:V100 or host"
+    if arguments.plot and not arguments.clusters:
+        return "--plot draws clusters: say --clusters, too"
+    if arguments.plot and find_spec("matplotlib") is None:
+        return "--plot: matplotlib is not installed: pip install 'treadle[demo]'"
+    return None
+
+
+def _shape(text: str) -> tuple[str, Shape]:
+    match = _SHAPE.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected INPUT=AxBxC, as x=1x3x48x320")
+    return match[1], tuple(map(int, match[2].split("x")))
+
+
+def _clusters(models: Sequence[Model], limit: float) -> tuple[ClusterRow, ...]:
+    counted: Counter[Product] = Counter()
+    for model in models:
+        for kernel in model.program.kernels:
+            for step in steps(model.program, kernel):
+                if isinstance(step.work, Product):
+                    counted[step.work] += step.problems
+    return tuple(
+        ClusterRow(
+            one.shape.m, one.shape.n, one.shape.k,
+            tuple((product.m, product.n, product.k, count) for product, count in one.members.items()), one.padding,
+        )
+        for one in clusters(counted, limit)
+    )  # fmt: skip
+
+
+def _kernels(models: Sequence[Model], device: str) -> tuple[KernelRow, ...]:
+    if device == "host":
+        return tuple(row for model in models for row in measured.rows(model))
+    gpu = GpuModel(GPUS[device.partition(":")[2]])
+    return tuple(row for model in models for row in advice.rows(gpu, model.name, model.program))
+
+
+def _show(profile: Profile, console: Console) -> None:
+    if profile.clusters:
+        table = Table(title=f"Products of {', '.join(profile.models)}, by shape m×n×k", title_justify="left")
+        for column in ("padded to", "products", "padding", "of"):
+            table.add_column(column, justify="left" if column in {"padded to", "of"} else "right")
+        for one in profile.clusters:
+            of = ", ".join(f"{m}×{n}×{k}" + (f" ({count})" if count > 1 else "") for m, n, k, count in one.products)
+            count = str(sum(product[-1] for product in one.products))
+            table.add_row(f"{one.m}×{one.n}×{one.k}", count, f"{one.padding:.0%}", of)
+        console.print(table)
+    if profile.kernels:
+        said = "simulated" if profile.simulated else "measured"
+        table = Table(title=f"Kernels on {profile.device} ({said})", title_justify="left")
+        columns = (
+            "model", "kernel", "count", "as", "greedy tile", "collaborative", "problems", "µs alone", "µs each, merged",
+        )  # fmt: skip
+        for column in columns:
+            table.add_column(column, justify="right" if column[0] == "µ" or column in {"count", "problems"} else "left")
+        for row in profile.kernels:
+            table.add_row(
+                row.model, escape(row.signature), str(row.count), row.implementation, row.greedy_tile,
+                row.collaborative_tile, str(row.problems),
+                f"{row.alone_seconds * 1e6:.1f}", f"{row.shared_seconds * 1e6:.1f}",
+            )  # fmt: skip
+        console.print(table)
+        if profile.simulated:
+            console.print(_NOTE, highlight=False)
