@@ -7,7 +7,7 @@ from treadle.__main__ import main
 from treadle.simulate.goodput.architectures import Architecture
 from treadle.simulate.goodput.play import arrivals, play
 from treadle.simulate.goodput.report import Report
-from treadle.simulate.goodput.study import WAYS, goodput
+from treadle.simulate.goodput.study import ALSO_OURS, OURS, WAYS, goodput
 from treadle.simulate.multiplexing.networks import gru, resnet
 from treadle_agent.executor.gpu_model import GPUS, GpuModel
 
@@ -42,8 +42,8 @@ def test_one_at_a_time_carries_no_more_than_one_service_after_another(way):
 
 def test_merging_carries_more_than_every_other_way():
     found = {way: goodput(shared, [RESNET] * 8, 600, 1) for way, shared in WAYS.items()}
-    best = max(rate for way, (rate, _) in found.items() if way != "space-time")
-    rate, outcome = found["space-time"]
+    best = max(rate for way, (rate, _) in found.items() if way not in {OURS, ALSO_OURS})
+    rate, outcome = found[OURS]
     assert rate > 1.3 * best
     assert outcome.problems > 1.5 * outcome.launches
 
@@ -51,7 +51,7 @@ def test_merging_carries_more_than_every_other_way():
 def test_only_space_time_merges():
     for way in WAYS:
         found = offer(way, [RESNET] * 4, 0.5 / RESNET.service)
-        assert (found.problems > found.launches) == (way == "space-time")
+        assert (found.problems > found.launches) == (way in {OURS, ALSO_OURS})
 
 
 def test_by_space_models_slow_each_other_down_but_less_than_turns_would():

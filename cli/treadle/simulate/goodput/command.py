@@ -15,12 +15,12 @@ from rich.table import Table
 
 from treadle.simulate.goodput.architectures import Architecture
 from treadle.simulate.goodput.report import Deadline, Report
-from treadle.simulate.goodput.study import MIX, WAYS, settings, study
+from treadle.simulate.goodput.study import MIX, OURS, WAYS, settings, study
 from treadle_agent.executor.gpu_model import GPUS
 
 _PAGE_WIDTH = 140
 _COUNTS = (2, 4, 8, 16, 32)
-_REQUESTS = 2000
+_REQUESTS = 1000
 NOTE = (
     "Every figure is simulated: real policies on a virtual clock over the model of docs/adr/0010-simulated-gpu.md; no "
     "GPU code has run. Poisson arrivals, tenants alike, each with one model; hopeless requests are shed, and count as "
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tenants", type=int, nargs="+", default=_COUNTS, metavar="N", help="numbers of tenants (default 2 4 8 16 32)"
     )
-    parser.add_argument("--requests", type=int, default=_REQUESTS, metavar="N", help="in each run (default 2000)")
+    parser.add_argument("--requests", type=int, default=_REQUESTS, metavar="N", help="in each run (default 1000)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the arrivals (default 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
 
@@ -88,7 +88,7 @@ def _show(report: Report, console: Console) -> None:
     found = {(row.models, row.tenants, row.way): row for row in report.rows}
     for models, tenants in dict.fromkeys((row.models, row.tenants) for row in report.rows):
         cells = [f"{found[models, tenants, way].goodput_rps:,.0f}" for way in WAYS]
-        table.add_row(models, str(tenants), *cells, f"{found[models, tenants, 'space-time'].merged:.1f}")
+        table.add_row(models, str(tenants), *cells, f"{found[models, tenants, OURS].merged:.1f}")
     console.print(table)
     for one in report.deadlines:
         said = f"{one.network}: {one.service * 1e3:.2f} ms alone, deadline {one.deadline * 1e3:.1f} ms"

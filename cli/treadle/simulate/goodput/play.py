@@ -11,7 +11,7 @@ from treadle.simulate.goodput.architectures import Architecture
 from treadle_agent.policy.queues import Tenant, Tier
 from treadle_agent.policy.scheduling import Launch, Scheduler
 
-TICK = 2e-4  # seconds between looks at a policy that waits on purpose
+TICK = 2e-4  # seconds between looks at a policy that waits on purpose and does not say until when
 QUEUE_LIMIT = 10_000
 NEVER = float("inf")
 
@@ -76,7 +76,7 @@ def play(
         rates = [1 / one.architecture.slowing(len(running)) if lanes > 1 else 1.0 for one in running]
         ends = [now + one.left / rate for one, rate in zip(running, rates, strict=True)]
         arrival = asked[place].arrival if place < len(asked) else NEVER
-        tick = now + TICK if not running and not scheduler.idle else NEVER
+        tick = min(now + TICK, max(now, scheduler.wake_at)) if len(running) < lanes and not scheduler.idle else NEVER
         then = min(arrival, tick, *ends)
         finished = [one for one, end in zip(running, ends, strict=True) if end <= then]
         for one, rate in zip(running, rates, strict=True):

@@ -30,11 +30,14 @@ class Way:
     lanes: int = 1
 
 
+OURS = "space-time"
+ALSO_OURS = "undelayed"  # space-time that never holds a launch back
 WAYS: Mapping[str, Way] = {
     "exclusive": Way(lambda: Exclusive(max_problems=_PROBLEMS)),
     "time": Way(lambda: TimeSliced(max_problems=_PROBLEMS)),
     "space": Way(lambda: Spatial(max_problems=_PROBLEMS), _THREADS),
-    "space-time": Way(lambda: SpaceTime(max_problems=_PROBLEMS, quantum=_QUANTUM)),
+    OURS: Way(lambda: SpaceTime(max_problems=_PROBLEMS, quantum=_QUANTUM)),
+    ALSO_OURS: Way(lambda: SpaceTime(max_problems=_PROBLEMS, quantum=_QUANTUM, delays=False)),
     "no-delay EDF": Way(lambda: EarliestDeadline(max_problems=1)),
     "dynamic batching": Way(lambda: DynamicBatching(max_problems=1)),
 }
