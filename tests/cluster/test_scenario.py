@@ -18,6 +18,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from bed import deployment
+from bed.audit import read_requests
 from bed.cluster import TREE, Cluster
 from bed.deployment import Agent
 from bed.program import Program
@@ -157,3 +158,8 @@ def test_a_tenants_life(scene: Scene, started: Started, eventually: Eventually) 
     scene.kubectl("delete", "it", TENANT, "--timeout=20s")
     eventually(lambda: not scene.leftovers(), seconds=20)
     eventually(lambda: not is_served(survivor.url), seconds=20)
+
+    # The roles that are shipped were enough.
+    asked = [request for request in read_requests(scene.cluster.control_plane.audit_log) if "treadle-" in request.user]
+    assert {request.user.rpartition(":")[2] for request in asked} >= {"treadle-operator", "treadle-agent"}
+    assert [request for request in asked if request.code == HTTPStatus.FORBIDDEN] == []
