@@ -1,0 +1,56 @@
+// C = alpha * A * B + beta * bias for many problems in one launch. Strides are in elements, so a transposed operand is
+// one with its strides exchanged, and a bias is broadcast by a stride of zero.
+struct Matrices {
+  address a, b, c, bias;  // bias 0: none
+  int m, n, k;
+  int a_row, a_column, b_row, b_column, c_row, c_column, bias_row, bias_column;
+  float alpha, beta;
+  int reserved;
+};
+
+struct Left {
+  address from; int row, column;
+  __device__ __forceinline__ float operator()(int m, int k) const {
+    return to_float(at<const ELEMENT>(from)[(long long)m * row + (long long)k * column]);
+  }
+};
+
+struct Sums {
+  address to, bias; int row, column, bias_row, bias_column; float alpha, beta;
+  __device__ __forceinline__ void operator()(int m, int n, float sum) const {
+    float value = alpha * sum;
+    if (bias) value += beta * to_float(at<const ELEMENT>(bias)[(long long)m * bias_row + (long long)n * bias_column]);
+    at<ELEMENT>(to)[(long long)m * row + (long long)n * column] = made_of<ELEMENT>::value(value);
+  }
+};
+
+__device__ __forceinline__ void multiply(const Matrices& it, int tile) {
+  const int across = (it.n + TILE_N - 1) / TILE_N;
+  const Left left = {it.a, it.a_row, it.a_column}, right = {it.b, it.b_row, it.b_column};
+  const Sums sums = {it.c, it.bias, it.c_row, it.c_column, it.bias_row, it.bias_column, it.alpha, it.beta};
+  multiply_tile(left, right, sums, tile / across * TILE_M, tile % across * TILE_N, it.m, it.n, it.k);
+}
+
+// Grouped: problems of any shapes. `first_tiles`: for each problem, how many tiles the ones before it have.
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) grouped_gemm(address problems, address first_tiles, int count) {
+  const auto first = at<const int>(first_tiles);
+  int low = 0, high = count - 1;  // the last problem whose first tile is not beyond this block
+  while (low < high) {
+    const int middle = (low + high + 1) / 2;
+    if (first[middle] <= (int)blockIdx.x) low = middle; else high = middle - 1;
+  }
+  const Matrices it = at<const Matrices>(problems)[low];
+  multiply(it, (int)blockIdx.x - first[low]);
+}
+
+// Batched by stride: problem z lies `z * step` elements behind the first, in each operand.
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) batched_gemm(
+    address problem, long long a_step, long long b_step, long long c_step, long long bias_step) {
+  Matrices it = at<const Matrices>(problem)[0];
+  const long long z = blockIdx.z;
+  it.a += z * a_step * sizeof(ELEMENT);
+  it.b += z * b_step * sizeof(ELEMENT);
+  it.c += z * c_step * sizeof(ELEMENT);
+  if (it.bias) it.bias += z * bias_step * sizeof(ELEMENT);
+  multiply(it, blockIdx.x);
+}

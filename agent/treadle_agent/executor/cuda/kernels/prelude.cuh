@@ -1,0 +1,31 @@
+// What every kernel stands on. Addresses are plain numbers: arguments are then the same for every caller, and a test
+// that runs this text on a processor puts checked pointers behind `at` and `SHARED` (it defines TREADLE_ON_HOST).
+typedef unsigned long long address;
+typedef unsigned char byte;
+
+struct half_bits { unsigned short bits; };  // float16 without NVIDIA's headers, which NVRTC does not bring
+
+#ifdef TREADLE_ON_HOST
+__device__ half_bits to_half(float x);
+#else
+template <class T> __device__ __forceinline__ T* at(address where) { return reinterpret_cast<T*>(where); }
+#define SHARED(type, name, count) __shared__ type name[count]
+
+__device__ __forceinline__ float to_float(half_bits x) {
+  float result;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(result) : "h"(x.bits));
+  return result;
+}
+
+__device__ __forceinline__ half_bits to_half(float x) {
+  half_bits result;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(result.bits) : "f"(x));
+  return result;
+}
+#endif
+
+__device__ __forceinline__ float to_float(float x) { return x; }
+
+template <class T> struct made_of;
+template <> struct made_of<float> { static __device__ __forceinline__ float value(float x) { return x; } };
+template <> struct made_of<half_bits> { static __device__ __forceinline__ half_bits value(float x) { return to_half(x); } };
