@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench papers controlplane controlplane-if-possible cluster clean
+.PHONY: help install demo test check bench papers controlplane controlplane-if-possible cluster clean switching soak
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -38,6 +38,10 @@ cluster: $(READY) ## a control plane, the operator and two agents to try things 
 test: $(READY) controlplane-if-possible ## all tests
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
+soak: $(READY) ## what takes minutes: long outages of the API server, kills after every call
+	@$(BUILD_CONTROLPLANE) > /dev/null
+	TREADLE_REQUIRE_CLUSTER=1 $(BIN)/python -m pytest -m soak $(TEST_ARGS)
+
 check: $(READY) ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,6 +59,11 @@ papers: $(READY) ## the papers' figures on the simulated GPU (some minutes); wri
 	$(BIN)/treadle simulate goodput --json benchmarks/results/goodput.json
 	$(BIN)/python benchmarks/papers_page.py
 	$(BIN)/python benchmarks/check_papers.py
+
+switching: $(READY) ## model switching on a simulated clock (some minutes); writes docs/model-switching.md
+	$(BIN)/treadle simulate model-switching --paper --json benchmarks/results/model-switching.json --plots docs/model-switching
+	$(BIN)/python benchmarks/model_switching_page.py
+	$(BIN)/python benchmarks/check_model_switching.py
 
 clean: ## remove what make made inside the tree
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-out

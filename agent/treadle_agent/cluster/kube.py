@@ -155,6 +155,9 @@ class KubeClient:
                         raise error_of(refusal.code, refusal.message)
                     yield event
             finally:
+                # Nobody may be there any more to agree on the end of the TLS connection; it is used for nothing else.
+                if answer.response.connection is not None and answer.response.connection.transport is not None:
+                    answer.response.connection.transport.abort()
                 answer.response.close()
 
     async def _ask(

@@ -5,34 +5,38 @@ from __future__ import annotations
 import re
 import shutil
 
-import pytest
+REFUSED = {
+    "missing": ({"uri": "nowhere.onnx"}, "ModelNotFound", r"tiers\[tier-0\]\.model\.uri: there is no file"),
+    "other": (
+        {"uri": "2.onnx", "sha256": "0" * 64},
+        "DigestMismatch",
+        r"tiers\[tier-0\]\.model\.sha256: .* the sha256",
+    ),
+    "text": ({"uri": "text.onnx"}, "ModelInvalid", r"tiers\[tier-0\]\.model: "),
+    "strange": ({"uri": "strange.onnx"}, "ModelUnsupported", r"tiers\[tier-0\]\.model: .*NonZero"),
+}
 
 
-@pytest.mark.parametrize(
-    ("spec", "reason", "message"),
-    [
-        ({"uri": "nowhere.onnx"}, "ModelNotFound", r"tiers\[tier-0\]\.model\.uri: there is no file"),
-        ({"uri": "2.onnx", "sha256": "0" * 64}, "DigestMismatch", r"tiers\[tier-0\]\.model\.sha256: .* has the sha256"),
-        ({"uri": "text.onnx"}, "ModelInvalid", r"tiers\[tier-0\]\.model: "),
-        ({"uri": "strange.onnx"}, "ModelUnsupported", r"tiers\[tier-0\]\.model: .*NonZero"),
-    ],
-)
-def test_models_that_cannot_be_loaded(agent, replica, models, unsupported, eventually, spec, reason, message):
+def test_models_that_cannot_be_loaded(agent, replica, models, unsupported, eventually):
     (models / "text.onnx").write_text("this is no model")
     shutil.copy(unsupported, models / "strange.onnx")
     it = agent("alpha")
     good = replica("good", "alpha", "2.onnx").create()
-    bad = replica("bad", "alpha", "2.onnx")
-    bad.manifest["spec"]["template"]["tiers"][0]["model"] = {**spec, "uri": str(models / spec["uri"])}
-    bad.create()
-    found = bad.wait_for("Loaded", "False", reason)
-    assert re.search(message, found["message"]), found["message"]
-    assert bad.condition("Serving") == ("False", "NotLoaded")
+    bad = {name: replica(name, "alpha", "2.onnx") for name in REFUSED}
+    for name, one in bad.items():
+        model = REFUSED[name][0]
+        one.manifest["spec"]["template"]["tiers"][0]["model"] = {**model, "uri": str(models / model["uri"])}
+        one.create()
+    for name, one in bad.items():
+        _, reason, message = REFUSED[name]
+        found = one.wait_for("Loaded", "False", reason)
+        assert re.search(message, found["message"]), found["message"]
+        assert one.condition("Serving") == ("False", "NotLoaded")
     good.wait_for("Loaded", "True")
-    waits = eventually(lambda: re.findall(r"bad\.\S+ on host: .*; next try in (\d+) s", it.program.output)[1:], 30.0)
+    waits = eventually(lambda: re.findall(r"missing\.\S+ on host: .*; next try in (\d+) s", it.program.output)[1:])
     assert int(waits[0]) >= 10, "it waits longer each time"
-    bad.patch(template=good.manifest["spec"]["template"])
-    bad.wait_for("Loaded", "True")
+    bad["text"].patch(template=good.manifest["spec"]["template"])
+    bad["text"].wait_for("Loaded", "True")
 
 
 def test_a_model_that_appears_is_taken_up(agent, replica, models, eventually):
