@@ -142,3 +142,13 @@ def test_who_is_gone_is_forgotten_in_the_middle_of_a_trial() -> None:
         plant.turn()
     assert plant.found() == set()
     assert set(plant.company) == {0}
+
+
+def test_a_moment_in_which_the_machine_is_slow_for_all_convicts_nobody() -> None:
+    for seed in range(8):
+        plant = Plant(9, seed)
+        for turn in range(400):
+            plant.device = 1.5 if turn % 40 < 7 else 1.0
+            plant.turn(0.5)
+        assert plant.found() == set()
+        assert not plant.monitor.device_straggling

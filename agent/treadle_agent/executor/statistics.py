@@ -51,7 +51,8 @@ class SignatureStatistics(msgspec.Struct):
 class TenantStatistics(msgspec.Struct):
     """One version of a tenant. `switches` by direction (`up`, `down`); `correction`: observed / profiled duration.
 
-    `straggling`: whether it is slower than its kernels should be, None where nothing judges that.
+    `straggling`: whether it is slower than its kernels should be, None where nothing judges that; `stretch`: what its
+    launches lately took over what they usually take, which is the others' too where they are merged.
     """
 
     tenant: str
@@ -62,13 +63,15 @@ class TenantStatistics(msgspec.Struct):
     correction: float = 1.0
     answered: dict[str, int] = msgspec.field(default_factory=dict)  # requests by tier
     straggling: bool | None = None
+    stretch: float = 1.0
 
 
 class Document(msgspec.Struct):
     """Counters since the process began.
 
     `launches`: kernels launched; `problems`: kernels those would have been without merging, so that
-    `problems / launches` is the mean merge factor; `sizes[r]`: launches with r problems; `busy_seconds`: device time.
+    `problems / launches` is the mean merge factor; `sizes[r]`: launches with r problems; `busy_seconds`: device time;
+    `stretch`, `straggling`: the device's own, as for tenants.
     """
 
     device: str
@@ -77,6 +80,8 @@ class Document(msgspec.Struct):
     problems: int = 0
     busy_seconds: float = 0.0
     weight_bytes: int = 0
+    stretch: float = 1.0
+    straggling: bool = False
     sizes: dict[int, int] = msgspec.field(default_factory=dict)
     signatures: dict[str, SignatureStatistics] = msgspec.field(default_factory=dict)
     tenants: dict[int, TenantStatistics] = msgspec.field(default_factory=dict)  # by version

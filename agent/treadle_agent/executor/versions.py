@@ -11,6 +11,13 @@ from treadle_agent.executor.protocol import Submit, Version
 from treadle_agent.policy.queues import Tenant
 from treadle_agent.policy.scheduling import Stream
 
+ORDINARY_PRIORITY = 5  # of 1, the highest, to 10
+
+
+def weight(priority: int) -> float:
+    """A tenant's weight on a crowded device: 1 at the ordinary priority, a sixth at the lowest; 0 means none is set."""
+    return (11 - (priority or ORDINARY_PRIORITY)) / (11 - ORDINARY_PRIORITY)
+
 
 class LoadedVersion(Tenant):
     """A version on this device. `answered`: requests by tier; `device_seconds`: its share of the device's time.
@@ -22,6 +29,7 @@ class LoadedVersion(Tenant):
 
     def __init__(self, version: Version, tiers: Sequence[LoadedTier]) -> None:
         super().__init__(version.id, version.deadline, version.queue_limit, tiers, version.pinned)
+        self.weight = weight(version.priority)
         self.version = version
         self.bindings: dict[int, Binding] = {}
         self.refused: dict[int, str] = {}

@@ -20,6 +20,7 @@ from treadle_agent.executor.binding import Binding
 from treadle_agent.executor.channel import ExecutorChannel, PeerGoneError
 from treadle_agent.executor.flight_record import Activity, FlightRecord
 from treadle_agent.executor.host import HostDevice, Launched
+from treadle_agent.executor.isolation import Isolation
 from treadle_agent.executor.library import Library
 from treadle_agent.executor.loading import LoadingThread
 from treadle_agent.executor.protocol import (
@@ -63,6 +64,7 @@ class Worker:
         self.record = record
         self.device, tuner = open_device(settings.device, memory)
         self.scheduler = scheduler(settings)
+        self.isolation = Isolation(self.scheduler)
         self.library = Library(tuner, max_problems=settings.max_problems)
         self.loading = LoadingThread(self.library, record, channel.wake)
         self.versions: dict[int, LoadedVersion] = {}
@@ -189,6 +191,7 @@ class Worker:
             waits_solo = any(request.version == version.id for request in self._solo)
             if len(version) == 0 and not waits_solo and not self.scheduler.on_device(version):
                 self.scheduler.remove(version)
+                self.isolation.forget(version.id)
                 del self.versions[version.id], self.document.tenants[version.id]
                 self.loading.unload(version)
 
@@ -253,7 +256,9 @@ class Worker:
         if self.recorder is not None:
             tenants = [version_of(stream).version.tenant for stream in group.streams]
             self.recorder.launches(result, time.monotonic(), len(group.streams), tenants)
-        if not self.scheduler.launched(launch, sum(seconds for _, seconds in result)):
+        seconds = sum(seconds for _, seconds in result)
+        self.isolation.launched(launch, seconds)
+        if not self.scheduler.launched(launch, seconds):
             return
         try:
             self.device.collect(group)
@@ -297,6 +302,7 @@ class Worker:
             ratios = [executable.cost.correction.ratio for holder in tier.buckets.values() for executable in holder]
             entry.correction = sum(ratios) / len(ratios) if ratios else 1.0
             entry.answered = dict(zip((one.name for one in version.tiers), version.answered, strict=True))
+        self.isolation.report(document)
         return document
 
 

@@ -15,6 +15,7 @@ the mean; one of 1.25 is tried after about seven launches.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isqrt
@@ -53,12 +54,11 @@ class _Record:
     guilt: float = 0.0
     innocence: float = 0.0
     stretch: float = 1.0
-    guilty: bool = False  # slow alone
     straggling: bool = False
     trial: _Trial | None = None
 
     def move(self, company: int) -> None:
-        self.company, self.guilt, self.innocence, self.guilty = company, 0.0, 0.0, False
+        self.company, self.guilt, self.innocence = company, 0.0, 0.0
 
 
 class Stragglers:
@@ -93,7 +93,7 @@ class Stragglers:
             self.device_stretch += DEVICE_GAIN * (stretch - self.device_stretch)
         for record in records:
             record.stretch += OWN_GAIN * (min(stretch, 2.0) - record.stretch)
-            record.guilt = max(0.0, record.guilt + excess)
+            record.guilt = min(max(0.0, record.guilt + excess), EVIDENCE + STEP)
             record.innocence = max(0.0, record.innocence - excess)
         if self.device_straggling and self.device_stretch < RECOVERED:
             self.device_straggling = False
@@ -145,15 +145,21 @@ class Stragglers:
                 moves.append(self._release(tenant))
                 trial.usual = EVIDENCE
         cell = [tenant for tenant in sorted(trial.suspects) if self._records[tenant].company == company]
-        if any(self._records[tenant].guilt >= EVIDENCE for tenant in cell):
-            if len(cell) > 1:
-                return moves + self._split(cell)
-            self._records[cell[0]].guilty = True
+        if len(cell) > 1 and any(self._records[tenant].guilt >= EVIDENCE for tenant in cell):
+            return moves + self._split(cell)
         return moves + self._judge(trial)
 
     def _judge(self, trial: _Trial) -> list[Apart]:
-        """Who was slow alone is a straggler if something else was fast; if nothing was, the device is."""
-        guilty = [tenant for tenant in sorted(trial.suspects) if self._records[tenant].guilty]
+        """Who is slow alone is a straggler if something else is fast; if nothing is, the device is.
+
+        Slow still: what was slow for everybody for a moment is forgotten as fast as it came.
+        """
+        cells = Counter(self._records[tenant].company for tenant in trial.suspects)
+        guilty = [
+            tenant
+            for tenant in sorted(trial.suspects)
+            if self._records[tenant].guilt >= EVIDENCE and cells[self._records[tenant].company] == 1
+        ]
         if guilty and trial.usual >= EVIDENCE:
             for tenant in guilty:
                 trial.suspects.discard(tenant)
