@@ -71,24 +71,45 @@ def embedding(vocabulary: int, width: int, tokens: int, classes: int, *, seed: i
     return graph.model([tokens], [classes])
 
 
-def resnet50(size: int = 224, classes: int = 1000, *, seed: int) -> onnx.ModelProto:
-    """ResNet-50 (He et al. 2016, table 1), normalisation folded: (rows, 3, size, size) to (rows, classes)."""
+def gru(hidden: int, steps: int, width: int, classes: int, *, seed: int) -> onnx.ModelProto:
+    """A GRU over a sequence and a linear classifier on its last state: (rows, steps, width) to (rows, classes)."""
+    graph = _Graph(seed)
+    value = graph.node("Transpose", [INPUT], "sequence", perm=[1, 0, 2])
+    weights = [
+        graph.weight((1, 3 * hidden, width), fan_in=width),
+        graph.weight((1, 3 * hidden, hidden), fan_in=hidden),
+        graph.weight((1, 6 * hidden), fan_in=hidden),
+    ]
+    graph.nodes.append(helper.make_node("GRU", [value, *weights], ["", "last"], hidden_size=hidden))
+    value = graph.node("Squeeze", ["last", graph.constant(np.asarray([0], np.int64))], "state")
+    weight, bias = graph.weight((classes, hidden), fan_in=hidden), graph.weight((classes,), fan_in=hidden)
+    graph.node("Gemm", [value, weight, bias], OUTPUT, transB=1)
+    return graph.model([steps, width], [classes])
+
+
+def resnet(depth: int, size: int = 224, classes: int = 1000, *, seed: int) -> onnx.ModelProto:
+    """ResNet-18 or -50 (He et al. 2016, table 1), normalisation folded: (rows, 3, size, size) to (rows, classes)."""
     graph = _Graph(seed)
     value = graph.convolution(INPUT, 3, 64, 7, stride=2, relu=True)
     value = graph.node("MaxPool", [value], "stem", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
     channels = 64
-    for stage, blocks in enumerate((3, 4, 6, 3)):
+    for stage, blocks in enumerate({18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}[depth]):
         width = 64 << stage
+        wide = 4 * width if depth == 50 else width
         for block in range(blocks):
             stride = 2 if stage and not block else 1
-            inner = graph.convolution(value, channels, width, 1, relu=True)
-            inner = graph.convolution(inner, width, width, 3, stride=stride, relu=True)
-            inner = graph.convolution(inner, width, 4 * width, 1)
-            if channels != 4 * width:
-                value = graph.convolution(value, channels, 4 * width, 1, stride=stride)
+            if depth == 50:
+                inner = graph.convolution(value, channels, width, 1, relu=True)
+                inner = graph.convolution(inner, width, width, 3, stride=stride, relu=True)
+                inner = graph.convolution(inner, width, wide, 1)
+            else:
+                inner = graph.convolution(value, channels, width, 3, stride=stride, relu=True)
+                inner = graph.convolution(inner, width, width, 3)
+            if channels != wide:
+                value = graph.convolution(value, channels, wide, 1, stride=stride)
             value = graph.node("Add", [inner, value], f"sum{stage}.{block}")
             value = graph.node("Relu", [value], f"block{stage}.{block}")
-            channels = 4 * width
+            channels = wide
     value = graph.node("GlobalAveragePool", [value], "pooled")
     value = graph.node("Flatten", [value], "features", axis=1)
     weight = graph.weight((classes, channels), fan_in=channels)

@@ -11,6 +11,7 @@ from treadle.simulate.multiplexing.networks import resnet
 BUILDERS = {
     "mlp": (lambda seed: models.mlp((784, 256, 128, 10), seed=seed), (784,)),
     "embedding": (lambda seed: models.embedding(256, 16, 8, 10, seed=seed), (8,)),
+    "gru": (lambda seed: models.gru(16, 5, 8, 10, seed=seed), (5, 8)),
     "conv": (lambda seed: models.convolutional((3, 64, 128, 256, 512, 256), 64, 10, seed=seed), (3, 64, 64)),
 }
 
@@ -42,12 +43,13 @@ def test_the_convolutional_model_is_as_large_as_said():
     assert 10e6 < weights < 11.5e6
 
 
-def test_resnet50_is_as_large_as_its_paper_says_and_as_the_simulation_has_it():
-    model = models.resnet50(32, seed=1)
+@pytest.mark.parametrize(("depth", "parameters"), [(18, 11.69e6), (50, 25.56e6)])
+def test_a_resnet_is_as_large_as_its_paper_says_and_as_the_simulation_has_it(depth, parameters):
+    model = models.resnet(depth, 32, seed=1)
     weights = sum(onnx.numpy_helper.to_array(one).size for one in model.graph.initializer)
-    assert weights == pytest.approx(25.56e6, rel=0.002)
+    assert weights == pytest.approx(parameters, rel=0.002)
     biases = sum(one.dims[0] for one in model.graph.initializer if len(one.dims) == 1)
-    assert 4 * (weights - biases) == resnet(50).weight_bytes
+    assert 4 * (weights - biases) == resnet(depth).weight_bytes
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     rows = np.random.default_rng(0).random((2, 3, 32, 32), dtype=np.float32)
     (result,) = session.run(None, {models.INPUT: rows})

@@ -102,7 +102,7 @@ def compare(subject: Subject, count: int, tell: Tell) -> Report:
 
 def _resnet50(size: int) -> Subject:
     def make(seed: int) -> bytes:
-        model: bytes = models.resnet50(size, seed=seed).SerializeToString()
+        model: bytes = models.resnet(50, size, seed=seed).SerializeToString()
         return model
 
     return Subject(f"ResNet-50, {size}×{size}", make, (1, 3, size, size))
