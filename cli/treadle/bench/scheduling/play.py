@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from treadle.bench.scheduling.world import Asked
@@ -22,7 +22,6 @@ class BrokenRuleError(Exception):
 class Played:
     """What became of a world's requests. `late`: answered after the deadline; `delays`: launches held back."""
 
-    good: int = 0
     late: int = 0
     shed: int = 0
     refused: int = 0
@@ -31,6 +30,7 @@ class Played:
     delays: int = 0
     busy: float = 0.0
     waited: float = 0.0  # seconds from arrival to answer, summed over all that were answered
+    met: set[int] = field(default_factory=set, repr=False)  # requests answered in time
 
     @property
     def missed(self) -> int:
@@ -49,6 +49,7 @@ def play(
     error: float = 0.0,
     seed: int = 0,
     delayed: Watch | None = None,
+    now: float = 0.0,
 ) -> Played:
     """Offer the requests to a scheduler that may hold some already; ends when nothing waits.
 
@@ -58,7 +59,7 @@ def play(
         BrokenRuleError: a request ended twice or never, or one was begun that could not be in time any more.
     """
     player = _Player(scheduler, tenants, error, seed, delayed)
-    player.play(asked)
+    player.play(asked, now)
     return player.played
 
 
@@ -75,8 +76,8 @@ class _Player:
         self.open = {request.request for tenant in tenants for request in tenant}
         self.held = False
 
-    def play(self, asked: Sequence[Asked]) -> None:
-        scheduler, place, now = self.scheduler, 0, asked[0].arrival if asked else 0.0
+    def play(self, asked: Sequence[Asked], now: float) -> None:
+        scheduler, place = self.scheduler, 0
         while place < len(asked) or not scheduler.idle:
             while place < len(asked) and asked[place].arrival <= now:
                 self.submit(asked[place])
@@ -132,8 +133,9 @@ class _Player:
                 for request in stream.requests:
                     self.end(request.request)
                     in_time = now <= request.deadline + ROUNDING
-                    played.good += in_time
                     played.late += not in_time
+                    if in_time:
+                        played.met.add(request.request)
                     played.waited += now - request.arrival
         return now
 
