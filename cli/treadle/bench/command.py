@@ -16,6 +16,7 @@ from rich.console import Console
 from treadle.bench.kernels import command as kernels
 from treadle.bench.memory import command as memory
 from treadle.bench.progress import Progress
+from treadle.bench.scheduling import command as scheduling
 from treadle.bench.serving import suites
 from treadle.bench.serving.deployment import TREADLE
 from treadle.bench.serving.run import Benchmark
@@ -38,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     merged = benchmarks.add_parser("kernels", help="super-kernels beside sharing a device by time or by space")
     kernels.add_arguments(merged)
     merged.set_defaults(run_benchmark=kernels.run)
+    decided = benchmarks.add_parser("scheduling", help="the scheduler over random worlds: misses and decision time")
+    scheduling.add_arguments(decided)
+    decided.set_defaults(run_benchmark=scheduling.run)
     held = benchmarks.add_parser("memory", help="many distinct ResNet-50 in one executor beside ONNX Runtime sessions")
     memory.add_arguments(held)
     held.set_defaults(run_benchmark=memory.run)
