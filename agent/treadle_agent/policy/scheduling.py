@@ -8,6 +8,7 @@ quantum. `policy.comparators` has the other ways (Jain et al. 2018, §2) under t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 from treadle_agent.policy.attribution import attribute
 from treadle_agent.policy.coalescing import Formation, Signature, patience
@@ -216,8 +217,9 @@ class SpaceTime(Scheduler):
         self._shares.advance(now)
         group, slack = None, FOREVER
         for one in self.groups:
-            if group is None or one.slack(now) < slack:
-                group, slack = one, one.slack(now)
+            its = one.slack(now)
+            if its < slack or group is None:
+                group, slack = one, its
         for head in () if self.holding else self._order(now, slack):
             if (begun := self._begin_with(head, now)) is not None:
                 group = begun
@@ -227,24 +229,24 @@ class SpaceTime(Scheduler):
         end = group.executable.run_end(group.begin, len(group.streams), self.quantum)
         return Launch(group, group.begin, end)
 
-    def _order(self, now: float, slack: float) -> list[Tenant]:
+    def _order(self, now: float, slack: float) -> Iterable[Tenant]:
         """Waiting tenants more urgent than `slack`, the most urgent first, but no flood before others' deadlines.
 
         Tenants that have had more than their share go first only where all others can wait so long.
         """
-        exceeded = self._shares.exceeded
+        tenants, exceeded = self.tenants, self._shares.exceeded
         urgent = self._waiting.urgent.before(now + slack)
-        order = [self.tenants[key] for _, key in urgent]
-        within = next((at for at, (_, key) in enumerate(urgent) if not exceeded(key)), None)
-        if within == 0 or not order:
-            return order
+        if not urgent or not exceeded(urgent[0][1]):
+            return (tenants[key] for _, key in urgent)
+        order = [tenants[key] for _, key in urgent]
+        within = next((at for at, tenant in enumerate(order) if not exceeded(tenant.id)), None)
         others = FOREVER if within is None else urgent[within][0]
         ahead = self._backlog() - sum([tenant.backlog for tenant in order[:within]])
         seconds = order[0].fastest()
         if seconds <= slack and now + seconds + ahead <= others:
             return order
         if within is None:
-            return [] if self.groups else order
+            return () if self.groups else order
         return sorted(order, key=lambda tenant: exceeded(tenant.id))
 
     def _begin_with(self, head: Tenant, now: float) -> Group | None:
