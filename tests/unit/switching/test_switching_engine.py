@@ -32,7 +32,7 @@ class Scripted:
     def arrive(self, request: Asked) -> None:
         self.queue.append(request)
 
-    def dispatch(self, free: Sequence[int], now: float) -> Dispatch | None:
+    def dispatch(self, free: Sequence[int], now: float) -> Dispatch | None:  # noqa: ARG002 - a Dispatcher
         if not self.queue:
             return None
         request = self.queue.pop(0)

@@ -57,7 +57,7 @@ def test_rates_that_are_refused(text: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize("make", [poisson_load, mmpp_load])
-def test_arrivals_are_as_many_as_the_rates_say_and_the_same_for_a_seed(make) -> None:  # noqa: ANN001
+def test_arrivals_are_as_many_as_the_rates_say_and_the_same_for_a_seed(make) -> None:
     rates = parse_rates("0:100,50:300", 200.0)
     counts = [len(make(rates, seed).times) for seed in range(8)]
     assert np.mean(counts) == pytest.approx(50_000, rel=0.1)
