@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from treadle.bench.host import command as host
 from treadle.bench.kernels import command as kernels
 from treadle.bench.memory import command as memory
 from treadle.bench.progress import Progress
@@ -42,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     decided = benchmarks.add_parser("scheduling", help="the scheduler over random worlds: misses and decision time")
     scheduling.add_arguments(decided)
     decided.set_defaults(run_benchmark=scheduling.run)
+    local = benchmarks.add_parser("host", help="the executor's own work beside plain ONNX Runtime sessions")
+    host.add_arguments(local)
+    local.set_defaults(run_benchmark=host.run)
     held = benchmarks.add_parser("memory", help="many distinct ResNet-50 in one executor beside ONNX Runtime sessions")
     memory.add_arguments(held)
     held.set_defaults(run_benchmark=memory.run)

@@ -8,8 +8,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +15,7 @@ import treadle_agent.program.ops.matmul  # noqa: F401 - fills the table of kerne
 from treadle.bench.kernels.compare import Timing, rows
 from treadle.bench.kernels.problems import PROBLEMS, SHOWN, Problem
 from treadle.bench.kernels.report import Row
-from treadle_agent.program.forkserver import SINGLE_THREADED
+from treadle.bench.processes import single_threaded
 from treadle_agent.program.ops.registry import BIND
 
 R = (2, 5, *SHOWN, 40, 80, 120)  # all R of the paper would take a quarter of an hour
@@ -29,7 +27,7 @@ Launch = Callable[[], object]
 
 def table(tell: Callable[[str], None]) -> Iterable[Row]:
     """All rows, each problem measured in a process whose linear algebra keeps to one thread, as the executor's does."""
-    with _environment(SINGLE_THREADED):
+    with single_threaded():
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             for problem in PROBLEMS:
@@ -82,18 +80,3 @@ def _seconds(way: Launch, times: int) -> float:
     for _ in range(times):
         way()
     return (time.perf_counter() - begin) / times
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Any:
-    """The environment for processes that start meanwhile."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
