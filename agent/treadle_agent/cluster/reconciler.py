@@ -40,6 +40,7 @@ class Reconciler:
         self._linger = linger
         self._on_event = on_event
         self._wanted: dict[str, Tenant] | None = None  # None before anything is known
+        self._applied: dict[str, Tenant] | None = None
         self._loaded: dict[str, tuple[TierFigures, ...]] = {}
         self._refused: dict[str, Refused] = {}
         self._moving: set[str] = set()
@@ -126,9 +127,10 @@ class Reconciler:
             while True:
                 await self._sleep(loop)
                 self._wake.clear()
-                if self._wanted is None:
-                    continue
                 retry = self._backoff.due(loop.time()) - self._trying
+                if self._wanted is None or (self._wanted is self._applied and not retry):
+                    continue
+                self._applied = self._wanted
                 self._trying |= retry
                 task = loop.create_task(self._apply(agent, tuple(self._wanted.values()), retry))
                 self._applying.add(task)

@@ -9,6 +9,8 @@ from treadle_agent.executor.gateway import Call, Gateway, Served
 from treadle_agent.executor.protocol import Done, Outcome
 from treadle_agent.policy.routing import Backlog, Candidate
 
+SEEN_GAIN = 0.2  # weight of one request
+
 Answer = Callable[[Call, float, int], Coroutine[Any, Any, Done]]
 """Runs a call by a deadline and with a priority: `Gateway.answer`."""
 
@@ -25,6 +27,7 @@ class Contender:
         self._backlog = backlog
         self._clock = clock
         self._tier = max(served.version.pinned, 0)  # that answered last, and will answer next
+        self._seen = 0.0  # seconds that requests took lately
 
     @property
     def candidate(self) -> Candidate:
@@ -33,7 +36,8 @@ class Contender:
 
     @property
     def _work(self) -> float:
-        return self._served.service_seconds[self._tier]
+        """Seconds that a request takes alone; as seen, where shapes were too free to measure at load."""
+        return self._served.service_seconds[self._tier] or self._seen
 
     async def answer(self, call: Call, deadline: float, priority: int = 0) -> Done:
         """See `Gateway.answer`."""
@@ -46,4 +50,5 @@ class Contender:
             self._backlog.end(work, self._clock(), done=answered)
         if answered:
             self._tier = done.tier
+            self._seen += SEEN_GAIN * (done.finished - done.started - self._seen)
         return done

@@ -199,6 +199,10 @@ class FakeGateway:
         self.answered += 1
         return self.done
 
+    def under_way(self, served: Served) -> int:
+        assert served.version.id not in self.gone
+        return self.open_calls
+
     async def statistics(self) -> Mapping[str, Any]:
         if self.document is None:
             if not self.reports_without_executor:
@@ -242,20 +246,21 @@ def make_entry(name: str, served: Served | None, namespace: str = "default", **k
 
 
 class Site:
-    """A front end on an event loop of its own thread, as tests see it."""
+    """A front end on an event loop of its own thread; `gateway` and `catalog` are its first device's."""
 
-    def __init__(self, settings: FrontEndSettings) -> None:
+    def __init__(self, settings: FrontEndSettings, devices: int) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
-        self.gateway = FakeGateway()
-        self.catalog = Catalog()
+        self.devices = [DeviceSite(f"device-{index}", FakeGateway(), Catalog()) for index in range(devices)]
+        self.gateway, self.catalog = self.devices[0].gateway, self.devices[0].catalog
         for version, name in enumerate(MODELS, start=1):
             self.catalog.put(make_entry(name, make_served(name, version)))
-        self.catalog.mark_reconciled()
+        for device in self.devices:
+            device.catalog.mark_reconciled()
         self.settings = settings
         self.now: float | None = None  # what the front end's clock says, if not the time
-        self.front_end = FrontEnd([DeviceSite("host", self.gateway, self.catalog)], settings, self._clock)
+        self.front_end = FrontEnd(self.devices, settings, self._clock)
         self.port = self.run(self.front_end.start("127.0.0.1", 0))
 
     def _clock(self) -> float:
@@ -341,15 +346,15 @@ def make_site() -> Iterator[Callable[..., Site]]:
     """Start front ends with given settings; all calls must have been released at the end."""
     sites: list[Site] = []
 
-    def make(**settings: Any) -> Site:
-        site = Site(FrontEndSettings(**settings))
+    def make(devices: int = 1, **settings: Any) -> Site:
+        site = Site(FrontEndSettings(**settings), devices)
         sites.append(site)
         return site
 
     yield make
     for site in sites:
         site.close()
-        assert site.gateway.open_calls == 0, "a call was not released"
+        assert not any(device.gateway.open_calls for device in site.devices), "a call was not released"
 
 
 @pytest.fixture

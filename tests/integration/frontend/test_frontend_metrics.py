@@ -70,32 +70,32 @@ def test_the_executor_reports_when_it_is_asked(site):
     document.tenants[9] = TenantStatistics("linear.default", 0.5, 1, "large", {"up": 1, "down": 0}, 1.25)
     site.gateway.document = document
     samples = scrape(site)
-    assert samples[("treadle_executor_up", ("device", "host"))] == 1
-    assert samples[labels("treadle_device_time_seconds_total", device="host")] == 0.75
-    assert samples[labels("treadle_queue_depth", device="host")] == 3
-    assert samples[labels("treadle_tier_switches_total", device="host", direction="up")] == 2
-    assert samples[labels("treadle_tier_switches_total", device="host", direction="down")] == 2
-    assert samples[labels("treadle_profile_correction_ratio", device="host")] == 1.25
-    kernel = ("device", "host"), ("signature", "matmul 4x3")
+    assert samples[("treadle_executor_up", ("device", "device-0"))] == 1
+    assert samples[labels("treadle_device_time_seconds_total", device="device-0")] == 0.75
+    assert samples[labels("treadle_queue_depth", device="device-0")] == 3
+    assert samples[labels("treadle_tier_switches_total", device="device-0", direction="up")] == 2
+    assert samples[labels("treadle_tier_switches_total", device="device-0", direction="down")] == 2
+    assert samples[labels("treadle_profile_correction_ratio", device="device-0")] == 1.25
+    kernel = ("device", "device-0"), ("signature", "matmul 4x3")
     assert samples[("treadle_kernel_duration_seconds_count", *kernel)] == 2
     assert abs(samples[("treadle_kernel_duration_seconds_sum", *kernel)] - 0.006) < 1e-12
-    assert samples[("treadle_super_kernel_problems_count", ("device", "host"))] == 3
-    assert samples[("treadle_super_kernel_problems_sum", ("device", "host"))] == 11
-    assert samples[("treadle_super_kernel_problems_bucket", ("device", "host"), ("le", "4.0"))] == 1
-    assert samples[("treadle_super_kernel_problems_bucket", ("device", "host"), ("le", "8.0"))] == 3
+    assert samples[("treadle_super_kernel_problems_count", ("device", "device-0"))] == 3
+    assert samples[("treadle_super_kernel_problems_sum", ("device", "device-0"))] == 11
+    assert samples[("treadle_super_kernel_problems_bucket", ("device", "device-0"), ("le", "4.0"))] == 1
+    assert samples[("treadle_super_kernel_problems_bucket", ("device", "device-0"), ("le", "8.0"))] == 3
 
 
 def test_an_executor_that_does_not_report_leaves_a_gap(make_site):
     site = make_site(statistics_timeout=0.05)
     site.gateway.document = None
     samples = scrape(site)
-    assert samples[("treadle_executor_up", ("device", "host"))] == 0
+    assert samples[("treadle_executor_up", ("device", "device-0"))] == 0
     assert not [key for key in samples if key[0].startswith(("treadle_kernel", "treadle_executor_restarts"))]
     site.gateway.reports_without_executor = True
     samples = scrape(site)
-    assert samples[("treadle_executor_up", ("device", "host"))] == 0
-    assert samples[("treadle_executor_restarts_total", ("device", "host"))] == 2
-    assert samples[("treadle_replayed_requests_total", ("device", "host"))] == 5
+    assert samples[("treadle_executor_up", ("device", "device-0"))] == 0
+    assert samples[("treadle_executor_restarts_total", ("device", "device-0"))] == 2
+    assert samples[("treadle_replayed_requests_total", ("device", "device-0"))] == 5
     assert samples[labels("treadle_requests_total", tier="large", outcome="good")] == 0
 
 

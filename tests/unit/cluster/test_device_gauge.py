@@ -1,0 +1,71 @@
+"""A device over time: counters begin anew with each executor process, one missing report is no fault."""
+
+from __future__ import annotations
+
+from treadle_agent.cluster.gauge import DeviceGauge
+from treadle_agent.executor.statistics import Document, TenantStatistics
+from treadle_agent.frontend.scrape import Report, SupervisorCounters
+
+
+def report(busy: float = 0.0, isolated: dict[str, str] | None = None, **seconds: float) -> Report:
+    """What an executor reports: device time in all, and of tenants (``digits=2.5``), whose kernels take 1.5 times."""
+    document = Document("host", "space-time", busy_seconds=busy)
+    for version, (tenant, spent) in enumerate(seconds.items(), 1):
+        document.tenants[version] = TenantStatistics(f"{tenant}.default", spent, tier="large", correction=1.5)
+    return Report("host", document, SupervisorCounters(0, 0, isolated or {}))
+
+
+SILENCE = Report("host", None, None)
+
+
+def test_utilisation_is_of_the_last_minute():
+    it = DeviceGauge()
+    assert it.utilisation == 0.0
+    for step in range(13):
+        it.add(report(busy=2.5 * step), now=5.0 * step)
+    assert abs(it.utilisation - 0.5) < 1e-9
+    for step in range(13, 40):
+        it.add(report(busy=30.0), now=5.0 * step)
+    assert it.utilisation == 0.0
+
+
+def test_a_new_process_counts_from_zero():
+    it = DeviceGauge()
+    it.add(report(busy=100.0, digits=10.0), 0.0)
+    it.add(report(busy=101.0, digits=11.0), 5.0)
+    it.add(report(busy=2.0, digits=2.0), 10.0)
+    assert abs(it.utilisation - 0.3) < 1e-9
+    assert abs(it.seconds("digits.default") - 13.0) < 1e-9
+    assert it.seconds("nobody.default") == 0.0
+
+
+def test_stretch_follows_what_tenants_see_and_stands_still_when_nothing_runs():
+    it = DeviceGauge()
+    assert it.stretch == 1.0
+    for step in range(40):
+        it.add(report(digits=float(step)), float(step))
+    assert 1.49 < it.stretch <= 1.5
+    before = it.stretch
+    it.add(report(digits=39.0), 41.0)
+    assert it.stretch == before
+
+
+def test_one_missing_report_is_no_fault_and_two_are():
+    it = DeviceGauge()
+    it.add(SILENCE, 0.0)
+    assert it.fault == ""
+    it.add(SILENCE, 5.0)
+    assert "does not answer" in it.fault
+    it.add(report(), 10.0)
+    assert it.fault == ""
+
+
+def test_versions_and_those_that_are_not_run_any_more():
+    it = DeviceGauge()
+    it.add(report(digits=1.0, isolated={"7": "it killed the process"}), 0.0)
+    assert it.version(1).tier == "large"
+    assert it.version(1).correction == 1.5
+    assert it.version(1).straggling is None, "nothing judges that yet"
+    assert it.version(2) is None
+    assert it.isolated(7) == "it killed the process"
+    assert it.isolated(1) == ""

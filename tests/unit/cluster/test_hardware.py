@@ -1,0 +1,136 @@
+"""What devices are: the host from /proc and its cgroup, GPUs from NVML."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pynvml
+import pytest
+
+from treadle_agent.cluster import nvml
+from treadle_agent.cluster.hardware import describe, host_memory, processor_name
+from treadle_agent.cluster.nvml import Nvml, NvmlError
+
+CPUINFO = "processor\t: 0\nmodel name\t: Some(R) CPU  @ 2.00GHz\nflags\t\t: fpu\n"
+MEMINFO = "MemTotal:       16384000 kB\nMemFree:         1000 kB\n"
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """/proc and a cgroup, with a limit in bytes, or "max"."""
+
+    def make(limit: str | None = None):
+        (tmp_path / "cpuinfo").write_text(CPUINFO)
+        (tmp_path / "meminfo").write_text(MEMINFO)
+        if limit is not None:
+            (tmp_path / "memory.max").write_text(f"{limit}\n")
+        return tmp_path
+
+    return make
+
+
+def test_the_host(machine):
+    assert processor_name(machine()) == "Some(R) CPU  @ 2.00GHz"
+    found = describe("host", Nvml())
+    assert found.id == "host"
+    assert found.model
+    assert found.memory > 1 << 28
+
+
+def test_a_container_has_what_its_cgroup_allows(machine):
+    whole = 16384000 * 1024
+    for limit, expected in ((None, whole), ("max", whole), ("1073741824", 1 << 30), ("9" * 18, whole)):
+        folder = machine(limit)
+        assert host_memory(folder, folder) == expected, limit
+
+
+def test_a_simulated_gpu_says_that_it_is():
+    found = describe("simulated:V100", Nvml())
+    assert (found.id, found.model) == ("simulated:V100", "simulated V100")
+    assert found.memory >= 16e9
+
+
+class Library:
+    """NVML with one GPU, as far as it is asked."""
+
+    def __init__(self, errors: int = 0) -> None:
+        self.errors = errors
+        self.asked: list[object] = []
+        self.running = 0
+
+    def nvmlInit(self) -> None:  # noqa: N802 - NVML's names, here and below
+        self.running += 1
+
+    def nvmlShutdown(self) -> None:  # noqa: N802
+        self.running -= 1
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> str:  # noqa: N802
+        self.asked.append(index)
+        return "handle"
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:  # noqa: N802
+        self.asked.append(uuid)
+        if uuid == "GPU-lost":
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+        return "handle"
+
+    def nvmlDeviceGetMemoryInfo(self, _: str) -> SimpleNamespace:  # noqa: N802
+        return SimpleNamespace(total=80 << 30)
+
+    def nvmlDeviceGetUUID(self, _: str) -> str:  # noqa: N802
+        return "GPU-1234"
+
+    def nvmlDeviceGetName(self, _: str) -> str:  # noqa: N802
+        return "NVIDIA H100  80GB"
+
+    def nvmlDeviceGetTotalEccErrors(self, *_: object) -> int:  # noqa: N802
+        if self.errors < 0:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return self.errors
+
+
+@pytest.fixture
+def library(monkeypatch):
+    def use(made: Library) -> Library:
+        for name in (one for one in dir(made) if one.startswith("nvml")):
+            monkeypatch.setattr(nvml.pynvml, name, getattr(made, name))
+        return made
+
+    return use
+
+
+@pytest.mark.parametrize(
+    ("visible", "asked"), [("", 0), ("2,3", 2), ("GPU-abcd,GPU-ef", "GPU-abcd"), ("MIG-abcd", "MIG-abcd"), ("all", 0)]
+)
+def test_the_gpu_that_cuda_sees_first(library, monkeypatch, visible, asked):
+    made = library(Library())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    it = Nvml()
+    found = describe("cuda", it)
+    assert (found.id, found.model, found.memory) == ("GPU-1234", "NVIDIA H100 80GB", 80 << 30)
+    assert made.asked == [asked]
+    it.close()
+    assert made.running == 0
+
+
+@pytest.mark.parametrize(("errors", "said"), [(0, ""), (3, "3 uncorrected ECC errors"), (-1, "")])
+def test_memory_errors_are_a_fault(library, errors, said):
+    library(Library(errors))
+    assert Nvml().fault("GPU-1234").startswith(said)
+    assert bool(Nvml().fault("GPU-1234")) is bool(said)
+
+
+def test_a_gpu_that_is_lost_is_a_fault(library):
+    library(Library())
+    assert "lost" in Nvml().fault("GPU-lost").lower()
+
+
+def test_without_a_driver_it_says_what_to_do(monkeypatch):
+    def none() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(nvml.pynvml, "nvmlInit", none)
+    it = Nvml()
+    with pytest.raises(NvmlError, match="nvidia-smi"):
+        it.gpu("")
+    it.close()
