@@ -95,3 +95,27 @@ class HostKernels:
         wrong = getattr(self._library, f"run_{name}")((ctypes.c_uint * 6)(*whole), pointers, len(held))
         if wrong is not None:
             raise KernelFaultError(f"{name}: {wrong.decode()}")
+
+    def launch_recorded(
+        self,
+        name: str,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        arguments: Sequence[np.generic],
+        ranges: Sequence[tuple[int, int]],
+    ) -> tuple[list[int], list[int]]:
+        """The same; returns which granules of 256 bytes it read, and which it wrote."""
+        self._library.shim_record(ctypes.c_bool(True))  # noqa: FBT003
+        try:
+            self.launch(name, grid, block, arguments, ranges)
+            return self._touched(writable=False), self._touched(writable=True)
+        finally:
+            self._library.shim_record(ctypes.c_bool(False))  # noqa: FBT003
+
+    def _touched(self, *, writable: bool) -> list[int]:
+        count = self._library.shim_touched
+        count.restype = ctypes.c_size_t
+        granules = np.empty(count(ctypes.c_bool(writable), None), np.uint64)
+        count(ctypes.c_bool(writable), ctypes.c_void_p(granules.ctypes.data))
+        found: list[int] = granules.tolist()
+        return found

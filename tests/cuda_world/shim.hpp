@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -37,6 +39,16 @@ inline std::vector<Fiber> fibers;
 inline std::vector<SharedMemory> shared;
 inline const uint64_t* ranges;  // pairs of start and end, ascending
 inline size_t range_count;
+constexpr uint64_t GRANULE = 256;  // bytes; what lies in different ones is taken for different data
+inline std::unordered_set<uint64_t> touched[2];  // granules that a launch read; and those it may have written
+inline uint64_t last_touched[2];
+inline bool recording;
+
+inline void touch(uint64_t where, bool writable) {
+  if (!recording || last_touched[writable] == where / GRANULE) return;
+  last_touched[writable] = where / GRANULE;
+  touched[writable].insert(where / GRANULE);
+}
 
 template <class... Values> void describe(const char* format, Values... values) {
   int used = snprintf(message, sizeof message, "block (%u,%u,%u) thread %u: ", block.x, block.y, block.z,
@@ -71,6 +83,7 @@ template <class T> struct Pointer {
     if (where % alignof(T)) fail("misaligned access of %zu bytes at element %lld", sizeof(T), (long long)index);
     if (!inside(where, sizeof(T)))
       fail("access outside every buffer: element %lld of %zu bytes", (long long)index, sizeof(T));
+    touch(where, !std::is_const_v<T>);
     return *reinterpret_cast<T*>(where);
   }
 };
@@ -162,6 +175,22 @@ const char* launch(void (*function)(Parameters...), const unsigned* shape, void*
 }  // namespace shim
 
 extern "C" __attribute__((visibility("default"))) void shim_ranges(const uint64_t* pairs, size_t count) { shim::ranges = pairs; shim::range_count = count; }
+
+extern "C" __attribute__((visibility("default"))) void shim_record(bool recording) {
+  shim::recording = recording;
+  for (bool writable : {false, true}) {
+    shim::touched[writable].clear();
+    shim::last_touched[writable] = 0;
+  }
+}
+extern "C" __attribute__((visibility("default"))) size_t shim_touched(bool writable, uint64_t* granules) {
+  size_t count = 0;
+  for (uint64_t granule : shim::touched[writable]) {
+    if (granules) granules[count] = granule;
+    ++count;
+  }
+  return count;
+}
 
 #define threadIdx (shim::current->thread)
 #define blockIdx (shim::block)

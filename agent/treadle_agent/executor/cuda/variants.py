@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -86,7 +87,7 @@ class Variant:
     def source(self) -> str:
         """The whole text."""
         tile = self.tile
-        defines = {
+        defines: dict[str, int | str] = {
             "TILE_M": tile.rows,
             "TILE_N": tile.columns,
             "TILE_K": tile.depth,
@@ -125,5 +126,5 @@ def text(name: str) -> str:
     return "".join(lines)
 
 
-def _defined(values: dict[str, int] | dict[str, int | str]) -> str:
+def _defined(values: Mapping[str, int | str]) -> str:
     return "".join(f"#define {name} {value}\n" for name, value in values.items())

@@ -29,3 +29,7 @@ __device__ __forceinline__ float to_float(float x) { return x; }
 template <class T> struct made_of;
 template <> struct made_of<float> { static __device__ __forceinline__ float value(float x) { return x; } };
 template <> struct made_of<half_bits> { static __device__ __forceinline__ half_bits value(float x) { return to_half(x); } };
+
+// NaN wins, as in NumPy.
+template <class T, class U> __device__ __forceinline__ T larger(T x, U y) { return x > (T)y || x != x ? x : (T)y; }
+template <class T, class U> __device__ __forceinline__ T smaller(T x, U y) { return x < (T)y || x != x ? x : (T)y; }

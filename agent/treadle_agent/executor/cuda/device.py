@@ -1,0 +1,139 @@
+"""The GPU as a device of the executor: stage, run, collect, free, as the host's does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from treadle_agent.executor.cuda.gpu import Bytes, Gpu, copy_in, copy_out
+from treadle_agent.executor.cuda.program import Bound, GpuProgram
+from treadle_agent.executor.host import Launched
+from treadle_agent.executor.versions import binding_of, requests_of, row_of
+from treadle_agent.policy.scheduling import Group, Stream
+
+
+@dataclass(slots=True, eq=False)
+class GpuPlace:
+    """Where a group's problems are. `ready`: happens when its inputs have arrived; `staging` is kept until then."""
+
+    slots: list[int]
+    bound: Bound | None = None
+    ready: Any = None
+    staging: Any = None
+
+
+class GpuDevice:
+    """Runs groups on a GPU. `memory`: the shared memory in which requests' blocks lie."""
+
+    def __init__(self, gpu: Gpu, memory: memoryview) -> None:
+        self._gpu = gpu
+        self._memory = memory
+
+    def stage(self, group: Group) -> None:
+        """Begin to copy a group's inputs to its slots."""
+        body = _body(group)
+        group.streams.sort(key=row_of)
+        group.place = place = GpuPlace(body.slots.take(len(group.streams)))
+        moves = [
+            move for slot, one in zip(place.slots, group.streams, strict=True) for move in _inputs(body, slot, one)
+        ]
+        with self._gpu.stream() as stream:
+            place.bound = body.compose([(slot, row_of(one)) for slot, one in pairs], stream)
+            place.staging, view = self._gpu.pinned(sum(nbytes for _, _, nbytes in moves))
+            start = 0
+            for offset, source, nbytes in moves:
+                view[start : start + nbytes] = self._memory[source : source + nbytes]
+                copy_in(body.memory, offset, place.staging, start, nbytes, stream)
+                start += nbytes
+            place.ready = self._gpu.event(timing=False)
+            place.ready.record(stream)
+
+    def run(self, group: Group, begin: int, end: int) -> Launched:
+        """Run kernels begin..end of a staged group, and wait for them."""
+        body, place = _body(group), group.place
+        assert isinstance(place, GpuPlace)
+        assert place.bound is not None
+        with self._gpu.stream() as stream:
+            stream.wait_event(place.ready)
+            durations = timed(self._gpu, place.bound, begin, end, stream)
+        return list(zip(body.signatures[begin:end], durations, strict=True))
+
+    def collect(self, group: Group) -> None:
+        """Write the outputs of a finished group to its requests' blocks, and free its place."""
+        body, place = _body(group), group.place
+        assert isinstance(place, GpuPlace)
+        moves = [
+            move for slot, one in zip(place.slots, group.streams, strict=True) for move in _outputs(body, slot, one)
+        ]
+        with self._gpu.stream() as stream:
+            pinned, view = self._gpu.pinned(sum(nbytes for _, _, nbytes in moves))
+            start = 0
+            for offset, _, nbytes in moves:
+                copy_out(body.memory, offset, pinned, start, nbytes, stream)
+                start += nbytes
+            stream.synchronize()
+        self._scatter(moves, view)
+        self.free(group)
+
+    def free(self, group: Group) -> None:
+        """Give back what a group holds, finished or not."""
+        if isinstance(group.place, GpuPlace):
+            if group.place.ready is not None:
+                with self._gpu.stream():
+                    group.place.ready.synchronize()  # staging is read until then
+            _body(group).slots.give(group.place.slots)
+        group.place = None
+
+    def _scatter(self, moves: Sequence[tuple[int, int, int]], view: Bytes) -> None:
+        start = 0
+        for _, target, nbytes in moves:
+            self._memory[target : target + nbytes] = view[start : start + nbytes].data
+            start += nbytes
+
+
+def timed(gpu: Gpu, bound: Bound, begin: int, end: int, stream: Any) -> list[float]:
+    """Launch kernels begin..end, wait, and return the seconds of each."""
+    marks = [gpu.event(timing=True) for _ in range(end - begin + 1)]
+    marks[0].record(stream)
+    for mark, launches in zip(marks[1:], bound.launches[begin:end], strict=True):
+        for launch in launches:
+            launch()
+        mark.record(stream)
+    marks[-1].synchronize()
+    return [gpu.seconds(one, other) for one, other in pairwise(marks)]
+
+
+def _body(group: Group) -> GpuProgram:
+    body = group.executable.body
+    assert isinstance(body, GpuProgram), "a GPU has no segments"
+    return body
+
+
+def _inputs(body: GpuProgram, slot: int, stream: Stream) -> list[tuple[int, int, int]]:
+    """(offset in the arena, offset in the shared memory, bytes) of each piece of a stream's inputs."""
+    moves, row = [], 0
+    for request in requests_of(stream):
+        binding = binding_of(stream, request)
+        offsets, _ = binding.offsets(request.rows)
+        for port, nbytes, offset in zip(body.input_offsets, binding.input_bytes, offsets, strict=True):
+            if nbytes:
+                target = slot * body.stride + port + row * nbytes
+                moves.append((target, request.block + offset, request.rows * nbytes))
+        row += request.rows
+    return moves
+
+
+def _outputs(body: GpuProgram, slot: int, stream: Stream) -> list[tuple[int, int, int]]:
+    """The same of its outputs."""
+    moves, row = [], 0
+    for request in requests_of(stream):
+        binding = binding_of(stream, request)
+        _, offsets = binding.offsets(request.rows)
+        for port, nbytes, offset in zip(body.output_offsets, binding.output_bytes, offsets, strict=True):
+            if nbytes:
+                source = slot * body.stride + port + row * nbytes
+                moves.append((source, request.block + offset, request.rows * nbytes))
+        row += request.rows
+    return moves

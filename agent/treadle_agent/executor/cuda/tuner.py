@@ -1,0 +1,67 @@
+"""What programs cost on the GPU: measured with events, each product by own kernels and by cuBLAS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from treadle_agent.executor.cuda.device import timed
+from treadle_agent.executor.cuda.gpu import Gpu
+from treadle_agent.executor.cuda.program import GpuProgram
+from treadle_agent.executor.cuda.slab import GpuSlab
+from treadle_agent.executor.segment_chain import SegmentChain
+from treadle_agent.executor.tuner import PROBLEMS, Profile, line
+from treadle_agent.program.artifact import WeightEntry
+from treadle_agent.program.model import Program, TensorType
+
+REPEATS = 5
+
+
+class GpuTuner:
+    """Measures on the loading thread's stream, beside the launches of the dispatch thread."""
+
+    runs_segments = False
+
+    def __init__(self, gpu: Gpu) -> None:
+        self._gpu = gpu
+        self._library: dict[str, frozenset[int]] = {}  # by architecture: which kernels cuBLAS computes
+
+    def slab(self, entries: Sequence[WeightEntry], row_bytes: int) -> GpuSlab:
+        """A slab of device memory."""
+        return GpuSlab(self._gpu, entries, row_bytes)
+
+    def body(self, program: Program, slab: GpuSlab, capacity: int) -> GpuProgram:
+        """A program with the implementations that measured fastest."""
+        return GpuProgram(self._gpu, program, slab, capacity, self._library.get(program.architecture, frozenset()))
+
+    def merged(self, program: Program, slab: GpuSlab, weights: Path) -> Profile | None:
+        """Time a program alone and merged, on memory of its own that is given back afterwards.
+
+        Raises:
+            UnsupportedOnGpuError: it holds kernels that cannot run here.
+        """
+        trial = GpuSlab(self._gpu, slab.entries, slab.row_bytes)
+        rows = [trial.acquire(str(index), weights) for index in range(PROBLEMS)]
+        own = GpuProgram(self._gpu, program, trial, PROBLEMS)
+        alone, together = self._measure(own, rows[:1]), self._measure(own, rows)
+        if own.library_products():
+            rival = GpuProgram(self._gpu, program, trial, PROBLEMS, own.library_products())
+            rival_together = self._measure(rival, rows)
+            better = frozenset(index for index in own.library_products() if rival_together[index] < together[index])
+            self._library[program.architecture] = better
+            rival_alone = self._measure(rival, rows[:1])
+            for index in better:
+                alone[index], together[index] = rival_alone[index], rival_together[index]
+        return line(alone, together, PROBLEMS)
+
+    def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:  # noqa: ARG002 - a Tuner
+        """Never called: a GPU has no segments."""
+        raise AssertionError
+
+    def _measure(self, body: GpuProgram, rows: Sequence[int]) -> list[float]:
+        """Fastest of a few runs of each kernel, after a warm-up."""
+        with self._gpu.stream() as stream:
+            bound = body.compose(list(enumerate(rows)), stream)
+            timed(self._gpu, bound, 0, body.length, stream)
+            runs = [timed(self._gpu, bound, 0, body.length, stream) for _ in range(REPEATS)]
+        return [min(each) for each in zip(*runs, strict=True)]
