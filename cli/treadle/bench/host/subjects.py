@@ -45,7 +45,6 @@ def _shipped(wheel: Wheel, name: str) -> Callable[[int], bytes]:
 
 SUBJECTS = (
     Subject("MLP 64-64-10", _built(models.mlp, (64, 64, 10)), (1, 64), TENANTS, 8.0),
-    Subject("MLP 64-64-10, few", _built(models.mlp, (64, 64, 10)), (1, 64), 8, 4.0),
     Subject("GRU 32, 9 steps", _built(models.gru, 32, 9, 16, 10), (1, 9, 16), TENANTS, 2.0),
     Subject("MLP 784-256-128-10", _built(models.mlp, (784, 256, 128, 10)), (1, 784), TENANTS, 0.95),
     Subject("ResNet-18", _built(models.resnet, 18), (1, 3, 224, 224), 1, LATENCY),
