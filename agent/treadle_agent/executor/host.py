@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -29,6 +30,22 @@ class ChainPlace:
     """The live tensors of the one stream that runs through a segment chain."""
 
     tensors: dict[str, Array]
+
+
+class Device(Protocol):
+    """Runs groups: each is staged, run a few kernels at a time, and then collected, or freed."""
+
+    def stage(self, group: Group) -> None:
+        """Bring a group's inputs to where its kernels read them."""
+
+    def run(self, group: Group, begin: int, end: int) -> Launched:
+        """Run kernels begin..end of a staged group; returns when they are done."""
+
+    def collect(self, group: Group) -> None:
+        """Write the outputs of a finished group to its requests' blocks, and free its place."""
+
+    def free(self, group: Group) -> None:
+        """Give back what a group holds, finished or not."""
 
 
 class HostDevice:

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from treadle_agent.executor.segment_chain import SegmentChain
-from treadle_agent.executor.slab import Slab
-from treadle_agent.executor.super_kernel import MergedProgram
+from treadle_agent.executor.slab import Weights
 from treadle_agent.executor.tuner import Profile, Tuner, merging_wins
 from treadle_agent.policy.latency import Correction, Executable
 from treadle_agent.policy.queues import Tier
@@ -42,7 +41,7 @@ class LoadedTier(Tier):
         self.folder = folder
         self.artifact: Artifact = read_artifact(folder)
         self.holders: dict[tuple[TensorType, ...], list[Executable]] = {}  # by the types of one row's inputs
-        self.slab: Slab | None = None
+        self.slab: Weights | None = None
         self.row = -1
         self._chain: SegmentChain | None = None
 
@@ -56,6 +55,12 @@ class LoadedTier(Tier):
             for spec in self.artifact.inputs
         )
 
+    @property
+    def batches(self) -> tuple[tuple[int, float], ...]:
+        """Rows of one launch, ascending, and the seconds it takes alone, where nothing but the rows is free."""
+        executables = self.holders.get(self.default_types or (), ())
+        return tuple((one.rows, one.cost.expected(1)) for one in executables if one.batches or one.rows == 1)
+
     def chain(self) -> SegmentChain:
         """The tier's segments, opened when first asked for."""
         if self._chain is None:
@@ -66,7 +71,7 @@ class LoadedTier(Tier):
         """Let go of the sessions; streams that still run them keep them."""
         self._chain = None
 
-    def take_row(self, slab: Slab) -> None:
+    def take_row(self, slab: Weights) -> None:
         """Load the weights into `slab`; raises OSError."""
         if self.slab is None:
             self.row = slab.acquire(self.artifact.model_sha256, self.folder / "weights.bin")
@@ -91,7 +96,7 @@ class LoadedTier(Tier):
 class Architecture:
     """Tiers whose models differ in weights only, for one binding: their measured costs and merged executables."""
 
-    def __init__(self, slab: Slab, merged: Profile | None, segments: dict[int, Profile]) -> None:
+    def __init__(self, slab: Weights, merged: Profile | None, segments: dict[int, Profile]) -> None:
         self.slab = slab
         self.merged = merged
         self.segments = segments  # by rows
@@ -107,7 +112,7 @@ class Library:
         self._tuner = tuner
         self.max_problems = max_problems
         self.architectures: dict[str, Architecture] = {}
-        self.slabs: dict[tuple[object, ...], Slab] = {}
+        self.slabs: dict[tuple[object, ...], Weights] = {}
         self._changes: list[Callable[[], None]] = []
 
     @property
@@ -177,7 +182,7 @@ class Library:
             key = (*tier.artifact.weights, tier.artifact.weight_bytes)
             slab = self.slabs.get(key)
             if slab is None:  # an empty one is false, and may have been promised to another binding of the tier
-                slab = self.slabs[key] = Slab(tier.artifact.weights, tier.artifact.weight_bytes)
+                slab = self.slabs[key] = self._tuner.slab(tier.artifact.weights, tier.artifact.weight_bytes)
             segments = {1: self._tuner.segments(tier.chain(), types)} if self._tuner.runs_segments else {}
             merged = None
             if self._may_merge(tier, types, segments.get(1)):
@@ -236,7 +241,7 @@ class Library:
                 profile.shares,
                 mergeable=True,
                 cost=profile.cost(correction),
-                body=MergedProgram(program, architecture.slab, capacity),
+                body=self._tuner.body(program, architecture.slab, capacity),
                 capacity=capacity,
             )
 

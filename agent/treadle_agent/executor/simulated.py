@@ -14,9 +14,9 @@ from treadle_agent.executor.gpu_model import GPUS, Gpu, GpuModel
 from treadle_agent.executor.gpu_work import kernel_seconds
 from treadle_agent.executor.host import HostDevice, Launched
 from treadle_agent.executor.segment_chain import SegmentChain
-from treadle_agent.executor.slab import Slab
+from treadle_agent.executor.slab import Weights
 from treadle_agent.executor.super_kernel import MergedProgram
-from treadle_agent.executor.tuner import PROBLEMS, Profile, line
+from treadle_agent.executor.tuner import PROBLEMS, HostMemory, Profile, line
 from treadle_agent.policy.scheduling import Group
 from treadle_agent.program.model import Program, TensorType
 
@@ -46,7 +46,7 @@ class SimulatedDevice(HostDevice):
         return list(zip(body.signatures[begin:end], seconds, strict=True))
 
 
-class SimulatedTuner:
+class SimulatedTuner(HostMemory):
     """Knows a simulated GPU's costs without a trial."""
 
     runs_segments = False
@@ -54,7 +54,7 @@ class SimulatedTuner:
     def __init__(self, gpu: Gpu) -> None:
         self._model = GpuModel(gpu)
 
-    def merged(self, program: Program, slab: Slab, weights: Path) -> Profile | None:  # noqa: ARG002 - a Tuner
+    def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:  # noqa: ARG002 - a Tuner
         """What a program costs."""
         alone, together = (
             [kernel_seconds(self._model, program, kernel, problems) for kernel in program.kernels]

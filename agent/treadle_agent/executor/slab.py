@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -19,6 +20,26 @@ def reserve(nbytes: int) -> mmap.mmap:
     """Zeroed private memory that costs nothing until it is touched."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
     return mmap.mmap(-1, max(nbytes, mmap.PAGESIZE), flags=flags)
+
+
+class Weights(Protocol):
+    """Rows of weights of one architecture, wherever the device has them."""
+
+    entries: tuple[WeightEntry, ...]
+    row_bytes: int
+
+    def __len__(self) -> int:
+        """Rows held."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of weights held."""
+
+    def acquire(self, digest: str, source: Path) -> int:
+        """The row that holds the model `digest`, filled from `source` if it is new; raises OSError."""
+
+    def release(self, digest: str) -> None:
+        """Give up one use of a model's row."""
 
 
 class Slab:

@@ -17,9 +17,10 @@ from typing import Protocol
 import numpy as np
 
 from treadle_agent.executor.segment_chain import SegmentChain
-from treadle_agent.executor.slab import Slab
+from treadle_agent.executor.slab import Slab, Weights
 from treadle_agent.executor.super_kernel import MergedProgram, run
 from treadle_agent.policy.latency import Correction, CostModel
+from treadle_agent.program.artifact import WeightEntry
 from treadle_agent.program.model import Program, TensorType
 from treadle_agent.program.ops.registry import Array
 
@@ -47,23 +48,42 @@ class Profile:
 
 
 class Tuner(Protocol):
-    """Measures, or works out, what executables cost on a device."""
+    """Measures, or works out, what executables cost on a device, and makes them there."""
 
     runs_segments: bool
 
-    def merged(self, program: Program, slab: Slab, weights: Path) -> Profile | None:
+    def slab(self, entries: Sequence[WeightEntry], row_bytes: int) -> Weights:
+        """Room for the weights of an architecture."""
+
+    def body(self, program: Program, slab: Weights, capacity: int) -> object:
+        """A program with an arena of `capacity` slots, as the device runs it."""
+
+    def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
         """The profile of a program's kernels, merged; None where merging is not worth a trial."""
 
     def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:
         """The profile of a chain for these input types, rows included. Called where `runs_segments` only."""
 
 
-class HostTuner:
+class HostMemory:
+    """Makes what runs on the host."""
+
+    def slab(self, entries: Sequence[WeightEntry], row_bytes: int) -> Weights:
+        """Room for weights in the host's memory."""
+        return Slab(entries, row_bytes)
+
+    def body(self, program: Program, slab: Weights, capacity: int) -> object:
+        """A program over the host's memory."""
+        assert isinstance(slab, Slab)
+        return MergedProgram(program, slab, capacity)
+
+
+class HostTuner(HostMemory):
     """Runs both on this machine."""
 
     runs_segments = True
 
-    def merged(self, program: Program, slab: Slab, weights: Path) -> Profile | None:
+    def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
         """Time merged kernels on memory of their own; None where eight tenants' weights are too many to try."""
         if slab.row_bytes * PROBLEMS > LARGEST_TRIAL:
             return None

@@ -19,7 +19,7 @@ import msgspec
 from treadle_agent.executor.binding import Binding
 from treadle_agent.executor.channel import ExecutorChannel, PeerGoneError
 from treadle_agent.executor.flight_record import Activity, FlightRecord
-from treadle_agent.executor.host import HostDevice, Launched
+from treadle_agent.executor.host import Device, HostDevice, Launched
 from treadle_agent.executor.isolation import Isolation
 from treadle_agent.executor.library import Library
 from treadle_agent.executor.loading import LoadingThread
@@ -319,14 +319,18 @@ def scheduler(settings: WorkerSettings) -> Scheduler:
             return SpaceTime(max_problems=settings.max_problems, quantum=settings.quantum)
 
 
-def open_device(name: str, memory: memoryview) -> tuple[HostDevice, Tuner]:
+def open_device(name: str, memory: memoryview) -> tuple[Device, Tuner]:
     """The device of a name, and what knows its costs; raises ValueError for a name that is none."""
     if name == "host":
         return HostDevice(memory, time.perf_counter), HostTuner()
     kind, _, model = name.partition(":")
     if kind == "simulated" and model in GPUS:
         return SimulatedDevice(GPUS[model], memory, time.perf_counter), SimulatedTuner(GPUS[model])
-    raise ValueError(f"no device {name!r}: host, or simulated: and one of {', '.join(GPUS)}")
+    if name == "cuda":
+        from treadle_agent.executor.cuda.opening import open_cuda  # CuPy takes its time, and is not everywhere
+
+        return open_cuda(memory)
+    raise ValueError(f"no device {name!r}: host, cuda, or simulated: and one of {', '.join(GPUS)}")
 
 
 def main(connection: socket.socket, memory: SharedMemory, settings: WorkerSettings) -> None:

@@ -1,10 +1,25 @@
 """A GPU that refuses: the whole cuda device on the stand-in for CuPy, its kernels computed on this processor."""
 
+from typing import NoReturn
+
 import numpy as np
 import pytest
 from strict_cupy import World, modules
 
 from treadle_agent.executor.cuda.gpu import Gpu
+
+
+class LostError(BaseException):
+    """Raised where an executor's process would end."""
+
+
+def lose(reason: str) -> NoReturn:
+    raise LostError(reason)
+
+
+@pytest.fixture
+def lost() -> type[LostError]:
+    return LostError
 
 
 @pytest.fixture
@@ -15,7 +30,7 @@ def world() -> World:
 @pytest.fixture
 def gpu(world: World) -> Gpu:
     cupy, cublas = modules(world)
-    made = Gpu(cupy, cublas)
+    made = Gpu(cupy, cublas, lose)
     made.strict_cublas = cublas
     return made
 

@@ -13,7 +13,7 @@ import treadle_agent.program.ops.arithmetic  # noqa: F401 - fills the table
 from treadle_agent.executor.library import Library, LoadedTier
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.slab import Slab
-from treadle_agent.executor.tuner import Profile
+from treadle_agent.executor.tuner import HostMemory, Profile
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec, WeightEntry
 from treadle_agent.program.model import Activation, Kernel, Port, Program, TensorType, Weight
 
@@ -43,7 +43,7 @@ def tier(folder: Path, name: str) -> LoadedTier:
     return LoadedTier(name, home)
 
 
-class Tuner:
+class Tuner(HostMemory):
     """Merging wins from the second tenant on; `broken`: trials fail."""
 
     runs_segments = True

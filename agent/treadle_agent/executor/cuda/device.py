@@ -36,9 +36,8 @@ class GpuDevice:
         body = _body(group)
         group.streams.sort(key=row_of)
         group.place = place = GpuPlace(body.slots.take(len(group.streams)))
-        moves = [
-            move for slot, one in zip(place.slots, group.streams, strict=True) for move in _inputs(body, slot, one)
-        ]
+        pairs = list(zip(place.slots, group.streams, strict=True))
+        moves = [move for slot, one in pairs for move in _inputs(body, slot, one)]
         with self._gpu.stream() as stream:
             place.bound = body.compose([(slot, row_of(one)) for slot, one in pairs], stream)
             place.staging, view = self._gpu.pinned(sum(nbytes for _, _, nbytes in moves))
@@ -64,9 +63,8 @@ class GpuDevice:
         """Write the outputs of a finished group to its requests' blocks, and free its place."""
         body, place = _body(group), group.place
         assert isinstance(place, GpuPlace)
-        moves = [
-            move for slot, one in zip(place.slots, group.streams, strict=True) for move in _outputs(body, slot, one)
-        ]
+        pairs = zip(place.slots, group.streams, strict=True)
+        moves = [move for slot, one in pairs for move in _outputs(body, slot, one)]
         with self._gpu.stream() as stream:
             pinned, view = self._gpu.pinned(sum(nbytes for _, _, nbytes in moves))
             start = 0

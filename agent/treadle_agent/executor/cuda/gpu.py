@@ -7,10 +7,12 @@ thread that uses the GPU has a stream of its own here, and what crosses threads 
 from __future__ import annotations
 
 import ctypes
+import os
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -20,20 +22,20 @@ from treadle_agent.executor.cuda.variants import OPTIONS
 Bytes = npt.NDArray[np.uint8]
 
 MEMORY_SHARE = 0.9  # of what is free at the start; the rest is the context's, cuBLAS's and the module loader's
+LOST = 70  # the exit status of an executor whose GPU is lost
 URGENT, PATIENT = -1, 0  # priorities of streams: a launch goes before the copies of a model that is being loaded
 _FLOAT32, _COMPUTE_FLOAT32, _DEFAULT_ALGORITHM = 0, 68, -1  # CUDA_R_32F, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT
 
 
-class DeviceLostError(BaseException):
-    """Raised when CUDA reports an error that ends the context. Not an Exception: this process cannot go on, its
-    successor replays what is unanswered.
+class Gpu:
+    """Device 0 of what CUDA sees.
+
+    `cupy` and `cublas`: the modules. `end`: called with the reason when CUDA reports an error; its context is lost
+    then, on every thread, so this process must end: its successor replays what is unanswered.
     """
 
-
-class Gpu:
-    """Device 0 of what CUDA sees. `cupy` and `cublas` are the modules, so that tests can stand in for them."""
-
-    def __init__(self, cupy: Any, cublas: Any) -> None:
+    def __init__(self, cupy: Any, cublas: Any, end: Callable[[str], NoReturn]) -> None:
+        self._end = end
         self._cupy, self._cublas = cupy, cublas
         cupy.cuda.Device(0).use()
         free, _ = cupy.cuda.runtime.memGetInfo()
@@ -52,11 +54,7 @@ class Gpu:
 
     @contextmanager
     def stream(self, priority: int = URGENT) -> Iterator[Any]:
-        """The calling thread's stream, made current; its first use decides its priority.
-
-        Raises:
-            DeviceLostError: CUDA reported an error inside.
-        """
+        """The calling thread's stream, made current; its first use decides its priority."""
         try:
             stream = getattr(self._threads, "stream", None)
             if stream is None:
@@ -65,7 +63,7 @@ class Gpu:
             with stream:
                 yield stream
         except self._lost as error:
-            raise DeviceLostError(str(error)) from error
+            self._end(str(error))
 
     def allocate(self, nbytes: int) -> Any:
         """Memory of the device; raises CuPy's OutOfMemoryError beyond the limit. Call inside `stream`."""
@@ -141,7 +139,13 @@ def open_gpu() -> Gpu:
     import cupy
     from cupy_backends.cuda.libs import cublas
 
-    return Gpu(cupy, cublas)
+    return Gpu(cupy, cublas, _end_process)
+
+
+def _end_process(reason: str) -> NoReturn:
+    sys.stderr.write(f"the GPU is lost: {reason}\n")
+    sys.stderr.flush()
+    os._exit(LOST)
 
 
 def copy_in(memory: Any, offset: int, pinned: Any, start: int, nbytes: int, stream: Any) -> None:

@@ -10,6 +10,7 @@ from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.cuda.slab import GpuSlab
 from treadle_agent.executor.segment_chain import SegmentChain
+from treadle_agent.executor.slab import Weights
 from treadle_agent.executor.tuner import PROBLEMS, Profile, line
 from treadle_agent.program.artifact import WeightEntry
 from treadle_agent.program.model import Program, TensorType
@@ -30,11 +31,12 @@ class GpuTuner:
         """A slab of device memory."""
         return GpuSlab(self._gpu, entries, row_bytes)
 
-    def body(self, program: Program, slab: GpuSlab, capacity: int) -> GpuProgram:
+    def body(self, program: Program, slab: Weights, capacity: int) -> GpuProgram:
         """A program with the implementations that measured fastest."""
+        assert isinstance(slab, GpuSlab)
         return GpuProgram(self._gpu, program, slab, capacity, self._library.get(program.architecture, frozenset()))
 
-    def merged(self, program: Program, slab: GpuSlab, weights: Path) -> Profile | None:
+    def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
         """Time a program alone and merged, on memory of its own that is given back afterwards.
 
         Raises:

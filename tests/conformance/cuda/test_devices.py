@@ -1,0 +1,293 @@
+"""What a device must do, on the host and on the stand-in for a GPU: the same groups, the same answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from strict_cupy import World
+
+from treadle_agent.executor.binding import Binding
+from treadle_agent.executor.cuda.device import GpuDevice
+from treadle_agent.executor.cuda.gpu import Gpu
+from treadle_agent.executor.cuda.program import GpuProgram
+from treadle_agent.executor.cuda.slab import GpuSlab
+from treadle_agent.executor.host import HostDevice
+from treadle_agent.executor.slab import Slab
+from treadle_agent.executor.super_kernel import MergedProgram
+from treadle_agent.program import ops
+from treadle_agent.program.artifact import WeightEntry
+from treadle_agent.program.model import Activation, Kernel, Port, Program, TensorType, Weight
+
+assert ops.__all__  # importing the package fills the table
+
+GEMM = (("alpha", 1.0), ("beta", 1.0), ("trans_a", False), ("trans_b", True))
+CONV = (
+    ("after", (1, 1)), ("before", (1, 1)), ("dilations", (1, 1)), ("group", 2), ("kernel", (3, 3)), ("strides", (1, 1)),
+)  # fmt: skip
+ROWS = 2
+SHAPES = {
+    "x": (ROWS, 4, 5, 6), "c": (ROWS, 6, 5, 6), "r": (ROWS, 6, 5, 6), "s": (ROWS, 6, 5, 6), "f": (ROWS, 180),
+    "g": (ROWS, 17), "h": (ROWS, 17), "m": (ROWS, 10), "y": (ROWS, 10),
+}  # fmt: skip
+WEIGHTS = ((6, 2, 3, 3), (6,), (17, 180), (17,), (17, 10))
+
+
+def f32(shape: tuple[int, ...]) -> TensorType:
+    return TensorType("float32", shape)
+
+
+def _program() -> Program:
+    names = list(SHAPES)
+    value = {name: index for index, name in enumerate(names)}
+    offsets, at = [], 0
+    for name in names:
+        if name == "f":  # a view of "s"
+            offsets.append(offsets[value["s"]])
+            continue
+        offsets.append(at)
+        at += -(-f32(SHAPES[name]).nbytes // 64) * 64
+    kernels = (
+        Kernel("Conv", CONV, (Activation(value["x"]), Weight(0), Weight(1)), (value["c"],)),
+        Kernel("Relu", (), (Activation(value["c"]),), (value["r"],)),
+        Kernel("Add", (), (Activation(value["r"]), Activation(value["c"])), (value["s"],)),
+        Kernel("Gemm", GEMM, (Activation(value["f"]), Weight(2), Weight(3)), (value["g"],)),
+        Kernel("Tanh", (), (Activation(value["g"]),), (value["h"],)),
+        Kernel("MatMul", (), (Activation(value["h"]), Weight(4)), (value["m"],)),
+        Kernel("Softmax", (("axes", (1,)),), (Activation(value["m"]),), (value["y"],)),
+    )
+    return Program(
+        (Port("x", value["x"]),), (Port("y", value["y"]),), tuple(f32(SHAPES[name]) for name in names),
+        tuple(offsets), at, tuple(map(f32, WEIGHTS)), (), kernels,
+    )  # fmt: skip
+
+
+PROGRAM = _program()
+ENTRIES, ROW_BYTES = [], 0
+for _type in PROGRAM.weights:
+    ENTRIES.append(WeightEntry(_type, ROW_BYTES))
+    ROW_BYTES += -(-_type.nbytes // 64) * 64
+BINDING = Binding([f32((1, *SHAPES["x"][1:]))], [f32((1, *SHAPES["y"][1:]))], batchable=True)
+BLOCK = 4096
+TENANTS = 6
+
+
+def weights_file(folder: Path, tenant: int) -> Path:
+    random = np.random.default_rng(tenant)
+    data = bytearray(ROW_BYTES)
+    for entry in ENTRIES:
+        values = (random.standard_normal(entry.type.shape) * 0.2).astype(np.float32).tobytes()
+        data[entry.offset : entry.offset + len(values)] = values
+    path = folder / f"{tenant}.bin"
+    path.write_bytes(bytes(data))
+    return path
+
+
+@dataclass
+class Bench:
+    """A device with its program, six tenants' weights, and the shared memory of requests."""
+
+    device: HostDevice | GpuDevice
+    body: MergedProgram | GpuProgram
+    slab: Slab | GpuSlab
+    memory: np.ndarray
+    rows: list[int]
+
+    def group(self, tenants: list[int], rows: int = ROWS) -> SimpleNamespace:
+        streams = []
+        for place, tenant in enumerate(tenants):
+            requests, block = [], place * BLOCK
+            for count in (1,) * rows:
+                self._input(tenant, len(requests), block)
+                requests.append(SimpleNamespace(rows=count, block=block, binding=0))
+                block += 1024
+            owner = SimpleNamespace(bindings={0: BINDING}, loaded_tiers=[SimpleNamespace(row=self.rows[tenant])])
+            streams.append(SimpleNamespace(tenant=owner, requests=requests, tier=0, rows=rows, name=tenant))
+        return SimpleNamespace(executable=SimpleNamespace(body=self.body), streams=streams, place=None)
+
+    def _input(self, tenant: int, row: int, block: int) -> None:
+        (offset,), _ = BINDING.offsets(1)
+        x = np.random.default_rng((tenant, row)).standard_normal(SHAPES["x"][1:]).astype(np.float32)
+        self.memory[block + offset : block + offset + x.nbytes] = x.reshape(-1).view(np.uint8)
+
+    def answers(self, group: SimpleNamespace) -> dict[int, np.ndarray]:
+        found = {}
+        for stream in group.streams:
+            rows = []
+            for request in stream.requests:
+                _, (offset,) = BINDING.offsets(1)
+                start = request.block + offset
+                rows.append(self.memory[start : start + 40].copy().view(np.float32))
+            found[stream.name] = np.array(rows)
+        return found
+
+    def run(self, tenants: list[int], rows: int = ROWS, cut: int = 0) -> dict[int, np.ndarray]:
+        group = self.group(tenants, rows)
+        self.device.stage(group)
+        launched = [*self.device.run(group, 0, cut), *self.device.run(group, cut, self.body.length)]
+        assert [signature for signature, _ in launched] == list(self.body.signatures)
+        assert all(seconds >= 0.0 for _, seconds in launched)
+        self.device.collect(group)
+        assert group.place is None
+        return self.answers(group)
+
+
+def bench_of(device, slab, body_of, memory: np.ndarray, folder: Path) -> Bench:
+    rows = [slab.acquire(str(tenant), weights_file(folder, tenant)) for tenant in range(TENANTS)]
+    return Bench(device, body_of(slab), slab, memory, rows)
+
+
+def host_bench(folder: Path) -> Bench:
+    memory = np.zeros(TENANTS * BLOCK, np.uint8)
+    device = HostDevice(memoryview(memory), time.perf_counter)
+    return bench_of(device, Slab(ENTRIES, ROW_BYTES), lambda slab: MergedProgram(PROGRAM, slab, 8), memory, folder)
+
+
+def gpu_bench(gpu: Gpu, folder: Path, library: frozenset[int] = frozenset()) -> Bench:
+    memory = np.zeros(TENANTS * BLOCK, np.uint8)
+    slab = GpuSlab(gpu, ENTRIES, ROW_BYTES)
+    device = GpuDevice(gpu, memoryview(memory))
+    return bench_of(device, slab, lambda slab: GpuProgram(gpu, PROGRAM, slab, 8, library), memory, folder)
+
+
+@pytest.fixture(params=["host", "cuda"])
+def bench(request, tmp_path: Path) -> Bench:
+    if request.param == "host":
+        return host_bench(tmp_path)
+    return gpu_bench(request.getfixturevalue("gpu"), tmp_path)
+
+
+@pytest.fixture
+def oracle(tmp_path: Path) -> Bench:
+    return host_bench(tmp_path)
+
+
+def test_answers_are_the_hosts(bench: Bench, oracle: Bench) -> None:
+    tenants = [0, 2, 5]
+    got, wanted = bench.run(tenants), oracle.run(tenants)
+    for tenant in tenants:
+        np.testing.assert_allclose(got[tenant], wanted[tenant], rtol=1e-5, atol=1e-6)
+
+
+def test_the_bits_do_not_depend_on_who_shares_the_launch(bench: Bench) -> None:
+    together = bench.run([0, 1, 3, 4])
+    for tenant in (0, 1, 3, 4):
+        assert bench.run([tenant])[tenant].tobytes() == together[tenant].tobytes()
+
+
+def test_a_group_may_stop_between_kernels(bench: Bench) -> None:
+    whole = bench.run([1, 2])
+    for cut in range(1, bench.body.length):
+        assert bench.run([1, 2], cut=cut)[2].tobytes() == whole[2].tobytes()
+
+
+def test_a_stream_may_be_less_than_full(bench: Bench) -> None:
+    assert bench.run([4], rows=1)[4][0].tobytes() == bench.run([4])[4][0].tobytes()
+
+
+def test_a_group_that_is_given_up_frees_its_slots(bench: Bench) -> None:
+    free = len(bench.body.slots)
+    group = bench.group([0, 1])
+    bench.device.stage(group)
+    assert len(bench.body.slots) == free - 2
+    bench.device.run(group, 0, 1)
+    bench.device.free(group)
+    bench.device.free(group)  # again: nothing to give back
+    assert len(bench.body.slots) == free
+
+
+def test_two_groups_may_be_on_the_device(bench: Bench) -> None:
+    alone = bench.run([0]), bench.run([3])
+    two, one = bench.group([3, 3]), bench.group([0])
+    two.streams = two.streams[1:]  # its block is the second one; the first is the other group's
+    for group in (one, two):
+        bench.device.stage(group)
+    bench.device.run(one, 0, 2)
+    bench.device.run(two, 0, bench.body.length)
+    bench.device.run(one, 2, bench.body.length)
+    for group in (two, one):
+        bench.device.collect(group)
+    assert bench.answers(one)[0].tobytes() == alone[0][0].tobytes()
+    assert bench.answers(two)[3].tobytes() == alone[1][3].tobytes()
+
+
+def test_kernels_may_run_on_another_thread_than_their_staging(bench: Bench) -> None:
+    wanted = bench.run([2, 3])
+    group = bench.group([2, 3])
+    bench.device.stage(group)
+    failed = []
+
+    def apart() -> None:
+        try:
+            bench.device.run(group, 0, bench.body.length)
+        except BaseException as error:  # noqa: BLE001 - shown below
+            failed.append(error)
+
+    thread = threading.Thread(target=apart)
+    thread.start()
+    thread.join()
+    assert failed == []
+    bench.device.collect(group)
+    assert bench.answers(group)[3].tobytes() == wanted[3].tobytes()
+
+
+def test_rows_are_shared_by_content_and_given_back(bench: Bench, tmp_path: Path) -> None:
+    slab = bench.slab
+    assert slab.acquire("1", weights_file(tmp_path, 1)) == bench.rows[1]
+    for _ in range(2):
+        slab.release("1")
+    assert len(slab) == TENANTS - 1
+    assert slab.acquire("new", weights_file(tmp_path, 1)) == bench.rows[1]
+    assert slab.nbytes == TENANTS * ROW_BYTES
+
+
+def test_short_weights_are_refused_and_hold_no_row(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "short.bin"
+    path.write_bytes(b"\0" * (ROW_BYTES - 4))
+    with pytest.raises(OSError, match="4 bytes of weights are missing"):
+        bench.slab.acquire("short", path)
+    assert len(bench.slab) == TENANTS
+
+
+@pytest.mark.parametrize(("tenants", "call"), [([0, 1, 2], "stride"), ([0, 2, 5], "pointer")])
+def test_cublas_by_stride_where_rows_are_neighbours_else_by_pointer(
+    gpu: Gpu, oracle: Bench, tmp_path: Path, tenants: list[int], call: str
+) -> None:
+    products = gpu_bench(gpu, tmp_path).body.library_products()
+    assert len(products) == 1  # the one without a bias
+    bench = gpu_bench(gpu, tmp_path, products)
+    got, wanted = bench.run(tenants), oracle.run(tenants)
+    assert gpu.strict_cublas.calls[call] == 1
+    for tenant in tenants:
+        np.testing.assert_allclose(got[tenant], wanted[tenant], rtol=1e-5, atol=1e-6)
+
+
+def test_memory_returns_to_where_it_was(gpu: Gpu, world: World, tmp_path: Path) -> None:
+    before = gpu.used
+    bench = gpu_bench(gpu, tmp_path)
+    bench.run([0, 1])
+    assert gpu.used > before
+    for tenant in range(TENANTS):
+        bench.slab.release(str(tenant))
+    del bench
+    assert gpu.used == before
+
+
+def test_the_limit_is_hard(gpu: Gpu, world: World) -> None:
+    with pytest.raises(MemoryError, match="out of memory"), gpu.stream():
+        gpu.allocate(gpu.limit + 1)
+
+
+@pytest.mark.parametrize("operation", [1, 5, 9])
+def test_a_lost_gpu_ends_the_process(gpu: Gpu, world: World, tmp_path: Path, lost, operation: int) -> None:
+    bench = gpu_bench(gpu, tmp_path)
+    world.fails_at = world.operations + operation
+    with pytest.raises(lost, match="illegal memory access"):
+        bench.run([0, 1])
+    with pytest.raises(lost), gpu.stream() as stream:
+        stream.synchronize()
