@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format=_FORMAT, stream=sys.stderr)
     logging.getLogger("treadle_operator").setLevel(logging.INFO)
+    logging.getLogger("kubernetes").setLevel(logging.ERROR)  # what it warns of, it raises as well
     disable_created_metrics()
     try:
         asyncio.run(_run(_settings(options)))

@@ -99,7 +99,7 @@ class Operator:
             metrics,
             wanted,
         )
-        self._watches = Watches(configuration, mirror, kinds.WATCHED, self._relisted)
+        self._watches = Watches(configuration, mirror, kinds.WATCHED, self._listing)
         self._unready = ["the API server has not been read yet"]
         self._stop = asyncio.Event()
         metrics.leader.set_function(lambda: float(self._leadership.epoch is not None))
@@ -189,9 +189,6 @@ class Operator:
         """What the last leader wrote before it went must be known before the first plan."""
         await self._listing.list_all()
         await self._node_leases.look()
-
-    def _relisted(self, kind: kinds.Kind) -> None:
-        self._listing.relisted(kind)
 
     def _faults(self) -> list[str]:
         faults = [f"the watch of {plural} is dead" for plural in self._listing.dead]

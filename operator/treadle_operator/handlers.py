@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import kopf
 from kubernetes.aio.client import Configuration
@@ -21,6 +21,22 @@ from treadle_operator.mirror import Mirror
 _INACTIVE = 70.0  # seconds: the API server sends a bookmark every 60
 _BACKOFF = 5.0  # seconds
 _STOP = 0.2  # seconds that a handler may still take when stopping: each only assigns
+
+
+class Listener(Protocol):
+    """Who judges the watches: `listing.Listing`."""
+
+    def heard(self, kind: Kind) -> None:
+        """A watch has told something."""
+
+    def relisted(self, kind: Kind) -> None:
+        """A watch had to begin anew, and tells all objects that there are."""
+
+
+def _first_attempt(record: logging.LogRecord) -> bool:
+    """Whether a log record is worth a line: of a request that is tried again and again, the first is."""
+    message = record.getMessage()
+    return not message.startswith("Request attempt #") or message.startswith("Request attempt #1 ")
 
 
 class _Backoffs:
@@ -56,7 +72,7 @@ def _settings(kinds: Iterable[Kind]) -> kopf.OperatorSettings:
 
 
 def _registry(
-    configuration: Configuration, mirror: Mirror, kinds: Iterable[Kind], relisted: Callable[[Kind], None]
+    configuration: Configuration, mirror: Mirror, kinds: Iterable[Kind], listener: Listener
 ) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
@@ -74,12 +90,14 @@ def _registry(
             manifest.setdefault("kind", kind.name)
             match event["type"]:
                 case "DELETED":
+                    listener.heard(kind)
                     gone = read_identity(manifest)
                     mirror.remove(kind, gone.key, gone.uid, gone.version)
                 case None:
-                    relisted(kind)
+                    listener.relisted(kind)
                     mirror.take(kind, manifest)
                 case _:
+                    listener.heard(kind)
                     mirror.take(kind, manifest)
 
     for kind in kinds:
@@ -109,15 +127,16 @@ class Watches:
         configuration: Configuration,
         mirror: Mirror,
         kinds: tuple[Kind, ...],
-        relisted: Callable[[Kind], None],
+        listener: Listener,
     ) -> None:
-        self._registry = _registry(configuration, mirror, kinds, relisted)
+        self._registry = _registry(configuration, mirror, kinds, listener)
         self._settings = _settings(kinds)
         self._stop = asyncio.Event()
 
     async def run(self, started: Callable[[], None]) -> None:
         """Watch until `stop`; `started` is called once kopf has taken the signals for itself."""
         logging.getLogger("kopf").setLevel(logging.ERROR)
+        logging.getLogger("kopf._cogs.clients.watching").addFilter(_first_attempt)
         others = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
             registry=self._registry,

@@ -19,7 +19,7 @@ from treadle_operator.kube.views import Identity, read_identity
 from treadle_operator.metrics import OperatorMetrics
 from treadle_operator.mirror import Mirror
 
-_DEAD_AFTER = 2  # audits in a row in which a watch has missed something
+_DEAD_AFTER = 2  # audits that found a watch to have missed something, while it told nothing at all
 _AGAIN = Seconds(10.0)  # after a miss
 _log = logging.getLogger(__name__)
 
@@ -74,6 +74,10 @@ class Listing:
         for kind in self._kinds:
             self._correct(kind, await self._compare(kind))
 
+    def heard(self, kind: Kind) -> None:
+        """A watch has told something: it lives."""
+        self._misses[kind] = 0
+
     def relisted(self, kind: Kind) -> None:
         """A watch had to begin anew: what went meanwhile, it does not tell."""
         self._relisted.add(kind)
@@ -109,8 +113,8 @@ class Listing:
             if differences.later or differences.gone:
                 await asyncio.sleep(self._grace)
             missed = self._correct(kind, differences)
-            self._misses[kind] = self._misses[kind] + 1 if missed else 0
             if missed:
+                self._misses[kind] += 1
                 self._metrics.missed.labels(kind.plural).inc(missed)
                 _log.warning("the watch of %s has missed %d changes", kind.plural, missed)
 
@@ -145,6 +149,6 @@ class Listing:
                 self._mirror.take(kind, item)
         for identity in differences.gone:
             if self._mirror.uid(kind, identity.key) == identity.uid:
-                missed += 1
+                missed += self._mirror.is_watched(kind, identity.key)
                 self._mirror.remove(kind, identity.key, identity.uid, differences.version)
         return missed

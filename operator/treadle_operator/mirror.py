@@ -23,6 +23,7 @@ from treadle_operator.kube.views import (
     Identity,
     read_core_node,
     read_identity,
+    read_labels,
     read_replica_view,
     read_service_view,
     read_slice_view,
@@ -44,6 +45,7 @@ class _Seen(Generic[V]):
 
     identity: Identity
     view: V | None
+    watched: bool
 
 
 class Shelf(Generic[V]):
@@ -70,7 +72,8 @@ class Shelf(Generic[V]):
         except FieldError as error:
             _log.warning("%s %s cannot be read: %s", self._kind.name, identity.key, error)
             view = before if same else None  # its last readable state: to forget it would undo what is done for it
-        self._seen[identity.key] = _Seen(identity, view)
+        watched = self._kind.selects(read_labels(manifest))
+        self._seen[identity.key] = _Seen(identity, view, watched)
         return view != before or (known is not None and not same)
 
     def remove(self, key: str, uid: str, version: float) -> bool:
@@ -92,6 +95,11 @@ class Shelf(Generic[V]):
     def identities(self) -> list[Identity]:
         """All objects that are there."""
         return [seen.identity for seen in self._seen.values()]
+
+    def is_watched(self, key: str) -> bool:
+        """Whether the watch tells of an object; not of one without the label, that was met when it was in the way."""
+        known = self._seen.get(key)
+        return known is not None and known.watched
 
     def is_behind(self, identity: Identity) -> bool:
         """Whether this state is later than all that was seen of the object."""
@@ -161,6 +169,10 @@ class Mirror:
     def identities(self, kind: Kind) -> list[Identity]:
         """All objects of a kind."""
         return self._shelves[kind].identities()
+
+    def is_watched(self, kind: Kind, key: str) -> bool:
+        """Whether the watch of a kind tells of an object."""
+        return self._shelves[kind].is_watched(key)
 
     def is_behind(self, kind: Kind, identity: Identity) -> bool:
         """Whether this state is later than all that was seen of the object."""

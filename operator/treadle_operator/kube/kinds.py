@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from treadle_api import node, profile, replica, tenant
@@ -17,7 +18,7 @@ TENANT_LABEL = "treadle.dev/tenant"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind. `selector`: labels of the objects that concern the operator; "" for all of them."""
+    """One kind. `selector`: the label of the objects that concern the operator, as LABEL or LABEL=VALUE; "": all do."""
 
     name: str
     api_version: str
@@ -34,6 +35,11 @@ class Kind:
     def version(self) -> str:
         """The group's version."""
         return self.api_version.rpartition("/")[2]
+
+    def selects(self, labels: Mapping[str, object]) -> bool:
+        """Whether an object of these labels is listed and watched."""
+        label, equals, value = self.selector.partition("=")
+        return not label or (labels.get(label) == value if equals else label in labels)
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """The URL's path of one object, or of all (in one namespace, or everywhere)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -68,6 +68,11 @@ def read_identity(manifest: Json) -> Identity:
     if not version.isdecimal():
         raise FieldValueError("metadata.resourceVersion", f"{version!r} is not a number")
     return Identity(f"{namespace}/{name}" if namespace else name, metadata.text("uid", None, 64), int(version))
+
+
+def read_labels(manifest: Json) -> Mapping[str, object]:
+    """An object's labels."""
+    return Fields("", manifest).child("metadata").child("labels", optional=True).values
 
 
 def read_tenant_view(manifest: Json) -> TenantView:

@@ -136,7 +136,7 @@ async def audit(listing: Listing) -> None:
     await listing._audit([kinds.TENANTS])
 
 
-def test_a_watch_that_misses_twice_in_a_row_is_dead_and_once_is_not(
+def test_a_watch_that_misses_twice_and_tells_nothing_is_dead_and_once_is_not(
     server: Server, mirror: Mirror, tenant: Make, stored: Make
 ) -> None:
     async def scenario() -> None:
@@ -157,13 +157,20 @@ def test_a_watch_that_misses_twice_in_a_row_is_dead_and_once_is_not(
     asyncio.run(scenario())
 
 
-def test_a_watch_that_recovers_is_forgiven(server: Server, mirror: Mirror, tenant: Make, stored: Make) -> None:
+def test_a_watch_that_tells_something_in_between_is_forgiven(
+    server: Server, mirror: Mirror, tenant: Make, stored: Make
+) -> None:
     async def scenario() -> None:
         listing = listing_of(server, mirror)
-        for name, works in (("a", False), ("b", True), ("c", False)):
-            server.watch_works = works
+        server.watch_works = False
+        for name, heard in (("a", False), ("b", True), ("c", False)):
             server.put(stored(tenant(name)))
+            if heard:
+                listing.heard(kinds.TENANTS)
             await audit(listing)
+            await audit(listing)  # nothing new: that says neither that it lives nor that it is dead
+        assert listing.dead == ("inferencetenants",)
+        listing.heard(kinds.TENANTS)
         assert listing.dead == ()
 
     asyncio.run(scenario())
