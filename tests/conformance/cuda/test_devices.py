@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from strict_cupy import World
+from strict_cupy import RefusedError, World
 
 from treadle_agent.executor.binding import Binding
 from treadle_agent.executor.cuda.device import GpuDevice
@@ -291,3 +291,28 @@ def test_a_lost_gpu_ends_the_process(gpu: Gpu, world: World, tmp_path: Path, los
         bench.run([0, 1])
     with pytest.raises(lost), gpu.stream() as stream:
         stream.synchronize()
+
+
+def test_the_stand_in_sees_a_device_that_does_not_wait_for_its_inputs(
+    gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = gpu_bench(gpu, tmp_path)
+    monkeypatch.setattr("strict_cupy.Stream.wait_event", lambda *_: None)
+    group = bench.group([2, 3])
+    bench.device.stage(group)
+    failed: list[BaseException] = []
+
+    def apart() -> None:
+        try:
+            bench.device.run(group, 0, bench.body.length)
+        except BaseException as error:  # noqa: BLE001 - asserted below
+            failed.append(error)
+
+    thread = threading.Thread(target=apart)
+    thread.start()
+    thread.join()
+    if not failed:  # the inputs' copies have not run yet: they are the ones that find out
+        with pytest.raises(RefusedError, match="race"):
+            bench.device.collect(group)
+    else:
+        assert "race" in str(failed[0])
