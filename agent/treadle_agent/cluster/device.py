@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from treadle_agent.cluster.backoff import Backoff
 from treadle_agent.cluster.gauge import DeviceGauge
@@ -22,8 +22,8 @@ from treadle_api.units import TierName
 STATISTICS_SECONDS = 8.0
 FEW = 50  # answers in a window that tell nothing yet of how long a model takes
 
-Measured = Callable[[TierFigures, str, float], None]
-"""Told of a tier, the kind of device, and seconds that one row takes on it: `profiles.Profiles.measured`."""
+Measured = Callable[[TierFigures, str, Sequence[tuple[int, float]]], None]
+"""Told of a tier, the kind of device, and seconds by rows of a launch on it: `profiles.Profiles.measured`."""
 
 
 class LocalDevice:
@@ -99,11 +99,11 @@ class LocalDevice:
 
     def _on_event(self, event: Event) -> None:
         match event:
-            case Serving(tenant):
+            case Serving(tenant, served):
                 window = self._windows.setdefault(tenant.key, Window())
                 window.add(self._totals(tenant.key), asyncio.get_running_loop().time())
-                for tier in self.reconciler.tiers(tenant.key):
-                    self._measured(tier, self.facts.model, tier.service_seconds)
+                for tier, batches in zip(self.reconciler.tiers(tenant.key), served.batches, strict=True):
+                    self._measured(tier, self.facts.model, batches)
                 self._flipped(self.facts.id, tenant.key)
             case Removed(key):
                 self._windows.pop(key, None)
@@ -120,6 +120,7 @@ class LocalDevice:
         if entry is None or entry.served is None or window.figures.total < FEW:
             return
         version = self._gauge.version(entry.served.version.id)
-        for tier in self.reconciler.tiers(key):
+        for tier, batches in zip(self.reconciler.tiers(key), entry.served.batches, strict=True):
             if version is not None and tier.name == version.tier:
-                self._measured(tier, self.facts.model, tier.service_seconds * version.correction)
+                corrected = [(rows, seconds * version.correction) for rows, seconds in batches]
+                self._measured(tier, self.facts.model, corrected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 from treadle_agent.cluster.errors import KubeError, NotFoundError
@@ -28,16 +29,19 @@ class Profiles:
         self._settled: dict[str, tuple[Seconds, float]] = {}  # service, and when it was last agreed upon
         self._wake = asyncio.Event()
 
-    def measured(self, tier: TierFigures, device_model: str, service: float) -> None:
-        """A tier takes `service` seconds for one row alone on this kind of device; 0: that is not known yet."""
+    def measured(self, tier: TierFigures, device_model: str, batches: Sequence[tuple[int, float]]) -> None:
+        """A tier takes these seconds for launches of these rows, alone on this kind of device; rows ascend from 1."""
+        if not batches:
+            return
         name = profile_name(tier.sha256, device_model)
         settled = self._settled.get(name)
-        if service <= 0.0 or (settled is not None and not differs(settled[0], service)):
-            return
-        if settled is not None and asyncio.get_running_loop().time() - settled[1] < self._refine_seconds:
-            return
-        batch = BatchLatency(1, Seconds(service), Seconds(service))
-        self._measured[name] = Profile(tier.sha256, device_model, tier.architecture, tier.memory, (batch,))
+        if settled is not None:
+            service, at = settled
+            rests = asyncio.get_running_loop().time() - at < self._refine_seconds
+            if rests or not differs(service, batches[0][1]):
+                return
+        latencies = tuple(BatchLatency(rows, Seconds(seconds), Seconds(seconds)) for rows, seconds in batches)
+        self._measured[name] = Profile(tier.sha256, device_model, tier.architecture, tier.memory, latencies)
         self._wake.set()
 
     async def run(self, retry_seconds: float) -> None:
@@ -78,11 +82,15 @@ def refined(known: Profile | None, measured: Profile) -> Profile | None:
 
     The tail that is known keeps its ratio to the median: `treadle profile` measures it, an agent's load does not.
     """
-    [alone] = measured.batches
     if known is None:
         return measured
-    before = next(batch for batch in known.batches if batch.rows == 1)
-    if not differs(before.p50, alone.p50):
+    before = {batch.rows: batch for batch in known.batches}
+    if not differs(before[1].p50, measured.batches[0].p50):
         return None
-    tail = before.p99 / before.p50 if before.p50 > 0 else 1.0
-    return replace(measured, batches=(replace(alone, p99=Seconds(alone.p50 * tail)),))
+    return replace(measured, batches=tuple(_with_tail(batch, before.get(batch.rows)) for batch in measured.batches))
+
+
+def _with_tail(batch: BatchLatency, known: BatchLatency | None) -> BatchLatency:
+    if known is None or known.p50 <= 0.0:
+        return batch
+    return replace(batch, p99=Seconds(batch.p50 * known.p99 / known.p50))

@@ -32,7 +32,8 @@ class GoneError(Exception):
 class Served:
     """A loaded version with what its tiers have in common. Free dimensions are -1; `batchable`: dimension 0 is rows.
 
-    `implementations` and `service_seconds` (one row, alone) are in the order of `version.tiers`.
+    `implementations`, `service_seconds` (one row, alone) and `batches` (rows of one launch and its seconds, where that
+    was measured) are in the order of `version.tiers`.
     """
 
     version: Version
@@ -41,6 +42,7 @@ class Served:
     batchable: bool
     implementations: tuple[str, ...]
     service_seconds: tuple[float, ...]
+    batches: tuple[tuple[tuple[int, float], ...], ...] = ()
 
 
 class Call(Protocol):

@@ -96,7 +96,8 @@ class LoadingThread:
         def outcome() -> ToFrontEnd:
             _apply(changes)
             install(loaded)
-            return Loaded(version.id, implementations, tuple(tier.service for tier in tiers))
+            service, batches = (tuple(tier.service for tier in tiers), tuple(tier.batches for tier in tiers))
+            return Loaded(version.id, implementations, service, batches)
 
         return outcome
 

@@ -128,11 +128,16 @@ class Trace(msgspec.Struct, tag=7, array_like=True):
 
 
 class Loaded(msgspec.Struct, tag=1, array_like=True):
-    """Executor: a version serves; for each tier the implementation chosen and its measured seconds for one row."""
+    """Executor: a version serves; for each tier the implementation chosen and its measured seconds for one row.
+
+    `batches`: for each tier the rows of a launch, ascending, with the seconds that it takes; empty where shapes that
+    the clients choose are still to come.
+    """
 
     version: int
     implementations: tuple[str, ...]
     service: tuple[float, ...]
+    batches: tuple[tuple[tuple[int, float], ...], ...]
 
 
 class Refused(msgspec.Struct, tag=2, array_like=True):

@@ -123,7 +123,13 @@ class Supervisor:
         try:
             loaded = await resident.loaded
             served = resident.served = Served(
-                version, common.inputs, common.outputs, common.batchable, loaded.implementations, loaded.service
+                version,
+                common.inputs,
+                common.outputs,
+                common.batchable,
+                loaded.implementations,
+                loaded.service,
+                loaded.batches,
             )
             only = only_shapes(served)
             if only is not None:

@@ -46,6 +46,10 @@ def test_a_replica_is_loaded_served_and_told_of(agent, replica, infer, eventuall
     profiles = cluster.get("mp")["items"]
     assert {one["spec"]["sha256"] for one in profiles} == {tier["sha256"] for tier in status["tiers"]}
     assert {one["spec"]["deviceModel"] for one in profiles} == {it.node()["status"]["devices"][0]["model"]}
+    for rows in ([batch["rows"] for batch in one["spec"]["batches"]] for one in profiles):
+        assert rows == sorted(rows)
+        assert rows[0] == 1
+        assert len(rows) > 1, "what merging gains is seen by rows"
     [used] = {device["usedBytes"] for device in eventually(lambda: used_devices(it))}
     assert used == sum(tier["memoryBytes"] for tier in status["tiers"])
 

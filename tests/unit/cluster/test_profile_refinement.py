@@ -25,8 +25,7 @@ def test_what_differs_keeps_the_tail_that_was_measured():
     batch = BatchLatency(8, Seconds(0.004), Seconds(0.005))
     load = LoadLatency(PerSecond(10.0), Seconds(0.002), Seconds(0.003))
     known = Profile("ab" * 32, "a CPU", "", Bytes(1), (BatchLatency(1, Seconds(0.001), Seconds(0.003)), batch), (load,))
-    found = refined(known, profile(0.002))
+    found = refined(known, profile(0.002, None, BatchLatency(2, Seconds(0.003), Seconds(0.003))))
     assert found is not None
-    [alone] = found.batches
-    assert (alone.p50, alone.p99) == (0.002, 0.006)
+    assert [(one.rows, one.p50, one.p99) for one in found.batches] == [(1, 0.002, 0.006), (2, 0.003, 0.003)]
     assert found.loads == (), "others' rows and loads are theirs: server-side apply leaves them alone"

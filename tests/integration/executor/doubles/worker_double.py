@@ -123,7 +123,8 @@ class Worker:
         if version.tenant == "silent-crash-load":
             os.abort()
         self.loaded.add(version.id)
-        self.channel.post(Loaded(version.id, ("double",) * len(version.tiers), (0.001,) * len(version.tiers)))
+        count = len(version.tiers)
+        self.channel.post(Loaded(version.id, ("double",) * count, (0.001,) * count, (((1, 0.001),),) * count))
 
     def inputs(self, request: Submit) -> list[np.ndarray]:
         return self.views(request)[0]
