@@ -104,6 +104,7 @@ def test_a_tenant_that_floods_cannot_take_anothers_deadline(make: Any) -> None:
     assert flooding == pytest.approx(0.6 / 4, abs=0.02)  # it gets all of the rest
 
 
-def test_weight_decides_where_two_want_more_than_there_is(make: Any) -> None:
-    light, _ = offer(make, weight=0.25, flood=400.0)  # a fifth of the device, of which it wants two
-    assert light == pytest.approx(0.5, abs=0.08)
+@pytest.mark.parametrize(("weight", "share"), [(0.25, 0.2), (0.5, 1 / 3)])
+def test_weight_decides_where_two_want_more_than_there_is(make: Any, weight: float, share: float) -> None:
+    light, _ = offer(make, weight=weight, flood=400.0)  # it wants 40 % of the device
+    assert light == pytest.approx(share / 0.4, abs=0.08)
