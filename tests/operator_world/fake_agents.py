@@ -55,11 +55,16 @@ class FakeAgents:
     tiers: dict[str, str] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     _loaded: dict[str, _Loaded] = field(default_factory=dict)
+    _uids: dict[str, list[str]] = field(default_factory=dict)  # of replicas, by place
+    _answering: dict[str, int] = field(default_factory=dict)
 
     def step(self) -> None:
         """Let all agents look and act."""
-        for uid in [uid for uid in self._loaded if uid not in {view.uid for view in self.api.replicas.values()}]:
-            del self._loaded[uid]
+        self._uids, self._answering = {}, {}
+        for view in self.api.replicas.values():
+            self._uids.setdefault(view.place, []).append(view.uid)
+        known = {view.uid for view in self.api.replicas.values()}
+        self._loaded = {uid: one for uid, one in self._loaded.items() if uid in known}
         for key in sorted(self.api.replicas):
             view = self.api.replicas[key]
             node = self.api.nodes.get(view.replica.node)
@@ -96,6 +101,9 @@ class FakeAgents:
             self._serve(key, view, device, address, mine)
 
     def _begin(self, key: str, view: ReplicaView, device: Device, mine: _Loaded | None) -> None:
+        if mine is not None and self.api.now < mine.ready_at:
+            mine = None  # nobody wants any more what it was about to load
+            del self._loaded[view.uid]
         models = frozenset(model_of(tier) for tier in view.replica.tenant.served_tiers)
         fault = next((self.faults[model] for model in sorted(models) if model in self.faults), "")
         if not fault and self._size(self._models_at(view.place) | models) > device.memory:
@@ -141,8 +149,10 @@ class FakeAgents:
     def _count(self, tenant: str, told: Figures) -> Figures:
         if tenant not in self.figures:
             return told
-        views = [view for view in self.api.replicas.values() if view.replica.tenant.key == tenant]
-        return self.figures[tenant](sum(view.uid in self._loaded and not view.replica.draining for view in views))
+        if tenant not in self._answering:
+            views = [view for view in self.api.replicas.values() if view.replica.tenant.key == tenant]
+            self._answering[tenant] = sum(view.uid in self._loaded and not view.replica.draining for view in views)
+        return self.figures[tenant](self._answering[tenant])
 
     def _drain(self, key: str, mine: _Loaded | None) -> None:
         if mine is None:
@@ -177,8 +187,8 @@ class FakeAgents:
                 self.api.nodes[name] = replace(view, node=replace(view.node, devices=devices))
 
     def _models_at(self, place: str) -> frozenset[str]:
-        here = (self._loaded.get(view.uid) for view in self.api.replicas.values() if view.place == place)
-        return frozenset().union(*(one.models | one.previous for one in here if one is not None))
+        found = (self._loaded.get(uid) for uid in self._uids.get(place, ()))
+        return frozenset().union(*(one.models | one.previous for one in found if one is not None))
 
     def _size(self, models: Iterable[str]) -> int:
         return sum(self._truth(model).memory for model in models)

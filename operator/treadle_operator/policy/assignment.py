@@ -18,14 +18,14 @@ BUSY = "a replica of its own that is leaving the device"
 MEMORY = "memory that others are giving back"
 
 
-def assign(case: Case, fleet: Fleet, judge: Judge, others: Iterable[Case], now: float) -> None:
+def assign(case: Case, fleet: Fleet, judge: Judge, donors: Iterable[Case], now: float) -> None:
     """Decide a tenant's placements, after those of all that come before it.
 
     Args:
         case: the tenant; its placements are those that may stay.
         fleet: the devices, with all replicas that are there.
         judge: tells what is impossible.
-        others: all cases: the less important ones may have to give way.
+        donors: the cases with replicas to spare: the less important ones may have to give way.
         now: seconds since the epoch.
     """
     _give_up_surplus(case, fleet)
@@ -34,7 +34,7 @@ def assign(case: Case, fleet: Fleet, judge: Judge, others: Iterable[Case], now: 
         case.verdict = refused
         return
     case.retry_at = next_try([view.created for view in _failed(case)], now)
-    victims = _fill(case, fleet, others) if case.retry_at is None else []
+    victims = _fill(case, fleet, donors) if case.retry_at is None else []
     if fresh and len(case.placements) < min(case.target.needed, case.target.replicas):
         case.verdict = judge.no_room(case.tenant, case.rate)
         _take_back(case, fleet, victims)
@@ -78,7 +78,7 @@ def _give_up_surplus(case: Case, fleet: Fleet) -> None:
         fleet.ledgers[view.place].remove(case.tenant.key, loaded=True)
 
 
-def _fill(case: Case, fleet: Fleet, others: Iterable[Case]) -> list[Victim]:
+def _fill(case: Case, fleet: Fleet, donors: Iterable[Case]) -> list[Victim]:
     """Place what is missing, as far as there is room; returns who had to give way."""
     kept = [view for view in case.state.current if view.place in case.placements]
     pending = [(view, leave) for view, leave in case.forced if not is_replaced(view, kept)]
@@ -86,7 +86,7 @@ def _fill(case: Case, fleet: Fleet, others: Iterable[Case]) -> list[Victim]:
     while len(case.placements) < case.target.replicas:
         ledger = fleet.choose(case.tenant, case.rate, case.taken, case.busy)
         if ledger is None:
-            ledger, gone = preempt(fleet, case, others)
+            ledger, gone = preempt(fleet, case, donors)
             victims += gone
         if ledger is None:
             break

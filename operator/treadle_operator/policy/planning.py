@@ -42,8 +42,9 @@ def plan(snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     for ledger in fleet.ledgers.values():
         ledger.memory.settle(ledger.state.used)
     # 2. What is missing is placed, for the most important tenants first.
+    donors = [case for case in cases if case.spare > 0]
     for case in cases:
-        assign(case, fleet, judge, cases, now)
+        assign(case, fleet, judge, donors, now)
     # 3. What can wait is moved, as far as cool-downs and the budget for moves allow.
     mover = Mover(cases, fleet, now)
     mover.run()

@@ -27,7 +27,7 @@ class Victim:
     rate: PerSecond
 
 
-def preempt(fleet: Fleet, case: Case, others: Iterable[Case]) -> tuple[DeviceLedger | None, list[Victim]]:
+def preempt(fleet: Fleet, case: Case, donors: Iterable[Case]) -> tuple[DeviceLedger | None, list[Victim]]:
     """Find a device that would have room for one more replica of `case`, and take away what is in the way there.
 
     The device whose most important victim is the least important, and with the fewest victims, is chosen.
@@ -35,13 +35,13 @@ def preempt(fleet: Fleet, case: Case, others: Iterable[Case]) -> tuple[DeviceLed
     Args:
         fleet: the ledgers; those of the victims are changed.
         case: the tenant that needs room.
-        others: all cases that may have replicas to spare; the victims' placements are removed.
+        donors: the cases that may have replicas to spare; the victims' placements are removed.
 
     Returns:
         The device, or None where nothing may be taken that would help; and who gives way.
     """
     by_place: dict[str, list[Case]] = {}
-    for other in others:
+    for other in donors:
         if other.spare > 0 and other.tenant.priority > case.tenant.priority:
             for place in other.placements:
                 by_place.setdefault(place, []).append(other)

@@ -50,7 +50,8 @@ def _open(
             _stay(case, view, fleet)
         else:
             case.forced.append((view, leave))
-            _go(case, view, leave, fleet, knowledge)
+            replaced = len(stay) >= wanted.replicas and is_replaced(view, stay)
+            _go(case, view, leave, fleet, knowledge, replaced=replaced)
     return case
 
 
@@ -62,12 +63,12 @@ def _stay(case: Case, view: ReplicaView, fleet: Fleet) -> None:
     ledger.memory.leave(pair for pair in _loaded(view) if pair[0] not in wanted)  # of an earlier version
 
 
-def _go(case: Case, view: ReplicaView, leave: Leave, fleet: Fleet, knowledge: Knowledge) -> None:
+def _go(case: Case, view: ReplicaView, leave: Leave, fleet: Fleet, knowledge: Knowledge, *, replaced: bool) -> None:
     """It is a burden where it is until another replica takes over, which has then to be found."""
     ledger = fleet.ledgers.get(view.place)
     if ledger is None:
         return
-    if not leave.serves or is_replaced(view, case.state.current):
+    if not leave.serves or replaced:
         _leave(fleet, view, knowledge)
         return
     demand = fleet.demand(case.tenant, ledger, kept=True)
