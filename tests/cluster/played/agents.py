@@ -52,6 +52,11 @@ class Players:
         """Requests that wrote something, without Leases."""
         return self._played.writes
 
+    @property
+    def lost(self) -> frozenset[str]:
+        """The nodes that are silent."""
+        return frozenset(self._played.lost)
+
     def lose(self, *names: str) -> None:
         """These nodes fall silent."""
         for name in names:
