@@ -272,6 +272,12 @@ def replica(clean_cluster: Cluster, operator: Path, namespace: str, models: Path
     return make
 
 
+@pytest.fixture
+def model() -> Callable[[Path, float], Path]:
+    """Writes a model file that multiplies by a factor."""
+    return write_model
+
+
 @pytest.fixture(name="infer")
 def infer_fixture() -> Callable[..., float]:
     return infer

@@ -64,5 +64,19 @@ def test_a_replica_is_loaded_served_and_told_of(agent, replica, infer, eventuall
         infer(it.address, "digits")
 
 
+def test_loads_do_not_delay_its_lease(agent, replica, models, model):
+    it = agent("alpha")
+    it.wait_until_ready()
+    wanted = []
+    for factor in range(11, 19):
+        model(models / f"{factor}.onnx", factor)
+        wanted.append(replica(f"t{factor}", "alpha", f"{factor}.onnx").create())
+    ages = []
+    while any(one.condition("Loaded")[0] != "True" for one in wanted):
+        ages.append(it.lease_age())
+        assert len(ages) < 1000, [one.condition("Loaded") for one in wanted]
+    assert max(ages, default=0.0) < 10.0, "renewed every 5 s, good for 15"
+
+
 def used_devices(it):
     return [device for device in it.node()["status"]["devices"] if device["usedBytes"]]
