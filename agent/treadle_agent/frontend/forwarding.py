@@ -74,10 +74,10 @@ class Forwarder:
             try:
                 async with asyncio.timeout(until - self._clock()):
                     return await self._send(successor, move.key, body, [*headers, (ELAPSED, str(int(spent * 1e6)))])
+            except _UNREACHABLE as error:  # first: a connection that is not taken in time is a TimeoutError too
+                _log.warning("a request could not be passed on to %s: %s", successor, error)
             except TimeoutError:
                 raise ShedError("the replica that took over did not answer in time; try again") from None
-            except _UNREACHABLE as error:
-                _log.warning("a request could not be passed on to %s: %s", successor, error)
         return None
 
     async def close(self) -> None:

@@ -70,14 +70,16 @@ def plan(snapshot: Snapshot, memory: Memory, now: float) -> Plan:
             written=reporter.written,
             slow_since=cordons.slow_since,
         ),
-        wake=_earliest(cases, [mover.wake, cordons.wake, reporter.wake]),
+        wake=_earliest(cases, [mover.wake, cordons.wake, reporter.wake], now),
     )
 
 
-def _earliest(cases: Iterable[Case], times: list[float]) -> float | None:
+def _earliest(cases: Iterable[Case], times: list[float], now: float) -> float | None:
     """The first of all times at which a plan would say something else; None: there is none."""
     for case in cases:
         drains = (drain_until(view.replica) for view in case.state.leaving)
-        times += [time for time in (case.retry_at, case.target.wake, *drains) if time is not None]
+        # One that should be gone by now, and is not, cannot go yet: looking again at once would not change that.
+        times += [time for time in drains if time is not None and time > now]
+        times += [time for time in (case.retry_at, case.target.wake) if time is not None]
     first = min(times)
     return None if math.isinf(first) else first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import json
@@ -212,3 +213,22 @@ def test_many_at_once(pair):
         thread.join(30)
     assert statuses == [200] * 32
     assert new.gateway.answered == 32
+
+
+@pytest.fixture
+def silent():
+    """HOST:PORT of a host that takes no connection and says nothing: its queue of connections is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield "{}:{}".format(*listener.getsockname())
+
+
+def test_one_that_says_nothing_is_passed_over_for_who_is_left_here(make_site, silent):
+    old = make_site()
+    leave(old, silent)
+    assert old.infer(GOOD)[0] == 200
+    assert old.gateway.answered == 1
