@@ -66,7 +66,8 @@ class HostKernels:
 
     def __init__(self, source: str, names: Sequence[str]) -> None:
         exported = "".join(
-            f'extern "C" __attribute__((visibility("default"))) const char* run_{name}(const unsigned* shape, void** arguments, unsigned count)'
+            f'extern "C" __attribute__((visibility("default"))) const char* run_{name}'
+            "(const unsigned* shape, void** arguments, unsigned count)"
             f" {{ return shim::launch({name}, shape, arguments, count); }}\n"
             for name in names
         )
@@ -105,12 +106,12 @@ class HostKernels:
         ranges: Sequence[tuple[int, int]],
     ) -> tuple[list[int], list[int]]:
         """The same; returns which granules of 256 bytes it read, and which it wrote."""
-        self._library.shim_record(ctypes.c_bool(True))  # noqa: FBT003
+        self._library.shim_record(ctypes.c_bool(True))
         try:
             self.launch(name, grid, block, arguments, ranges)
             return self._touched(writable=False), self._touched(writable=True)
         finally:
-            self._library.shim_record(ctypes.c_bool(False))  # noqa: FBT003
+            self._library.shim_record(ctypes.c_bool(False))
 
     def _touched(self, *, writable: bool) -> list[int]:
         count = self._library.shim_touched

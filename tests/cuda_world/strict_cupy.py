@@ -16,7 +16,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from kernels_on_host import HostKernels
@@ -85,7 +85,7 @@ class World:
         self.fails_at: int | None = None
         self.broken = False
 
-    def freed(self, start: int, nbytes: int, pinned: bool) -> None:  # noqa: FBT001
+    def freed(self, start: int, nbytes: int, pinned: bool) -> None:
         self.blocks.pop(start, None)
         if not pinned:
             self.used -= nbytes
@@ -164,7 +164,7 @@ class Stream:
         self.sequence = 0
         self._outer: list[Stream | None] = []
 
-    def __enter__(self) -> Stream:
+    def __enter__(self) -> Self:
         self.world.stream(self)
         self._outer.append(getattr(self.world.current, "stream", None))
         self.world.current.stream = self
@@ -323,8 +323,6 @@ class Module:
 
 
 class Device:
-    compute_capability = "80"
-
     def __init__(self, index: int) -> None:
         assert index == 0
 
@@ -341,7 +339,7 @@ class Cublas:
         thread = threading.get_ident()
         return self._world.handles.setdefault(thread, 0x1000 + len(self._world.handles))
 
-    def gemmStridedBatchedEx(  # noqa: N802, PLR0913, PLR0917 - cuBLAS's
+    def gemmStridedBatchedEx(  # noqa: N802 - cuBLAS's
         self, handle: int, transa: int, transb: int, m: int, n: int, k: int, alpha: int, a: int, a_type: int, lda: int,
         a_step: int, b: int, b_type: int, ldb: int, b_step: int, beta: int, c: int, c_type: int, ldc: int, c_step: int,
         count: int, compute: int, algorithm: int,
@@ -352,7 +350,7 @@ class Cublas:
                     for index in range(count)]  # fmt: skip
         self._multiply(handle, (transa, transb), (m, n, k), (alpha, beta), lambda _: problems, (lda, ldb, ldc))
 
-    def sgemmBatched(  # noqa: N802, PLR0913, PLR0917 - cuBLAS's
+    def sgemmBatched(  # noqa: N802 - cuBLAS's
         self, handle: int, transa: int, transb: int, m: int, n: int, k: int, alpha: int, a: int, lda: int, b: int,
         ldb: int, beta: int, c: int, ldc: int, count: int,
     ) -> None:  # fmt: skip

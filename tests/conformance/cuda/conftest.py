@@ -1,12 +1,13 @@
 """A GPU that refuses: the whole cuda device on the stand-in for CuPy, its kernels computed on this processor."""
 
-from typing import NoReturn
+import os
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 from strict_cupy import World, modules
 
-from treadle_agent.executor.cuda.gpu import Gpu
+from treadle_agent.executor.cuda.gpu import Gpu, open_gpu
 
 
 class LostError(BaseException):
@@ -22,17 +23,26 @@ def lost() -> type[LostError]:
     return LostError
 
 
+REAL = "TREADLE_REAL_GPU"  # set by `make gpu`: the same tests on the machine's GPU; what needs the stand-in is skipped
+
+
 @pytest.fixture
 def world() -> World:
+    if os.environ.get(REAL):
+        pytest.skip("looks into the stand-in")
     return World()
 
 
 @pytest.fixture
-def gpu(world: World) -> Gpu:
-    cupy, cublas = modules(world)
-    made = Gpu(cupy, cublas, lose)
-    made.strict_cublas = cublas
-    return made
+def cupy_and_cublas(request: pytest.FixtureRequest) -> tuple[Any, Any]:
+    return modules(request.getfixturevalue("world"))
+
+
+@pytest.fixture
+def gpu(request: pytest.FixtureRequest) -> Gpu:
+    if os.environ.get(REAL):
+        return open_gpu()
+    return Gpu(*request.getfixturevalue("cupy_and_cublas"), lose)
 
 
 class Slot:

@@ -256,13 +256,13 @@ def test_short_weights_are_refused_and_hold_no_row(bench: Bench, tmp_path: Path)
 
 @pytest.mark.parametrize(("tenants", "call"), [([0, 1, 2], "stride"), ([0, 2, 5], "pointer")])
 def test_cublas_by_stride_where_rows_are_neighbours_else_by_pointer(
-    gpu: Gpu, oracle: Bench, tmp_path: Path, tenants: list[int], call: str
+    gpu: Gpu, cupy_and_cublas, oracle: Bench, tmp_path: Path, tenants: list[int], call: str
 ) -> None:
     products = gpu_bench(gpu, tmp_path).body.library_products()
     assert len(products) == 1  # the one without a bias
     bench = gpu_bench(gpu, tmp_path, products)
     got, wanted = bench.run(tenants), oracle.run(tenants)
-    assert gpu.strict_cublas.calls[call] == 1
+    assert cupy_and_cublas[1].calls[call] == 1
     for tenant in tenants:
         np.testing.assert_allclose(got[tenant], wanted[tenant], rtol=1e-5, atol=1e-6)
 
@@ -294,7 +294,7 @@ def test_a_lost_gpu_ends_the_process(gpu: Gpu, world: World, tmp_path: Path, los
 
 
 def test_the_stand_in_sees_a_device_that_does_not_wait_for_its_inputs(
-    gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gpu: Gpu, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = gpu_bench(gpu, tmp_path)
     monkeypatch.setattr("strict_cupy.Stream.wait_event", lambda *_: None)

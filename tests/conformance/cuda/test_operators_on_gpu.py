@@ -1,19 +1,16 @@
 """Every operator that the cuda device promises, against the host's: one program holds them all, side by side."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from strict_cupy import World
 
 from treadle_agent.executor.cuda.expressions import EXPRESSIONS
 from treadle_agent.executor.cuda.folding import FOLDING
+from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.cuda.lowering import UnsupportedOnGpuError
 from treadle_agent.executor.cuda.movement import BODIES
 from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.cuda.slab import GpuSlab
-from treadle_agent.executor.cuda.steps import Product
-from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.program import ops
 from treadle_agent.program.interpreter import Interpreter
 from treadle_agent.program.model import Activation, Constant, ConstantTensor, Kernel, Port, Program, TensorType
@@ -41,11 +38,12 @@ PLAIN = {
     "ThresholdedRelu": {"alpha": 0.3},
 }
 FLOAT_UNARY = (
-    "Abs Ceil Cos Elu Erf Exp Floor Gelu HardSigmoid HardSwish LeakyRelu Mish Neg Reciprocal Relu Round Sigmoid Sign Sin "
-    "Softplus Softsign Swish Tanh ThresholdedRelu"
-).split()
-ARITHMETIC = "Add Div Max Min Mul Sub".split()
-COMPARISONS = "Equal Greater GreaterOrEqual Less LessOrEqual".split()
+    *("Abs", "Ceil", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish"),
+    *("Neg", "Reciprocal", "Relu", "Round", "Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Swish", "Tanh"),
+    "ThresholdedRelu",
+)
+ARITHMETIC = ["Add", "Div", "Max", "Min", "Mul", "Sub"]
+COMPARISONS = ["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"]
 SAME = (2, 3, 5, 4)
 REDUCED = {"axes": (1, 3)}
 

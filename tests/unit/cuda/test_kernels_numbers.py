@@ -105,8 +105,9 @@ def test_convolutions_of_several_problems(case: str, tile: Tile, element: str) -
     table, held = np.zeros(2, TENSORS), []
     for index in range(2):
         data, weight, bias = (
-            of(data_shape, element, index), of(weight_shape, element, index + 5), of(weight_shape[:1], element, index + 9)
-        )  # fmt: skip
+            of(shape_of, element, index + 5 * place)
+            for place, shape_of in enumerate((data_shape, weight_shape, weight_shape[:1]))
+        )
         result = np.full((data_shape[0], weight_shape[0], *out), np.nan, element)
         held.append((data, weight, bias, result))
         table[index] = tuple(one.ctypes.data for one in held[-1])
@@ -172,7 +173,7 @@ def test_a_write_beyond_a_buffer_is_refused() -> None:
 
 
 def test_an_index_beyond_a_shared_array_is_refused() -> None:
-    with pytest.raises(KernelFaultError, match="index 2.. of a shared array"):
+    with pytest.raises(KernelFaultError, match=r"index 2.. of a shared array"):
         run_broken(*broken("TILE_K * TILE_N);", "TILE_K * TILE_N - 9);"))
 
 

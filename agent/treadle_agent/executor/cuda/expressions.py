@@ -31,10 +31,11 @@ def literal(value: float) -> str:
 
 
 def _unary(template: str) -> Expression:
-    return lambda operands, attributes, dtype: template.format(
-        x=operands[0],
-        **{name: literal(_float(value)) for name, value in attributes.items() if not isinstance(value, str)},
-    )
+    def expression(operands: Sequence[str | None], attributes: Attributes, _: DType) -> str:
+        numbers = {name: literal(_float(value)) for name, value in attributes.items()}
+        return template.format(x=operands[0], **numbers)
+
+    return expression
 
 
 def _binary(template: str) -> Expression:

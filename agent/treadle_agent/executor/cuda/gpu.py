@@ -45,7 +45,6 @@ class Gpu:
         self._threads = threading.local()
         self._modules: dict[str, Any] = {}
         self._lost = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
-        self.architecture = int(cupy.cuda.Device(0).compute_capability)
 
     @property
     def used(self) -> int:

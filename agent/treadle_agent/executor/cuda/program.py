@@ -200,17 +200,17 @@ class GpuProgram:
         self, step: Product, problems: list[tuple[int, int]], tables: _Tables
     ) -> Callable[[int], tuple[Launch, ...]]:
         """By cuBLAS, whose matrices are column-major: it computes the transposed product."""
+        gpu = self._gpu  # launches hold no reference to the program, which keeps them: memory is freed at once
         m, n, k = step.extents
         extents = (n, m, k)
         transposed = (step.b_strides[1] != 1, step.a_strides[1] != 1)
-        leading = [max(pair) for pair in (step.b_strides, step.a_strides, step.c_strides)]
+        rows = (k if transposed[0] else n, m if transposed[1] else k, n)  # of the operands as cuBLAS sees them
+        pairs = (step.b_strides, step.a_strides, step.c_strides)
+        leading = [max(*pair, row) for pair, row in zip(pairs, rows, strict=True)]  # more than a stride of one column
         operands = ((1, step.b), (0, step.a), (2, step.c))
         addresses = np.array(
             [
-                [
-                    self._address(place, problem) + behind[number]
-                    for number, place in ((1, step.b), (0, step.a), (2, step.c))
-                ]
+                [self._address(place, problem) + behind[number] for number, place in operands]
                 for problem in problems
                 for behind in step.batch
             ],
@@ -222,11 +222,11 @@ class GpuProgram:
             steps = [0, 0, 0] if count == 1 else [int(jump) // 4 for jump in jumps[0]]
             left, right, result = ((int(addresses[0, each]), leading[each], steps[each]) for each in range(3))
             return lambda _: (
-                lambda: self._gpu.multiply_by_stride(transposed, extents, step.alpha, 0.0, left, right, result, count),
+                lambda: gpu.multiply_by_stride(transposed, extents, step.alpha, 0.0, left, right, result, count),
             )
         at = [tables.add(np.ascontiguousarray(addresses[:, each])) for each in range(3)]
         return lambda base: (
-            lambda: self._gpu.multiply_by_pointer(
+            lambda: gpu.multiply_by_pointer(
                 transposed, extents, step.alpha, 0.0,
                 (base + at[0], leading[0]), (base + at[1], leading[1]), (base + at[2], leading[2]), count,
             ),

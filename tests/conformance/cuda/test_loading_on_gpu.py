@@ -1,0 +1,60 @@
+"""Models are loaded onto the stand-in for a GPU by the library that loads them on the host."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from treadle_agent.executor.cuda.gpu import Gpu
+from treadle_agent.executor.cuda.lowering import UnsupportedOnGpuError
+from treadle_agent.executor.cuda.program import GpuProgram
+from treadle_agent.executor.cuda.tuner import GpuTuner
+from treadle_agent.executor.library import MERGED, Library, LoadedTier
+from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec, WeightEntry
+from treadle_agent.program.model import Activation, Kernel, Port, Program, TensorType, Weight
+
+MATRIX = TensorType("float32", (3, 5))
+TYPES = (TensorType("float32", (4, 3)),)
+
+
+def tier(folder: Path, name: str, op: str = "MatMul") -> LoadedTier:
+    home = folder / name
+    home.mkdir()
+    out = TensorType("float32", (4, 5))
+    kernel = Kernel(op, (), (Activation(0), Weight(0)), (1,))
+    program = Program((Port("x", 0),), (Port("y", 1),), (*TYPES, out), (0, 64), 192, (MATRIX,), (), (kernel,))
+    port = (TensorSpec("x", "float32", (4, -1)),), (TensorSpec("y", "float32", (4, -1)),)
+    artifact = Artifact(ARTIFACT_VERSION, name, "", *port, False, (WeightEntry(MATRIX, 0),), 64, (), "", {}, {})
+    (home / "artifact.json").write_bytes(msgspec.json.encode(artifact))
+    (home / "weights.bin").write_bytes(np.arange(16, dtype=np.float32).tobytes())
+    (home / "program-x=4x3.json").write_bytes(msgspec.json.encode(program))
+    return LoadedTier(name, home)
+
+
+def test_tenants_of_an_architecture_share_program_and_slab_and_give_all_back(gpu: Gpu, tmp_path: Path) -> None:
+    before = gpu.used
+    library = Library(GpuTuner(gpu), max_problems=2)
+    one, two = tier(tmp_path, "one"), tier(tmp_path, "two")
+    (executable,) = library.prepare(one, TYPES)
+    (other,) = library.prepare(two, TYPES)
+    assert executable is other
+    assert isinstance(executable.body, GpuProgram)
+    assert executable.length == executable.body.length == 1
+    assert executable.cost.expected(1) > 0.0
+    assert [library.implementation(each) for each in (one, two)] == [MERGED, MERGED]
+    assert library.weight_bytes == 128
+    for each in (one, two):
+        library.forget(each)
+    del library, executable, other, one, two, each
+    assert gpu.used == before
+
+
+def test_a_model_that_cannot_run_is_refused_by_name_and_holds_nothing(gpu: Gpu, tmp_path: Path) -> None:
+    before = gpu.used
+    library = Library(GpuTuner(gpu), max_problems=2)
+    refused = tier(tmp_path, "refused", op="GRU")
+    with pytest.raises(UnsupportedOnGpuError, match=r"GRU \(no kernel\): serve with --device host"):
+        library.prepare(refused, TYPES)
+    library.forget(refused)
+    assert gpu.used == before
