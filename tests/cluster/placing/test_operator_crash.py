@@ -56,9 +56,8 @@ def test_killed_at_a_choice_of_its_writes(
     agents, _, killer = stage
     dice = random.Random(SEED)
     kills = 0
-    for step in tell(world, agents, eventually, lambda _: killer.aim({dice.randint(1, 5)})):
+    for _ in tell(world, agents, eventually, lambda _: killer.aim({dice.randint(1, 5)})):
         kills += killer.kills
-        print(f"{step.name}: {killer.writes} writes, {killer.kills} kills")
     assert kills >= len(STORY) - 3  # node return needs no write, and deleting neither
 
 
@@ -72,11 +71,13 @@ def test_killed_at_each_single_write_of_a_step(
     position: int,
 ) -> None:
     """The story up to and with one step, again and again: the n-th time the n-th write of that step is the last."""
-    agents, process, killer = stage
+    agents, _, killer = stage
     for victim in range(1, MOST_WRITES):
-        for step in tell(world, agents, eventually, lambda step, victim=victim: killer.aim(
-            {victim} if step is STORY[position] else ()
-        )):  # fmt: skip
+
+        def begin(step: Step, victim: int = victim) -> None:
+            killer.aim({victim} if step is STORY[position] else ())
+
+        for step in tell(world, agents, eventually, begin):
             if step is STORY[position]:
                 break
         done = killer.kills == 0

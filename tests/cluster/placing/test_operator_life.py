@@ -148,10 +148,10 @@ def test_deleting_leaves_nothing_also_when_every_node_is_gone(
     for name in ("one", "two"):
         world.apply_tenant(name)
         eventually(lambda name=name: world.holds(name, "Ready"), 5.0)
-    world.delete_tenant("one")
+    world.delete_tenants("one")
     eventually(lambda: nothing_left(world, "one"), 10.0)
     agents.lose("a", "b")
-    world.delete_tenant("two")
+    world.delete_tenants("two")
     eventually(lambda: nothing_left(world, "two"), 10.0)
 
 

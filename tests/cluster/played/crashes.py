@@ -60,7 +60,9 @@ def _ready(world: World, name: str, nodes: list[str]) -> bool:
     tenant = world.tenant(name)
     replicas = world.replicas(name)
     tiers = [tier["name"] for tier in tenant["spec"]["tiers"]]
-    addresses = {one["status"]["address"].partition(":")[0]: True for one in replicas if "address" in one["status"]}
+    addresses = {
+        one["status"]["address"].partition(":")[0]: True for one in replicas if one.get("status", {}).get("address")
+    }
     return (
         [one["spec"]["nodeName"] for one in replicas] == nodes
         and not any(one["spec"]["draining"] for one in replicas)
@@ -69,7 +71,7 @@ def _ready(world: World, name: str, nodes: list[str]) -> bool:
         and len(addresses) == len(nodes)
         and world.holds(name, "Admitted")
         and world.holds(name, "Ready")
-        and tenant["status"]["replicas"] == {"desired": len(nodes), "ready": len(nodes)}
+        and tenant.get("status", {}).get("replicas") == {"desired": len(nodes), "ready": len(nodes)}
     )
 
 
@@ -105,6 +107,6 @@ STORY = (
          lambda world: _spread(world, ONE, 2, "b")),
     Step("scale down", lambda world, _: world.apply_tenant(ONE, replicas={"min": 1, "max": 1}),
          lambda world: _spread(world, ONE, 1)),
-    Step("delete", lambda world, _: (world.delete_tenant(ONE), world.delete_tenant(TWO)),
+    Step("delete", lambda world, _: world.delete_tenants(ONE, TWO),
          lambda world: _gone(world, ONE) and _gone(world, TWO)),
 )  # fmt: skip

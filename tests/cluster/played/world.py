@@ -73,9 +73,10 @@ class World:
         manifest = {"apiVersion": "treadle.dev/v1alpha1", "kind": "InferenceTenant", "metadata": {"name": name}}
         return self.create(path, {**manifest, "spec": usual | spec})
 
-    def delete_tenant(self, name: str) -> None:
-        """Delete a tenant."""
-        self.delete(f"{self.here}/inferencetenants/{name}")
+    def delete_tenants(self, *names: str) -> None:
+        """Delete tenants, which need not be there."""
+        for name in names:
+            self.delete(f"{self.here}/inferencetenants/{name}")
 
     def tenant(self, name: str) -> Object:
         """A tenant that is there."""
