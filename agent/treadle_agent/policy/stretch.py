@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from treadle_agent.policy.latency import Executable
 
-LEARNING = 20  # launches from which a first reference is made
+KNOWN = 5  # launches from which there is a reference; soon, so that tenants tried alone are compared with each other
+LEARNING = 20  # launches over which it is the mean of all
 FOLLOWING = 0.01  # weight of one launch that looks usual, after that
 USUAL = 1.10  # what takes longer than this is none of the usual: it must not become the reference
 
@@ -44,8 +45,8 @@ class Stretches:
             return None
         ratio = seconds / profiled
         own = self._reference(executable, problems.bit_length())
-        known = own if own.count >= LEARNING else self._reference(executable, 0)
-        stretch = ratio / known.ratio if known.count >= LEARNING else None
+        known = own if own.count >= KNOWN else self._reference(executable, 0)
+        stretch = ratio / known.ratio if known.count >= LEARNING or known is own else None
         own.learn(ratio)
         self._reference(executable, 0).learn(ratio)
         return stretch

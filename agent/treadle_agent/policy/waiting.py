@@ -64,8 +64,7 @@ class Waiting:
         self.doom.put(tenant.id, tenant.earliest - fastest - ANSWER_SHARE * tenant.deadline)
         backlog = tenant.backlog
         # Executables double in rows: a request of r rows takes at most 2r - 1 times what one row takes.
-        slowest = fastest if len(tenant.tiers) == 1 else max([tier.service for tier in tenant.tiers])
-        serial = (2 * tenant.rows - len(tenant)) * slowest
+        serial = (2 * tenant.rows - len(tenant)) * _slowest(tenant)
         self.seconds += backlog - noted.backlog
         self.serial_seconds += serial - noted.serial
         noted.backlog, noted.serial = backlog, serial
@@ -134,3 +133,11 @@ class Waiting:
     def _leave(self, tenant: Tenant, noted: _Noted) -> None:
         for signature in noted.signatures:
             del signature.waiting[tenant.id]
+
+
+def _slowest(tenant: Tenant) -> float:
+    """Seconds of one row of a tenant's costliest input shapes at its slowest tier."""
+    costs = [
+        executables[0].cost.expected(1) for tier in tenant.tiers for executables in tier.buckets.values() if executables
+    ]
+    return max(costs, default=0.0)

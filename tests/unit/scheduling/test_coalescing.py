@@ -128,3 +128,14 @@ def test_who_is_kept_apart_shares_no_launch(make: Any) -> None:
     launch = scheduler.step(0.0)
     assert launch is not None
     assert sorted(stream.tenant.id for stream in launch.group.streams) == [0, 3, 4]
+
+
+def test_a_costly_input_shape_that_waits_allows_no_delay(make: Any) -> None:
+    scheduler, tenants, now = busy(make, 4, 50.0, make.executable())
+    large = make.tenant(60, make.executable())
+    large.tiers[0].buckets[1] = [make.executable("large", fixed=0.85, each=0.0)]
+    scheduler.add(large)
+    now += 0.1
+    scheduler.submit(large, make.asked(8999, now, now + 0.9, binding=1))
+    scheduler.submit(tenants[0], make.asked(9000, now, now + 0.5))
+    assert scheduler.step(now) is not None
