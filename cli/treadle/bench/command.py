@@ -22,6 +22,7 @@ from treadle.bench.serving import suites
 from treadle.bench.serving.deployment import TREADLE
 from treadle.bench.serving.run import Benchmark
 from treadle.bench.serving.table import show
+from treadle.bench.switching import command as switching
 from treadle.load.process import allow_many_files
 
 _SECONDS, _QUICK_SECONDS = 3.0, 1.0
@@ -49,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     held = benchmarks.add_parser("memory", help="many distinct ResNet-50 in one executor beside ONNX Runtime sessions")
     memory.add_arguments(held)
     held.set_defaults(run_benchmark=memory.run)
+    tiered = benchmarks.add_parser("switching", help="automatic tiers beside each tier alone, through a load spike")
+    switching.add_arguments(tiered)
+    tiered.set_defaults(run_benchmark=switching.run)
 
 
 def run(arguments: argparse.Namespace) -> int:
