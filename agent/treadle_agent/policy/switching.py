@@ -19,13 +19,14 @@ class StickySlack:
     def choose(self, tenant: Tenant, head: Request, now: float, others_backlog: float) -> int:
         """See `Switching`; the tier that is done first where none fits."""
         slack = head.deadline - now
+        behind = max(tenant.rows - head.rows, 0)  # the head itself counts as service
         fastest, least = 0, FOREVER
         for index, tier in enumerate(tenant.tiers):
             service = tier.load + tier.service
             if service < least:
                 fastest, least = index, service
             share = STAY_SHARE if index >= tenant.current else UP_SHARE
-            backlog = (others_backlog + tenant.rows * tier.row_seconds) / tenant.pace
+            backlog = (others_backlog + behind * tier.row_seconds) / tenant.pace
             if service <= slack and backlog + service <= share * tenant.deadline and tier.load == 0.0:
                 return index
         return fastest

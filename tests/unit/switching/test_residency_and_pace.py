@@ -81,7 +81,7 @@ def test_it_is_forgotten_when_they_fall_silent(tenant: Make) -> None:
 
 def test_a_starved_tenant_does_not_look_accurate_enough(tenant: Make, asked: type) -> None:
     one = tenant(0.1, 0.01)
-    one.rows = 6
+    one.rows = 7
     assert choose_tier(one, asked(1), 0.0, 0.0) == 0
     one.pace = 0.5
     assert choose_tier(one, asked(1), 0.0, 0.0) == 1

@@ -24,7 +24,7 @@ def test_the_choice_is_the_most_accurate_that_fits(
     def fits(index: int) -> bool:
         tier = one.tiers[index]
         share = STAY_SHARE if index >= current else UP_SHARE
-        drain = (others + waiting * tier.row_seconds) / pace
+        drain = (others + max(waiting - 1, 0) * tier.row_seconds) / pace
         return tier.service <= 1.0 - now and drain + tier.service <= share
 
     assert not any(fits(index) for index in range(chosen))
