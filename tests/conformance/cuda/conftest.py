@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+from nvrtc_compiler import Compile, Nvrtc
 from strict_cupy import World, modules
 
 from treadle_agent.executor.cuda.gpu import Gpu, open_gpu
@@ -72,3 +73,8 @@ class Slot:
 @pytest.fixture
 def slot_of():
     return Slot
+
+
+@pytest.fixture(scope="session")
+def nvrtc() -> Compile:
+    return Nvrtc()

@@ -7,10 +7,11 @@ from strict_cupy import World
 from treadle_agent.executor.cuda.expressions import EXPRESSIONS
 from treadle_agent.executor.cuda.folding import FOLDING
 from treadle_agent.executor.cuda.gpu import Gpu
-from treadle_agent.executor.cuda.lowering import UnsupportedOnGpuError
+from treadle_agent.executor.cuda.lowering import UnsupportedOnGpuError, constant_layout, lower
 from treadle_agent.executor.cuda.movement import BODIES
-from treadle_agent.executor.cuda.program import GpuProgram
+from treadle_agent.executor.cuda.program import GpuProgram, source_of
 from treadle_agent.executor.cuda.slab import GpuSlab
+from treadle_agent.executor.cuda.variants import ARCHITECTURES, POINT_STEPS, ROW_THREADS
 from treadle_agent.program import ops
 from treadle_agent.program.interpreter import Interpreter
 from treadle_agent.program.model import Activation, Constant, ConstantTensor, Kernel, Port, Program, TensorType
@@ -181,3 +182,17 @@ def test_all_that_cannot_run_is_listed_at_once(gpu: Gpu, world: World) -> None:
     with pytest.raises(UnsupportedOnGpuError, match=r"Pow \(no kernel\)"):
         GpuProgram(gpu, program_of([one for one in cases() if one[0] == "Pow"]), GpuSlab(gpu, (), 0), 1)
     assert world.used == 0
+
+
+@pytest.mark.parametrize("per_thread", POINT_STEPS)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_generated_kernels_compile_for_every_architecture_without_spills(
+    nvrtc, architecture: int, per_thread: int
+) -> None:
+    program = program_of([one for one in cases() if one[0] != "Pow"])
+    lowered = lower(program, (), constant_layout(program)[1])
+    used = nvrtc(source_of(lowered, per_thread=per_thread), architecture)
+    assert len(used) == len(lowered)
+    for name, kernel in used.items():
+        assert kernel.spilled == 0, name
+        assert kernel.shared <= 4 * ROW_THREADS + 1024, name  # 1 KiB is the system's, on sm_90 and later

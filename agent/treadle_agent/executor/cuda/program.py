@@ -13,7 +13,7 @@ from treadle_agent.executor.cuda.choice import tile_for
 from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.cuda.lowering import constant_layout, lower
 from treadle_agent.executor.cuda.slab import GpuSlab
-from treadle_agent.executor.cuda.steps import Convolution, Place, Points, Product, Rows, Step
+from treadle_agent.executor.cuda.steps import Convolution, Lowered, Place, Points, Product, Rows, Step
 from treadle_agent.executor.cuda.tables import MATRICES, PLACE, SHAPE, TENSORS
 from treadle_agent.executor.cuda.variants import POINT_STEPS, POINT_THREADS, ROW_THREADS, Tile, Variant, generated
 from treadle_agent.executor.slots import Slots
@@ -70,18 +70,13 @@ class GpuProgram:
         self._gpu = gpu
         self._library = library
         self._plans: OrderedDict[tuple[tuple[int, int], ...], Bound] = OrderedDict()
-        steps = [one.step for one in self.lowered]
-        points = {one.name: one for one in steps if isinstance(one, Points)}
-        folds = {one.name: one.body for one in steps if isinstance(one, Rows)}
         with gpu.stream() as stream:
             self.memory = gpu.allocate(capacity * self.stride)
             self._constants = gpu.upload(constants or b"\0", stream)
             self._modules = {
-                count: gpu.compile(
-                    generated({name: (one.elements, one.body) for name, one in points.items()}, folds, per_thread=count)
-                )
+                count: gpu.compile(source)
                 for count in POINT_STEPS
-                if points or folds
+                if (source := source_of(self.lowered, per_thread=count))
             }
             for problems in range(1, capacity + 1):
                 for index, one in enumerate(self.lowered):
@@ -254,3 +249,11 @@ def _convolution_function(gpu: Gpu, step: Convolution, problems: int) -> tuple[T
     tile = tile_for(filters, columns, problems * groups)
     function = gpu.function(Variant("convolution", tile, "float32").source, "convolution")
     return tile, (tile.tiles(filters, columns), groups), function
+
+
+def source_of(lowered: Sequence[Lowered], *, per_thread: int) -> str:
+    """The text of a program's generated kernels; "" where it has none."""
+    steps = [one.step for one in lowered]
+    points = {one.name: (one.elements, one.body) for one in steps if isinstance(one, Points)}
+    folds = {one.name: one.body for one in steps if isinstance(one, Rows)}
+    return generated(points, folds, per_thread=per_thread) if points or folds else ""
