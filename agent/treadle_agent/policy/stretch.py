@@ -8,25 +8,31 @@ from __future__ import annotations
 
 from treadle_agent.policy.latency import Executable
 
-KNOWN = 5  # launches from which there is a reference; soon, so that tenants tried alone are compared with each other
-LEARNING = 20  # launches over which it is the mean of all
-FOLLOWING = 0.01  # weight of one launch that looks usual, after that
+KNOWN = 5  # launches whose median is the first reference: few, so that tenants tried apart are soon compared
+FOLLOWING = 0.01  # least weight of one more launch, if it looks usual
 USUAL = 1.10  # what takes longer than this is none of the usual: it must not become the reference
 
 
 class _Reference:
-    __slots__ = ("count", "ratio")
+    __slots__ = ("_first", "count", "ratio")
 
     def __init__(self) -> None:
         self.count = 0
         self.ratio = 0.0
+        self._first: list[float] = []
+
+    @property
+    def known(self) -> bool:
+        return self.count >= KNOWN
 
     def learn(self, ratio: float) -> None:
-        self.count += 1
-        if self.count <= LEARNING:
-            self.ratio += (ratio - self.ratio) / self.count
+        if not self.known:
+            self._first.append(ratio)
+            self.count += 1
+            self.ratio = sorted(self._first)[self.count // 2]
         elif ratio <= USUAL * self.ratio:
-            self.ratio += FOLLOWING * (ratio - self.ratio)
+            self.count += 1
+            self.ratio += max(1.0 / self.count, FOLLOWING) * (ratio - self.ratio)
 
 
 class Stretches:
@@ -45,8 +51,8 @@ class Stretches:
             return None
         ratio = seconds / profiled
         own = self._reference(executable, problems.bit_length())
-        known = own if own.count >= KNOWN else self._reference(executable, 0)
-        stretch = ratio / known.ratio if known.count >= LEARNING or known is own else None
+        reference = own if own.known else self._reference(executable, 0)
+        stretch = ratio / reference.ratio if reference.known else None
         own.learn(ratio)
         self._reference(executable, 0).learn(ratio)
         return stretch
