@@ -146,7 +146,7 @@ class ClusterAgent:
 
     def _assigned(self, replicas: Collection[str]) -> None:
         for key in replicas:
-            self._reporter.known(key, self._duties.told(key))
+            self._reporter.known(key, *self._duties.told(key))
         self._reporter.retain(replicas)
         self._reporter.mark(replicas)
 

@@ -43,10 +43,11 @@ class Duties:
         name = self._names.get((device, tenant))
         return (name,) if name is not None else ()
 
-    def told(self, key: str) -> ReplicaStatus:
-        """What the API server has of a replica, as far as it was seen."""
+    def told(self, key: str) -> tuple[str, ReplicaStatus]:
+        """A replica's uid, and the status that the API server has of it, as far as it was seen."""
         assignment = self._assignments.get(key)
-        return assignment.latest.status if assignment is not None else ReplicaStatus()
+        status = assignment.latest.status if assignment is not None else ReplicaStatus()
+        return self.replicas.uids.get(key, ""), status
 
     def status_of(self, key: str, told: ReplicaStatus) -> ReplicaStatus | None:
         """What is true of a replica now; `told` is what was said last. None for one that is not this node's."""

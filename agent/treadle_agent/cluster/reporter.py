@@ -26,6 +26,7 @@ StatusOf = Callable[[str, ReplicaStatus], ReplicaStatus | None]
 
 @dataclass(slots=True)
 class _Told:
+    uid: str
     status: ReplicaStatus
     at: float = -inf
 
@@ -51,10 +52,10 @@ class Reporter:
         self._marked.update(keys)
         self._wake.set()
 
-    def known(self, key: str, status: ReplicaStatus) -> None:
+    def known(self, key: str, uid: str, status: ReplicaStatus) -> None:
         """What the API server has, for a replica of which nothing was told yet."""
-        if key not in self._told:
-            self._told[key] = _Told(status)
+        if key not in self._told or self._told[key].uid != uid:
+            self._told[key] = _Told(uid, status)
 
     def retain(self, keys: Collection[str]) -> None:
         """All other replicas are gone."""
@@ -96,16 +97,17 @@ class Reporter:
             status = self._status_of(key, told.status)
             if status is not None and is_due(told.status, status, rested=now - told.at >= self._rest):
                 self._writing.add(key)
-                task = loop.create_task(self._write(key, status))
+                task = loop.create_task(self._write(key, told.uid, status))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    async def _write(self, key: str, status: ReplicaStatus) -> None:
+    async def _write(self, key: str, uid: str, status: ReplicaStatus) -> None:
         namespace, _, name = key.partition("/")
         loop = asyncio.get_running_loop()
         try:
             async with self._writers:
-                await self._client.apply(REPLICAS, namespace, name, status_manifest(status), "status")
+                body = {"metadata": {"name": name, "uid": uid}, **status_manifest(status)}
+                await self._client.apply(REPLICAS, namespace, name, body, "status")
         except NotFoundError:
             self._told.pop(key, None)  # deleted meanwhile: the watch will say so
         except KubeError as error:
@@ -115,8 +117,8 @@ class Reporter:
             self._failing = True
         else:
             self._backoff.succeeded(key)
-            if key in self._told:
-                self._told[key] = _Told(status, loop.time())
+            if key in self._told and self._told[key].uid == uid:
+                self._told[key] = _Told(uid, status, loop.time())
             if self._failing:
                 _log.warning("statuses are written again")
             self._failing = False

@@ -25,16 +25,21 @@ class Unreadable:
 
 
 class ReplicaSink:
-    """This node's InferenceReplicas; `on_change` is called after each change."""
+    """This node's InferenceReplicas; `on_change` is called after each change.
+
+    `unreadable` and `uids` by ``NAMESPACE/NAME``: a replica that is deleted and made again has its old name.
+    """
 
     def __init__(self, assignments: Assignments, on_change: Callable[[], None]) -> None:
         self._assignments = assignments
         self._on_change = on_change
         self.unreadable: dict[str, Unreadable] = {}
+        self.uids: dict[str, str] = {}
 
     def listed(self, objects: Sequence[Json]) -> None:
         """See `following.Sink`."""
         self.unreadable.clear()
+        self.uids.clear()
         replicas = [replica for manifest in objects if (replica := self._read(manifest)) is not None]
         self._assignments.listed([replica for replica in replicas if not replica.deleting])
         self._on_change()
@@ -54,11 +59,13 @@ class ReplicaSink:
         """See `following.Sink`."""
         key, _ = _identity(manifest)
         self.unreadable.pop(key, None)
+        self.uids.pop(key, None)
         self._assignments.removed(key)
         self._on_change()
 
     def _read(self, manifest: Json) -> Replica | None:
         key, generation = _identity(manifest)
+        self.uids[key] = Fields("", manifest).child("metadata").text("uid", None, 64, "", least=0)
         try:
             replica = read_replica(manifest)
         except FieldError as error:

@@ -84,6 +84,20 @@ def test_what_was_never_loaded_drains_at_once(agent, replica, eventually):
     one.wait_for("Draining", "True", "Drained", 10.0)
 
 
+def test_a_replica_that_is_made_again_is_another_one(agent, replica, eventually):
+    it = agent("alpha")
+    one = replica("digits", "alpha", "2.onnx").create()
+    one.wait_for("Serving", "True")
+    one.patch(draining=True)
+    one.wait_for("Draining", "True", "Drained", 10.0)
+    one.delete()
+    one.create()
+    one.wait_for("Draining", "False")
+    one.wait_for("Loaded", "True")
+    assert one.status()["observedGeneration"] == 1
+    assert it.get("/v2/models/digits/ready") == 200
+
+
 def test_sigterm_ends_it_in_order(agent, replica, infer_by, eventually, cluster):
     it = agent("alpha")
     one = replica("digits", "alpha", "2.onnx").create()

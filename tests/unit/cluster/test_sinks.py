@@ -12,7 +12,9 @@ def manifest(name: str = "digits", generation: int = 1, **spec: object) -> dict[
     return {
         "apiVersion": "treadle.dev/v1alpha1",
         "kind": "InferenceReplica",
-        "metadata": {"name": f"{name}-1234567890", "namespace": "default", "generation": generation},
+        "metadata": {
+            "name": f"{name}-1234567890", "namespace": "default", "generation": generation, "uid": f"uid-of-{name}",
+        },
         "spec": {
             "tenantName": name, "tenantGeneration": 1, "nodeName": "alpha", "device": "host", "epoch": 1,
             "template": {
@@ -40,6 +42,7 @@ def test_lists_and_events(world):
     sink.changed(manifest("c"))
     sink.removed(manifest("a"))
     assert names(assignments) == ["default/b-1234567890", "default/c-1234567890"]
+    assert sink.uids == {"default/b-1234567890": "uid-of-b", "default/c-1234567890": "uid-of-c"}
     assert len(changes) == 3
 
 
