@@ -184,7 +184,7 @@ class NodeAgent:
         try:
             served = await asyncio.shield(loading)
         except RefusedError as error:
-            raise _RefusalError("spec.tiers", "DeviceRefused", str(error)) from error
+            raise _RefusalError("spec.tiers", "LoadFailed", str(error)) from error
         except asyncio.CancelledError:
             # Nobody wants this version any more, but the executor may have it soon.
             self._in_background(self._abandon(tenant.key, loading))

@@ -157,7 +157,7 @@ def test_large_inputs_are_made_by_a_line_of_python(shown):
 def test_the_rest(shown):
     found = shown(
         Loading("a.default", "compiling"),
-        Refused("a.default", "spec.tiers", "DeviceRefused", "full", previous=True, temporary=False),
+        Refused("a.default", "spec.tiers", "LoadFailed", "full", previous=True, temporary=False),
         Removed("a.default"),
         Leaking("a.default", "why"),
     )
@@ -248,8 +248,8 @@ def test_where_there_is_nothing_it_is_said(tmp_path, name, why):
 
 
 def test_a_refusal_that_comes_again_is_told_once(shown):
-    refused = Refused("a.default", "spec.tiers", "DeviceRefused", "full", previous=False, temporary=True)
-    other = Refused("a.default", "spec.tiers", "DeviceRefused", "broken", previous=False, temporary=True)
+    refused = Refused("a.default", "spec.tiers", "LoadFailed", "full", previous=False, temporary=True)
+    other = Refused("a.default", "spec.tiers", "LoadFailed", "broken", previous=False, temporary=True)
     lines = shown(refused, Loading("a.default", "compiling"), refused, other, refused, refused).splitlines()
     assert [line.split()[3].rstrip(";") for line in lines] == ["full", "broken", "full"]
     assert shown(refused, Removed("a.default"), refused).count("full") == 2, "another tenant of the same name"
