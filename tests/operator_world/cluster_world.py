@@ -45,18 +45,16 @@ class World:
     def lose(self, node: str) -> None:
         self.api.nodes[node] = replace(self.api.nodes[node], alive=False)
 
-    def operate(self, most: int | None = None) -> tuple[Change, ...]:
-        """One round; the operator is killed after `most` changes, and forgets all. Returns what it wanted to do."""
+    def operate(self) -> tuple[Change, ...]:
+        """One round of the operator; returns what it did."""
         snapshot = self.api.snapshot()
         self.planned = plan(snapshot, self.memory, self.api.now)
         self.memory = self.planned.memory
         changes = converge(snapshot, self.planned, self.api.now)
         answering = {key: self.answering(key) for key in self.planned.tenants}
-        for change in changes[:most]:
+        for change in changes:
             self.api.apply(change)
             self._check(change, answering)
-        if most is not None:
-            self.memory = Memory()
         return changes
 
     def step(self, seconds: float = STEP) -> tuple[Change, ...]:

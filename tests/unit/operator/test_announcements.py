@@ -1,0 +1,58 @@
+"""Events: for transitions, and for nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from operator_objects import make_tenant, view_tenant
+
+from treadle_api.conditions import Condition, ConditionStatus
+from treadle_operator.policy.announcements import announce_status
+from treadle_operator.tenant_status import TenantCondition, TenantStatus
+
+T, F, U = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("type_", "old", "new", "event", "warning"),
+    [
+        ("Admitted", None, (T, "Placed"), "Admitted", False),
+        ("Admitted", None, (F, "NoNodeMatches"), "NotAdmitted", True),
+        ("Admitted", (F, "NoNodeMatches"), (F, "InsufficientMemory"), "NotAdmitted", True),
+        ("Admitted", (F, "NoNodeMatches"), (F, "NoNodeMatches"), None, None),
+        ("Admitted", (T, "Placed"), (T, "NowhereToMove"), None, None),
+        ("Ready", None, (F, "Loading"), None, None),
+        ("Ready", None, (F, "NotAdmitted"), None, None),
+        ("Ready", None, (F, "ModelNotFound"), "NotReady", True),
+        ("Ready", None, (T, "Serving"), "Ready", False),
+        ("Ready", (F, "Loading"), (T, "Serving"), "Ready", False),
+        ("Ready", (T, "Serving"), (F, "Loading"), "NotReady", True),
+        ("Ready", (T, "Serving"), (T, "PreviousVersion"), None, None),
+        ("SLOMet", None, (U, "NoRequests"), None, None),
+        ("SLOMet", (U, "NoRequests"), (T, "InTime"), None, None),
+        ("SLOMet", (U, "NoRequests"), (F, "RequestsLate"), "SLOMissed", True),
+        ("SLOMet", (T, "InTime"), (F, "RequestsLate"), "SLOMissed", True),
+        ("SLOMet", (F, "RequestsLate"), (T, "InTime"), "SLOMet", False),
+        ("SLOMet", (F, "RequestsLate"), (U, "NoRequests"), None, None),
+        ("AccuracyMet", (T, "FloorKept"), (F, "BelowFloor"), "AccuracyMissed", True),
+        ("Straggling", None, (F, "AsExpected"), None, None),
+        ("Straggling", (F, "AsExpected"), (T, "Moving"), "Straggling", True),
+        ("Straggling", (T, "Moving"), (T, "CoolingDown"), None, None),
+        ("Straggling", (T, "Moving"), (F, "AsExpected"), None, None),
+    ],
+)
+def test_which_turns_are_told(type_: str, old, new, event: str | None, warning: bool | None) -> None:
+    before = () if old is None else (Condition(type_, *old, "before"),)
+    view = view_tenant(make_tenant(), status=TenantStatus(conditions=before))
+    found = list(announce_status(view, TenantStatus(conditions=(Condition(type_, *new, "now"),))))
+    if event is None:
+        assert found == []
+        return
+    (one,) = found
+    assert (one.reason, one.warning, one.message) == (event, warning, f"{new[1]}: now")
+    assert (one.kind, one.namespace, one.name, one.uid) == ("InferenceTenant", "default", "digits", view.uid)
+
+
+def test_a_long_message_is_cut_as_the_api_server_would_refuse_it() -> None:
+    status = TenantStatus(conditions=(Condition(TenantCondition.ADMITTED, F, "NoNodeMatches", "x" * 5000),))
+    (one,) = announce_status(view_tenant(make_tenant()), status)
+    assert len(one.message) <= 1024

@@ -1,0 +1,137 @@
+"""What a tenant is reckoned to cost: from profiles, from what an agent measured, or assumed."""
+
+from __future__ import annotations
+
+import pytest
+from operator_objects import (
+    CPU,
+    GPU,
+    MIB,
+    digest,
+    make_node,
+    make_profile,
+    make_replica,
+    make_snapshot,
+    make_tenant,
+    view_tenant,
+)
+
+from treadle_api.replica import TierFigures
+from treadle_api.units import Bytes, Seconds, TierName
+from treadle_operator.policy.capacity import LIMIT, UNKNOWN_MEMORY, UNKNOWN_SECONDS, Demand, Knowledge
+
+MEASURED = TierFigures(TierName("t0"), digest("large"), "arch", "merged", Seconds(0.004), Bytes(7 * MIB))
+
+
+def demand(snapshot, tenant, model: str = GPU, *, kept: bool = False) -> Demand:
+    return Knowledge(snapshot).demand(tenant, model, kept=kept)
+
+
+def test_a_profile_tells_seconds_latency_memory_and_architecture() -> None:
+    profile = make_profile("large", 0.010, p99=0.013, memory=33 * MIB, architecture="a")
+    best = demand(make_snapshot(profiles=[profile]), make_tenant(models=["large"])).best
+    assert best is not None
+    assert (best.seconds, best.p99, best.memory, best.architecture) == (0.010, 0.013, 33 * MIB, "a")
+
+
+def test_without_a_profile_what_an_agent_measured_counts_on_devices_of_its_model_only() -> None:
+    tenant = make_tenant(models=["large"], deadline=1.0)
+    view = view_tenant(tenant)
+    snapshot = make_snapshot([view], [make_node("n0")], [make_replica(view, "n0/0", tiers=[MEASURED])])
+    here, elsewhere = demand(snapshot, tenant).best, demand(snapshot, tenant, CPU).best
+    assert here is not None
+    assert elsewhere is not None
+    assert (here.seconds, here.memory, here.architecture) == (0.004, 7 * MIB, "arch")
+    assert elsewhere.seconds == UNKNOWN_SECONDS
+
+
+@pytest.mark.parametrize(("deadline", "seconds"), [(0.02, 0.002), (10.0, UNKNOWN_SECONDS)])
+def test_of_an_unknown_model_a_share_of_the_deadline_is_assumed(deadline: float, seconds: float) -> None:
+    best = demand(make_snapshot(), make_tenant(models=["new"], deadline=deadline)).best
+    assert best is not None
+    assert (best.seconds, best.memory, best.architecture) == (pytest.approx(seconds), UNKNOWN_MEMORY, "")
+
+
+def test_memory_and_architecture_are_known_from_another_kind_of_device() -> None:
+    profile = make_profile("large", 0.010, device_model=CPU, memory=33 * MIB, architecture="a")
+    best = demand(make_snapshot(profiles=[profile]), make_tenant(models=["large"], deadline=1.0)).best
+    assert best is not None
+    assert (best.seconds, best.memory, best.architecture) == (UNKNOWN_SECONDS, 33 * MIB, "a")
+
+
+def test_a_model_without_a_digest_is_known_by_what_another_tenant_found_at_its_uri() -> None:
+    first = view_tenant(make_tenant("first", ["large"], digests=False))
+    second = make_tenant("second", ["large"], digests=False, deadline=1.0)
+    snapshot = make_snapshot([first], [make_node("n0")], [make_replica(first, "n0/0", tiers=[MEASURED])])
+    found = demand(snapshot, second)
+    assert found.memory == ((digest("large"), 7 * MIB),)
+
+
+def test_only_tiers_above_the_floor_cost_memory_and_only_timely_ones_answer() -> None:
+    profiles = [make_profile("large", 0.2, memory=5), make_profile("mid", 0.05, memory=3), make_profile("small", 0.01)]
+    tenant = make_tenant(models=["large", "mid", "small"], floor=90.0, deadline=0.1)
+    found = demand(make_snapshot(profiles=profiles), tenant)
+    assert dict(found.memory) == {digest("large"): 5, digest("mid"): 3}
+    assert found.best is not None
+    assert found.best.name == "t1"
+    assert found.floor == found.best == found.fastest
+
+
+def test_a_pinned_tier_alone_answers_but_all_are_loaded() -> None:
+    profiles = [make_profile("large", 0.02, memory=5), make_profile("small", 0.01, memory=2)]
+    found = demand(make_snapshot(profiles=profiles), make_tenant(pinned="t0"))
+    assert found.best is not None
+    assert found.floor is not None
+    assert (found.best.name, found.floor.name) == ("t0", "t0")
+    assert len(found.memory) == 2
+
+
+@pytest.mark.parametrize(("p99", "fresh", "kept"), [(0.089, True, True), (0.095, False, True), (0.101, False, False)])
+def test_a_tenant_that_is_served_is_judged_with_some_mercy(p99: float, fresh: bool, kept: bool) -> None:
+    snapshot = make_snapshot(profiles=[make_profile("large", 0.05, p99=p99)])
+    tenant = make_tenant(models=["large"], deadline=0.1)
+    assert (demand(snapshot, tenant).best is not None) == fresh
+    assert (demand(snapshot, tenant, kept=True).best is not None) == kept
+
+
+@pytest.mark.parametrize(
+    ("batches", "shares"),
+    [
+        ((), [1.0, 1.0, 1.0]),
+        (((2, 0.010),), [1.0, 0.5, 0.5]),
+        (((4, 0.020),), [1.0, 1.0, 1.0, 0.5, 0.5]),  # between sizes nothing is promised
+        (((2, 0.030),), [1.0, 1.0]),  # merging that costs more is not done
+        (((64, 0.010),), [1.0, 1.0]),  # too bold
+    ],
+)
+def test_merging_saves_what_batches_were_measured_to_save(batches, shares: list[float]) -> None:
+    profile = make_profile("large", 0.010, architecture="a", batches=batches)
+    best = demand(make_snapshot(profiles=[profile]), make_tenant(models=["large"])).best
+    assert best is not None
+    assert [best.share(count) for count in range(1, len(shares) + 1)] == pytest.approx(shares)
+
+
+def test_what_runs_as_segments_merges_with_nobody() -> None:
+    tenant = make_tenant(models=["large"])
+    view = view_tenant(tenant)
+    figures = TierFigures(TierName("t0"), digest("large"), "a", "segments", Seconds(0.01), Bytes(1))
+    profile = make_profile("large", 0.010, architecture="a", batches=[(2, 0.010)])
+    snapshot = make_snapshot([view], [make_node()], [make_replica(view, tiers=[figures])], [profile])
+    best = demand(snapshot, tenant).best
+    assert best is not None
+    assert (best.architecture, best.share(2)) == ("", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("loads", "seconds"),
+    [
+        ([(200.0, 0.05)], LIMIT / 200),  # sustained in time: it costs no more than that
+        ([(20.0, 0.05)], 0.010),  # says nothing
+        ([(20.0, 0.05), (40.0, 0.5)], LIMIT / 40),  # was late: it costs at least that
+    ],
+)
+def test_measured_loads_correct_what_one_request_costs(loads, seconds: float) -> None:
+    profile = make_profile("large", 0.010, loads=loads)
+    best = demand(make_snapshot(profiles=[profile]), make_tenant(models=["large"], deadline=0.1)).best
+    assert best is not None
+    assert best.seconds == pytest.approx(seconds)

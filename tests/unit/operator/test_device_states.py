@@ -1,0 +1,83 @@
+"""Which devices take new replicas, and which must be left."""
+
+from __future__ import annotations
+
+import pytest
+from operator_objects import make_device, make_node, make_snapshot, make_tenant
+
+from treadle_api.node import CordonedDevice
+from treadle_operator.policy.devices import explain_none, leave_missing, matches, read_devices
+from treadle_operator.snapshot import Cause, NodeView, Taint, TaintEffect
+
+
+def taint(effect: TaintEffect, key: str = "repair", value: str = "") -> Taint:
+    return Taint(key, value, effect)
+
+
+@pytest.mark.parametrize(
+    ("node", "closed", "cause", "serves"),
+    [
+        (make_node(), "", None, True),
+        (make_node(alive=False), "the agent of node n0 is not heard of any more", Cause.NODE_LOST, False),
+        (make_node(unschedulable=True), "node n0 is unschedulable (InferenceNode)", Cause.DEVICE_CORDONED, True),
+        (make_node(core_cordoned=True), "node n0 is cordoned", None, True),
+        (make_node(cordoned=[CordonedDevice("0", "loud")]), "it is cordoned: loud", Cause.DEVICE_CORDONED, True),
+        (make_node(cordoned=[CordonedDevice("1", "loud")]), "", None, True),
+        (
+            make_node(devices=[make_device(healthy=False, reason="XID 79")]),
+            "it is not healthy: XID 79",
+            Cause.DEVICE_LOST,
+            True,
+        ),
+        (make_node(taints=[taint(TaintEffect.NO_SCHEDULE)]), "node n0 has the taint repair:NoSchedule", None, True),
+        (
+            make_node(taints=[taint(TaintEffect.NO_EXECUTE, value="now")]),
+            "node n0 has the taint repair=now:NoExecute",
+            Cause.NODE_UNFIT,
+            True,
+        ),
+        (make_node(taints=[taint(TaintEffect.PREFER_NO_SCHEDULE)]), "", None, True),
+        (make_node(taints=[taint(TaintEffect.NO_EXECUTE, "node.kubernetes.io/unreachable")]), "", None, True),
+        (make_node(taints=[taint(TaintEffect.NO_SCHEDULE, "nvidia.com/gpu", "present")]), "", None, True),
+    ],
+)
+def test_what_is_open_and_what_must_be_left(node: NodeView, closed: str, cause: Cause | None, serves: bool) -> None:
+    state = read_devices(make_snapshot(nodes=[node]))["n0/0"]
+    assert state.closed == closed
+    assert (state.leave.cause if state.leave else None) == cause
+    assert state.leave is None or state.leave.serves == serves
+
+
+def test_a_taint_that_asks_to_prefer_others_is_noted() -> None:
+    states = read_devices(make_snapshot(nodes=[make_node(taints=[taint(TaintEffect.PREFER_NO_SCHEDULE)])]))
+    assert states["n0/0"].avoided
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cause"),
+    [([], Cause.NODE_LOST), ([make_node(alive=False)], Cause.NODE_LOST), ([make_node()], Cause.DEVICE_LOST)],
+)
+def test_why_a_place_that_is_no_device_is_left(nodes: list[NodeView], cause: Cause) -> None:
+    leave = leave_missing("n0/7", make_snapshot(nodes=nodes))
+    assert (leave.cause, leave.serves) == (cause, False)
+
+
+@pytest.mark.parametrize(
+    ("selector", "fits"),
+    [((), True), ((("gpu", "a100"),), True), ((("gpu", "h100"),), False), ((("gpu", "a100"), ("zone", "a")), False)],
+)
+def test_all_labels_of_the_selector_must_match(selector, fits: bool) -> None:
+    state = read_devices(make_snapshot(nodes=[make_node(labels={"gpu": "a100"})]))["n0/0"]
+    assert matches(make_tenant(selector=selector), state) == fits
+
+
+def test_why_none_fits_is_counted() -> None:
+    nodes = [
+        make_node("n0", labels={"gpu": "a100"}, core_cordoned=True),
+        make_node("n1", [make_device("0"), make_device("1")]),
+    ]
+    states = read_devices(make_snapshot(nodes=nodes))
+    message = explain_none(make_tenant(selector=[("gpu", "a100")]), states.values())
+    expected = "none of 3 devices takes it (2 of them: lacks label gpu=a100; 1 of them: node n0 is cordoned)"
+    assert message == expected
+    assert "is an agent running" in explain_none(make_tenant(), ())
