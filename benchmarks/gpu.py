@@ -1,4 +1,4 @@
-"""The part of `make gpu` that measures: super-kernels on a real GPU, beside the same work in turns and on streams.
+"""The part of `make gpu` that measures: super-kernels on a real GPU, beside the same work by cuBLAS and in turns.
 
     python benchmarks/gpu.py --json benchmarks/results/gpu-kernels.json
 
@@ -33,7 +33,7 @@ REPEATS = 9
 
 @dataclass(frozen=True)
 class Row:
-    """Median seconds of R problems: merged by own kernels (the fastest tile), by cuBLAS, and one launch after another."""
+    """Median seconds of R problems: merged by own kernels (the fastest tile), by cuBLAS, and one launch at a time."""
 
     problem: str
     r: int
