@@ -29,6 +29,7 @@ class Asked:
     rows: int
     priority: int
     tier: int = -1
+    forbidden: int = 0
     binding: int = 0
 
 

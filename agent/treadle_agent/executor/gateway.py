@@ -81,9 +81,9 @@ class Gateway(Protocol):
     def open(self, served: Served, shapes: tuple[Shape, ...]) -> Call:
         """Reserve a block; raises FullError, GoneError, KeyError when not `bound`."""
 
-    async def answer(self, call: Call, deadline: float, priority: int = 0, tier: int = -1) -> Done:
-        """Run the request; `deadline` in seconds of CLOCK_MONOTONIC. Always returns: an overdue request is shed.
-        Cancelling the await cancels the request.
+    async def answer(self, call: Call, deadline: float, priority: int = 0, tier: int = -1, forbidden: int = 0) -> Done:
+        """Run the request; `deadline` in seconds of CLOCK_MONOTONIC; `tier`, `forbidden` as in `protocol.Submit`.
+        Always returns: an overdue request is shed. Cancelling the await cancels the request.
         """
 
     def under_way(self, served: Served) -> int:

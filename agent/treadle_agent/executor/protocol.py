@@ -93,8 +93,9 @@ class Unload(msgspec.Struct, tag=3, array_like=True):
 
 class Submit(msgspec.Struct, tag=4, array_like=True):
     """Front end: one request. `rows` is its batch dimension (1 where not batchable), `block` the byte offset of its
-    tensors (`block_layout`), `tier` an index or -1 for the executor's choice, `priority` 1 (highest) and up;
-    `solo`: run it with nothing beside it (the search for the request that kills executors).
+    tensors (`block_layout`), `tier` an index or -1 for the executor's choice, `forbidden` the tiers that this must not
+    be (bit i is tier i), `priority` 1 (highest) and up; `solo`: run it with nothing beside it (the search for the
+    request that kills executors).
     """
 
     request: int
@@ -107,6 +108,7 @@ class Submit(msgspec.Struct, tag=4, array_like=True):
     priority: int = 0
     tier: int = -1
     solo: bool = False
+    forbidden: int = 0
 
 
 class Cancel(msgspec.Struct, tag=5, array_like=True):

@@ -69,7 +69,7 @@ class Requests:
         self._last += 1
         return PendingCall(resident, plan, self._last, block, self._memory, self._on_release)
 
-    async def answer(self, call: PendingCall, deadline: float, priority: int, tier: int) -> Done:
+    async def answer(self, call: PendingCall, deadline: float, priority: int, tier: int, forbidden: int) -> Done:
         """See `gateway.Gateway`."""
         if call.future is not None or call.released:
             raise ValueError(f"request {call.request} was answered or released before")
@@ -79,6 +79,7 @@ class Requests:
         call.deadline = deadline
         call.priority = priority
         call.tier = tier
+        call.forbidden = forbidden
         if self._closed or call.resident.stage is Stage.ISOLATED:
             self._end(call)
             if self._closed:

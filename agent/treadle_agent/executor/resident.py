@@ -57,8 +57,8 @@ class PendingCall:
     """
 
     __slots__ = (
-        "_memory", "_on_release", "_outputs", "arrival", "block", "deadline", "ended", "future", "inputs", "plan",
-        "posted", "priority", "released", "request", "resident", "suspect", "tier",
+        "_memory", "_on_release", "_outputs", "arrival", "block", "deadline", "ended", "forbidden", "future", "inputs",
+        "plan", "posted", "priority", "released", "request", "resident", "suspect", "tier",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +82,7 @@ class PendingCall:
         self.deadline = 0.0
         self.priority = 0
         self.tier = -1
+        self.forbidden = 0
         self.posted = False
         self.suspect = False
         self.ended = False
@@ -130,4 +131,5 @@ class PendingCall:
             self.priority,
             self.tier,
             self.suspect,
+            self.forbidden,
         )

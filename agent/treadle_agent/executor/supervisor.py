@@ -201,10 +201,12 @@ class Supervisor:
         resident = self._roster.get(served.version.id)
         return resident.calls if resident is not None else 0
 
-    def answer(self, call: Call, deadline: float, priority: int = 0, tier: int = -1) -> Coroutine[Any, Any, Done]:
+    def answer(
+        self, call: Call, deadline: float, priority: int = 0, tier: int = -1, forbidden: int = 0
+    ) -> Coroutine[Any, Any, Done]:
         """Run the request: see `gateway.Gateway`. Raises ValueError for a call that was answered or released before."""
         assert isinstance(call, PendingCall), "calls come from open()"
-        return self._requests.answer(call, deadline, priority, tier)
+        return self._requests.answer(call, deadline, priority, tier, forbidden)
 
     async def statistics(self) -> Mapping[str, Any]:
         """The executor's document (`executor.statistics`), and under `supervisor` this side's counters.

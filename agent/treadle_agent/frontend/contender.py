@@ -11,8 +11,8 @@ from treadle_agent.policy.routing import Backlog, Candidate
 
 SEEN_GAIN = 0.2  # weight of one request
 
-Answer = Callable[[Call, float, int], Coroutine[Any, Any, Done]]
-"""Runs a call by a deadline and with a priority: `Gateway.answer`."""
+Answer = Callable[[Call, float, int, int, int], Coroutine[Any, Any, Done]]
+"""Runs a call by a deadline, with a priority, by a tier and not by others: `Gateway.answer`."""
 
 
 class Contender:
@@ -39,12 +39,12 @@ class Contender:
         """Seconds that a request takes alone; as seen, where shapes were too free to measure at load."""
         return self._served.service_seconds[self._tier] or self._seen
 
-    async def answer(self, call: Call, deadline: float, priority: int = 0) -> Done:
+    async def answer(self, call: Call, deadline: float, priority: int = 0, tier: int = -1, forbidden: int = 0) -> Done:
         """See `Gateway.answer`."""
         work, done = self._work, None
         self._backlog.begin(work, self._clock())
         try:
-            done = await self._gateway.answer(call, deadline, priority)
+            done = await self._gateway.answer(call, deadline, priority, tier, forbidden)
         finally:
             answered = done is not None and done.outcome == Outcome.DONE
             self._backlog.end(work, self._clock(), done=answered)

@@ -97,7 +97,7 @@ class Inference:
                 del body  # it may be large, and its tensors are in the call's memory now
                 if query.timeout:
                     deadline = arrival + query.timeout
-                done = await contract.answer(call, deadline, query.priority)
+                done = await contract.answer(call, deadline, query.priority, query.tier, query.forbidden)
                 reply = _respond(contract, query, call, done, self._settings)
             finally:
                 call.release()

@@ -61,12 +61,14 @@ class RequestedOutput(msgspec.Struct):
 
 class RequestParameters(msgspec.Struct, frozen=True):
     """Parameters of a request: `timeout` in microseconds (0: the tenant's deadline), `priority` 1 is the highest
-    (0: the tenant's).
+    (0: the tenant's), `tier` the only one to answer, `forbid_tiers` those not to answer, separated by commas.
     """
 
     timeout: Natural = 0
     priority: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
     binary_data_output: bool = False
+    tier: str = ""
+    forbid_tiers: str = ""
 
 
 class InferRequest(msgspec.Struct, Generic[T]):

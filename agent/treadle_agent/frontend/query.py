@@ -12,6 +12,7 @@ from treadle_agent.frontend.errors import BadRequestError, TooLargeError
 from treadle_agent.frontend.messages import FlatTensor, InferRequest, InputTensor, RawTensor, RequestedOutput
 from treadle_agent.frontend.settings import FrontEndSettings
 from treadle_agent.frontend.tensors import Source, check_count, parse_json
+from treadle_agent.frontend.wishes import read_wishes
 from treadle_agent.program.model import Shape
 
 _decode = msgspec.json.Decoder(InferRequest[RawTensor]).decode
@@ -21,7 +22,8 @@ _decode_flat = msgspec.json.Decoder(InferRequest[FlatTensor]).decode
 @dataclass(frozen=True, slots=True)
 class Query:
     """A request that fits its contract. `shapes` and `sources` are in the order of the model's inputs; `outputs` are
-    the ports to answer with, and whether in binary; `timeout` in seconds, 0 for the tenant's deadline.
+    the ports to answer with, and whether in binary; `timeout` in seconds, 0 for the tenant's deadline; `tier`,
+    `forbidden` as in `protocol.Submit`.
     """
 
     id: str
@@ -30,6 +32,8 @@ class Query:
     outputs: tuple[tuple[Port, bool], ...]
     timeout: float
     priority: int
+    tier: int
+    forbidden: int
 
 
 def read_query(body: bytes, header_length: str | None, contract: Contract, settings: FrontEndSettings) -> Query:
@@ -51,6 +55,7 @@ def read_query(body: bytes, header_length: str | None, contract: Contract, setti
     parameters = request.parameters
     if parameters.timeout > settings.max_timeout * 1e6:
         raise BadRequestError(f"parameters.timeout: at most {settings.max_timeout:g} s, in microseconds")
+    tier, forbidden = read_wishes(contract.served.version, parameters.tier, parameters.forbid_tiers)
     ports = contract.match(request.inputs)
     shapes, sources = _order(ports, request.inputs, _sources(ports, request.inputs, view, json_bytes))
     return Query(
@@ -60,6 +65,8 @@ def read_query(body: bytes, header_length: str | None, contract: Contract, setti
         outputs=_outputs(contract, request.outputs, binary=parameters.binary_data_output),
         timeout=parameters.timeout * 1e-6,
         priority=parameters.priority,
+        tier=tier,
+        forbidden=forbidden,
     )
 
 

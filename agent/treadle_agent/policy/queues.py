@@ -46,6 +46,10 @@ class Request(Protocol):
     def tier(self) -> int:
         """The tier the client pinned, or -1."""
 
+    @property
+    def forbidden(self) -> int:
+        """The tiers the client ruled out: bit i is tier i. Never all of them."""
+
 
 class Switching(Protocol):
     """A tenant's policy of choosing tiers."""
@@ -279,7 +283,7 @@ class Tenant:
         taken: list[Request] = []
         while heap:
             request = heap[0][3]
-            if request.rows > capacity or request.binding != head.binding or request.tier != head.tier:
+            if request.rows > capacity or request.binding != head.binding or asked_otherwise(request, head):
                 break
             if request.deadline < finish:
                 break
@@ -296,6 +300,11 @@ class Tenant:
             self._prioritised = False
         if not self._prioritised:
             self._earliest = self._heap[0][1] if self._heap else FOREVER
+
+
+def asked_otherwise(request: Request, other: Request) -> bool:
+    """Whether two requests may not be answered by the same tiers."""
+    return request.tier != other.tier or request.forbidden != other.forbidden
 
 
 def _service(tier: Tier) -> float:

@@ -168,7 +168,7 @@ class Scheduler(ABC):
         `finish`: when they will be answered; who needs it sooner is left.
         """
         head = tenant.head
-        if head.tier < 0:  # a tier that the client asked for says nothing about the load
+        if head.tier < 0 and not head.forbidden:  # what the client asked for says nothing about the load
             tenant.switch(tier)
         requests = tenant.take(executable.rows, finish)
         executable.running += 1
@@ -327,6 +327,8 @@ def _quickest(tenant: Tenant) -> tuple[int, Executable | None]:
     pinned = tenant.pinned if tenant.pinned >= 0 else head.tier
     least, tier, found = FOREVER, 0, None
     for index in range(len(tenant.tiers)) if pinned < 0 else (pinned,):
+        if pinned < 0 and head.forbidden >> index & 1:
+            continue
         executable = tenant.tiers[index].bucket(head.binding, head.rows, head.rows)
         if executable is not None and executable.cost.expected(1) < least:
             least, tier, found = executable.cost.expected(1), index, executable

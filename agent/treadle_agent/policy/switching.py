@@ -22,6 +22,8 @@ class StickySlack:
         behind = max(tenant.rows - head.rows, 0)  # the head itself counts as service
         fastest, least = 0, FOREVER
         for index, tier in enumerate(tenant.tiers):
+            if head.forbidden >> index & 1:
+                continue
             service = tier.load + tier.service
             if service < least:
                 fastest, least = index, service
@@ -33,6 +35,12 @@ class StickySlack:
 
 
 STICKY_SLACK = StickySlack()
+
+
+def _allowed(tenant: Tenant, head: Request, chosen: int) -> int:
+    """The next less accurate tier that the client did not rule out, or else the next more accurate one."""
+    order: tuple[int, ...] = (*range(chosen + 1, len(tenant.tiers)), *range(chosen - 1, -1, -1))
+    return next(index for index in order if not head.forbidden >> index & 1)
 
 
 def choose_tier(tenant: Tenant, head: Request, now: float, others_backlog: float) -> int:
@@ -49,4 +57,5 @@ def choose_tier(tenant: Tenant, head: Request, now: float, others_backlog: float
     if head.tier >= 0:
         return head.tier
     policy: Switching = tenant.switching or STICKY_SLACK
-    return policy.choose(tenant, head, now, others_backlog)
+    chosen = policy.choose(tenant, head, now, others_backlog)
+    return _allowed(tenant, head, chosen) if head.forbidden >> chosen & 1 else chosen

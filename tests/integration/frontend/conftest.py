@@ -139,6 +139,7 @@ class FakeGateway:
     cancelled: int = 0
     deadlines: list[float] = field(default_factory=list)
     priorities: list[int] = field(default_factory=list)
+    wishes: list[tuple[int, int]] = field(default_factory=list)
     document: Document | None = field(default_factory=lambda: Document("host", "space-time"))
     reports_without_executor: bool = False
     supervisor: Mapping[str, Any] = field(default_factory=lambda: {"restarts": 2, "replays": 5, "pending": 0})
@@ -181,9 +182,11 @@ class FakeGateway:
         inputs = tuple(np.empty(shape, spec.dtype) for spec, shape in zip(served.inputs, shapes, strict=True))
         return FakeCall(self, served, inputs)
 
-    async def answer(self, call: FakeCall, deadline: float, priority: int = 0, tier: int = -1) -> Done:
+    async def answer(
+        self, call: FakeCall, deadline: float, priority: int = 0, tier: int = -1, forbidden: int = 0
+    ) -> Done:
         assert not call.released
-        assert tier == -1
+        self.wishes.append((tier, forbidden))
         self.deadlines.append(deadline)
         self.priorities.append(priority)
         self.waiting += 1

@@ -115,6 +115,7 @@ class Node:
         store = ModelStore(self.folder / "models")
         self.agent = NodeAgent(self.gateway, store, loader, site.catalog, lambda _: None)
         tenants = [manifest(name, [mlp(self.folder / f"{name}.onnx", seed)]) for seed, name in enumerate(TENANTS)]
+        tenants.append(manifest("tiered", [mlp(self.folder / f"tiered-{seed}.onnx", seed) for seed in range(3)]))
         tenants.append(manifest("softmax", [softmax_of_any_width(self.folder / "softmax.onnx")]))
         assert await self.agent.apply([read_tenant(one) for one in tenants]) == []
         return await self.front_end.start("127.0.0.1", 0)
@@ -162,6 +163,43 @@ def test_tenants_of_one_architecture_answer_with_their_own_weights(node, binary,
             result = client.infer(name, [tensor(x, binary=binary)], outputs=outputs)
             np.testing.assert_allclose(result.as_numpy("y"), expected(seed, x), rtol=1e-4, atol=1e-5)
             assert result.get_response()["parameters"] == {"tier": "tier-0", "accuracy": 90.0}
+
+
+@pytest.mark.parametrize(
+    ("wishes", "tier"),
+    [
+        ({}, 0),
+        ({"tier": "tier-1"}, 1),
+        ({"forbid_tiers": "tier-0"}, 1),
+        ({"forbid_tiers": "tier-0, tier-1"}, 2),
+        ({"tier": "tier-2", "forbid_tiers": "tier-0"}, 2),
+    ],
+)
+def test_a_client_pins_and_forbids_tiers_for_a_request(node, wishes, tier):
+    x = np.random.default_rng(5).standard_normal((2, SIZES[0]), dtype=np.float32)
+    with triton.InferenceServerClient(node.url) as client:
+        result = client.infer("tiered", [tensor(x, binary=True)], parameters=wishes)
+    assert result.get_response()["parameters"] == {"tier": f"tier-{tier}", "accuracy": 90.0 - tier}
+    np.testing.assert_allclose(result.as_numpy("y"), expected(tier, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "reason"),
+    [
+        ({"tier": "huge"}, "parameters.tier: 'huge' is none of the tiers tier-0, tier-1, tier-2"),
+        ({"forbid_tiers": "tier-0,huge"}, "parameters.forbid_tiers: 'huge' is none of the tiers"),
+        ({"forbid_tiers": "tier-0,tier-1,tier-2"}, "leaves no tier to answer"),
+        ({"tier": "tier-1", "forbid_tiers": "tier-1"}, "'tier-1' is forbidden, too"),
+    ],
+)
+def test_wishes_that_cannot_be_met_are_the_client_s_to_change(node, wishes, reason):
+    with (
+        triton.InferenceServerClient(node.url) as client,
+        pytest.raises(InferenceServerException) as caught,
+    ):
+        client.infer("tiered", [tensor(np.ones((1, SIZES[0]), np.float32), binary=True)], parameters=wishes)
+    assert caught.value.status() == "400"
+    assert reason in caught.value.message()
 
 
 def test_many_at_once_get_their_own_answers(node):

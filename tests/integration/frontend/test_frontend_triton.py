@@ -151,6 +151,7 @@ def test_timeout_and_priority_reach_the_executor(site, client):
     client.infer("linear", inputs, timeout=250_000, priority=3)
     assert site.gateway.deadlines == [105.0, 100.25]
     assert site.gateway.priorities == [0, 3]
+    assert site.gateway.wishes == [(-1, 0)] * 2
 
 
 def test_errors_reach_the_client_as_they_are(site, client):

@@ -18,6 +18,7 @@ class Asked:
     binding: int = 0
     priority: int = 0
     tier: int = -1
+    forbidden: int = 0
 
 
 def make_tenant(

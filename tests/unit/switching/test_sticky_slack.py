@@ -92,3 +92,24 @@ def test_parallel_servers_share_a_backlog(tenant: Make) -> None:
     for _ in range(60):
         tier.relax()
     assert tier.row_seconds == pytest.approx(0.1)
+
+
+@given(st.integers(0, 6), st.floats(0.0, 2.0), st.integers(0, 2), st.integers(0, 60))
+def test_a_tier_that_the_client_ruled_out_never_answers(
+    tenant: Make, asked: type, forbidden: int, others: float, current: int, waiting: int
+) -> None:
+    class Fixed:
+        def choose(self, *_: object) -> int:
+            return current
+
+    for policy in (None, Fixed()):
+        one = tenant(*SERVICES, switching=policy)
+        one.current, one.rows = current, waiting
+        assert not forbidden >> choose_tier(one, asked(1, forbidden=forbidden), 0.0, others) & 1
+
+
+def test_requests_that_rule_out_other_tiers_share_no_batch(tenant: Make, asked: type) -> None:
+    one = tenant(*SERVICES)
+    for request in (asked(1, 1.0), asked(2, 2.0), asked(3, 3.0, forbidden=1)):
+        one.push(request)
+    assert [each.request for each in one.take(8)] == [1, 2]

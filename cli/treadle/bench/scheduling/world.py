@@ -28,6 +28,7 @@ class Asked(NamedTuple):
     priority: int = 0
     binding: int = 0
     tier: int = -1
+    forbidden: int = 0
 
 
 @dataclass(frozen=True, slots=True)

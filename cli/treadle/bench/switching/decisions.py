@@ -23,6 +23,7 @@ class _Asked(NamedTuple):
     binding: int = 0
     priority: int = 0
     tier: int = -1
+    forbidden: int = 0
 
 
 def measure_decisions() -> Decisions:

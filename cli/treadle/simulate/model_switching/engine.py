@@ -25,6 +25,7 @@ class Asked(NamedTuple):
     binding: int = 0
     priority: int = 0
     tier: int = -1
+    forbidden: int = 0
 
 
 class Dispatch(NamedTuple):
