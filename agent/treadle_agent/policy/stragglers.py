@@ -26,6 +26,9 @@ STEP = 0.10  # what one launch can add to a tenant's guilt or take from it
 EVIDENCE = 0.5  # guilt or innocence that decides
 PARDON = 10.0  # innocence of a straggler that gets it back into company: a hundred launches
 RECOVERED = 1.07  # below it a device is well again
+TRIAL = 30  # launches a suspect, after which a trial without a verdict ends
+PAUSE = 200  # launches until the first trial, and after one that convicted nobody; twice as many after each further
+LONGEST_PAUSE = 100_000
 OWN_GAIN = 0.2  # weight of one launch in a tenant's stretch
 DEVICE_GAIN = 0.02  # in a device's
 
@@ -42,10 +45,14 @@ class Apart(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Trial:
-    """Tenants that are suspected of the same slow launches. `usual`: evidence that something else is fast enough."""
+    """Tenants that are suspected of the same slow launches. `usual`: evidence that something else is fast enough;
+    `left`: launches until it ends without a verdict; `convicted`: it has found a straggler.
+    """
 
     suspects: set[int] = field(default_factory=set)
     usual: float = 0.0
+    left: int = 0
+    convicted: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +76,8 @@ class Stragglers:
         self.device_stretch = 1.0
         self._records: dict[int, _Record] = {}
         self._companies = TOGETHER
+        self._wait = PAUSE  # launches until a trial may begin
+        self._pause = PAUSE
 
     def straggling(self, tenant: int) -> bool:
         """Whether a tenant was found a straggler."""
@@ -102,7 +111,8 @@ class Stragglers:
             return []  # begun before they were told apart
         if company == TOGETHER:
             self._outside(excess)
-            return self._suspect() if any(record.guilt >= EVIDENCE for record in records) else []
+            self._wait -= self._wait > 0
+            return self._suspect() if not self._wait and any(one.guilt >= EVIDENCE for one in records) else []
         return self._try(sorted(set(tenants)), company)
 
     def _outside(self, excess: float) -> None:
@@ -118,6 +128,7 @@ class Stragglers:
             for tenant, record in self._records.items()
             if record.company == TOGETHER and record.guilt >= EVIDENCE / 2
         }
+        trial.left = TRIAL * len(trial.suspects)
         for tenant in trial.suspects:
             self._records[tenant].trial = trial
         return self._split(sorted(trial.suspects))
@@ -139,6 +150,15 @@ class Stragglers:
             return self._pardon(tenants[0])
         trial = self._records[tenants[0]].trial
         assert trial is not None, "only suspects are in a cell"
+        moves = self._go_on(trial, tenants, company)
+        if not trial.suspects and not trial.convicted:  # a machine that others disturb must not be tried all the time
+            self._wait, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
+        return moves
+
+    def _go_on(self, trial: _Trial, tenants: Sequence[int], company: int) -> list[Apart]:
+        trial.left -= 1
+        if trial.left < 0:
+            return [self._release(tenant) for tenant in sorted(trial.suspects)]
         moves = []
         for tenant in tenants:
             if self._records[tenant].innocence >= EVIDENCE:
@@ -161,6 +181,7 @@ class Stragglers:
             if self._records[tenant].guilt >= EVIDENCE and cells[self._records[tenant].company] == 1
         ]
         if guilty and trial.usual >= EVIDENCE:
+            trial.convicted, self._pause = True, PAUSE
             for tenant in guilty:
                 trial.suspects.discard(tenant)
                 self._records[tenant].move(ALONE)

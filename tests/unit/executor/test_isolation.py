@@ -51,7 +51,7 @@ class House:
 @pytest.mark.parametrize("seed", range(6))
 def test_a_straggler_runs_alone_and_stands_in_the_report(seed: int) -> None:
     house = House(seed)
-    for _ in range(40):
+    for _ in range(210):
         assert house.turn() == [TENANTS]
     assert not any(one.straggling for one in house.document.tenants.values())
     house.slow = 1.3
@@ -72,7 +72,7 @@ def test_a_tenant_that_comes_back_is_judged_anew() -> None:
     for key in range(TENANTS):
         if key != 4:
             house.turn()
-    for _ in range(100):
+    for _ in range(300):
         house.turn()
     tenant = house.scheduler.tenants[4]
     house.scheduler.remove(tenant)
