@@ -1,0 +1,123 @@
+"""The executor's dispatch and loading threads over the stand-in for a GPU: models are loaded, requests answered."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from treadle_agent.executor.binding import Binding
+from treadle_agent.executor.cuda import opening
+from treadle_agent.executor.cuda.gpu import Gpu
+from treadle_agent.executor.flight_record import FlightRecord
+from treadle_agent.executor.protocol import (
+    FLIGHT_RECORD_BYTES,
+    Bind,
+    Done,
+    Load,
+    Mode,
+    Outcome,
+    Submit,
+    TierSpec,
+    Version,
+)
+from treadle_agent.executor.worker import Worker
+from treadle_agent.executor.worker_settings import WorkerSettings
+from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec, WeightEntry
+from treadle_agent.program.model import Activation, Kernel, Port, Program, TensorType, Weight
+
+MATRIX = TensorType("float32", (3, 5))
+X, Y = TensorType("float32", (4, 3)), TensorType("float32", (4, 5))
+BLOCK = 1024
+TENANTS = 3
+
+
+class Channel:
+    def __init__(self) -> None:
+        self.arrived: list[Any] = []
+        self.posted: list[Any] = []
+
+    def receive(self) -> list[Any]:
+        arrived, self.arrived = self.arrived, []
+        return arrived
+
+    def post(self, message: Any) -> None:
+        self.posted.append(message)
+
+    def flush(self) -> None: ...
+
+    def wait(self, _: float | None) -> None:
+        time.sleep(0.001)
+
+    def wake(self) -> None: ...
+
+
+def artifact(folder: Path, tenant: int) -> Path:
+    home = folder / str(tenant)
+    home.mkdir()
+    kernels = (
+        Kernel("MatMul", (), (Activation(0), Weight(0)), (1,)),
+        Kernel("Tanh", (), (Activation(1),), (2,)),
+    )
+    program = Program((Port("x", 0),), (Port("y", 2),), (X, Y, Y), (0, 64, 192), 320, (MATRIX,), (), kernels)
+    ports = tuple((TensorSpec(name, "float32", (4, width)),) for name, width in (("x", 3), ("y", 5)))
+    made = Artifact(
+        ARTIFACT_VERSION,
+        str(tenant),
+        program.architecture,
+        *ports,
+        False,
+        (WeightEntry(MATRIX, 0),),
+        64,
+        (),
+        "",
+        {},
+        {},
+    )
+    (home / "artifact.json").write_bytes(msgspec.json.encode(made))
+    (home / "weights.bin").write_bytes(weights(tenant).tobytes() + b"\0\0\0\0")
+    (home / "program-x=4x3.json").write_bytes(msgspec.json.encode(program))
+    return home
+
+
+def weights(tenant: int) -> np.ndarray:
+    return np.random.default_rng(tenant).standard_normal((3, 5)).astype(np.float32)
+
+
+@pytest.mark.parametrize("mode", [Mode.SPACE_TIME, Mode.SPACE, Mode.TIME])
+def test_tenants_are_loaded_and_answered(gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
+    monkeypatch.setattr(opening, "open_gpu", lambda: gpu)
+    shared = np.zeros(FLIGHT_RECORD_BYTES + TENANTS * BLOCK, np.uint8)
+    channel, memory = Channel(), memoryview(shared)
+    worker = Worker(channel, memory, FlightRecord(memory), WorkerSettings(device="cuda", mode=mode, max_problems=4))
+
+    def until(condition: Callable[[], bool]) -> None:
+        limit = time.monotonic() + 60.0
+        while not condition():
+            assert time.monotonic() < limit, channel.posted
+            worker.turn()
+
+    for tenant in range(TENANTS):
+        tier = TierSpec("only", 90.0, str(artifact(tmp_path, tenant)))
+        channel.arrived.append(Load(Version(tenant, f"tenant-{tenant}", 60.0, 0, 100, (tier,))))
+    until(lambda: len(worker.versions) == TENANTS)
+    channel.arrived += [Bind(tenant, 0, (X,), (Y,)) for tenant in range(TENANTS)]
+    binding = Binding([X], [Y], batchable=False)
+    (start,), (result,) = binding.offsets(1)
+    inputs = np.random.default_rng(9).standard_normal((TENANTS, 4, 3)).astype(np.float32)
+    now = time.monotonic()
+    for tenant in range(TENANTS):
+        block = FLIGHT_RECORD_BYTES + tenant * BLOCK
+        shared[block + start : block + start + X.nbytes] = inputs[tenant].reshape(-1).view(np.uint8)
+        channel.arrived.append(Submit(tenant, tenant, 0, 1, block, now, now + 60.0))
+    until(lambda: sum(isinstance(one, Done) for one in channel.posted) == TENANTS)
+    assert [one.reason for one in channel.posted if isinstance(one, Done) and one.outcome != Outcome.DONE] == []
+    for tenant in range(TENANTS):
+        at = FLIGHT_RECORD_BYTES + tenant * BLOCK + result
+        got = shared[at : at + Y.nbytes].view(np.float32).reshape(4, 5)
+        np.testing.assert_allclose(got, np.tanh(inputs[tenant] @ weights(tenant)), rtol=1e-5, atol=1e-6)
+    launched = worker.document
+    assert "Tanh[f32 4x5 -> f32 4x5]" in msgspec.json.encode(launched).decode()
