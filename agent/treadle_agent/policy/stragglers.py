@@ -76,6 +76,7 @@ class Stragglers:
         self.device_stretch = 1.0
         self._records: dict[int, _Record] = {}
         self._companies = TOGETHER
+        self._trials: list[_Trial] = []
         self._wait = PAUSE  # launches until a trial may begin
         self._pause = PAUSE
 
@@ -95,15 +96,18 @@ class Stragglers:
 
     def observe(self, tenants: Sequence[int], stretch: float) -> list[Apart]:
         """Learn a launch's stretch; what follows for its tenants, or those tried with them, usually nothing."""
-        records = [self._records.setdefault(tenant, _Record()) for tenant in set(tenants)]
+        known = self._records
+        records = [known[tenant] if tenant in known else self._record(tenant) for tenant in tenants]
         excess = stretch / (self.device_stretch if self.device_straggling else 1.0) - LIMIT
         excess = min(max(excess, -STEP), STEP)
         if excess < 0.0:  # what a straggler makes slow says nothing about the device
             self.device_stretch += DEVICE_GAIN * (stretch - self.device_stretch)
-        for record in records:
-            record.stretch += OWN_GAIN * (min(stretch, 2.0) - record.stretch)
-            record.guilt = min(max(0.0, record.guilt + excess), EVIDENCE + STEP)
-            record.innocence = max(0.0, record.innocence - excess)
+        shown = min(stretch, 2.0)
+        for record in records:  # every launch pays for this loop
+            record.stretch += OWN_GAIN * (shown - record.stretch)
+            guilt, innocence = record.guilt + excess, record.innocence - excess
+            record.guilt = 0.0 if guilt < 0.0 else min(EVIDENCE + STEP, guilt)
+            record.innocence = max(0.0, innocence)
         if self.device_straggling and self.device_stretch < RECOVERED:
             self.device_straggling = False
         company = records[0].company
@@ -113,16 +117,22 @@ class Stragglers:
             self._outside(excess)
             self._wait -= self._wait > 0
             return self._suspect() if not self._wait and any(one.guilt >= EVIDENCE for one in records) else []
-        return self._try(sorted(set(tenants)), company)
+        return self._try(sorted(tenants), company)
+
+    def _record(self, tenant: int) -> _Record:
+        record = self._records[tenant] = _Record()
+        return record
 
     def _outside(self, excess: float) -> None:
         """What those in no trial show is evidence in all trials."""
-        for trial in {id(one.trial): one.trial for one in self._records.values() if one.trial}.values():
+        self._trials = [trial for trial in self._trials if trial.suspects]
+        for trial in self._trials:
             trial.usual = max(0.0, trial.usual - excess)
 
     def _suspect(self) -> list[Apart]:
         """Begin a trial of those whose launches were slow."""
         trial = _Trial()
+        self._trials.append(trial)
         trial.suspects = {
             tenant
             for tenant, record in self._records.items()
