@@ -49,7 +49,8 @@ class SignatureStatistics(msgspec.Struct):
 
 
 class TenantStatistics(msgspec.Struct):
-    """One version of a tenant. `switches` by direction (`up`, `down`); `correction`: observed / profiled duration.
+    """One version of a tenant. `switches` by direction and reason (`down/backlog`: `policy.switches`); `correction`:
+    observed / profiled duration.
 
     `straggling`: whether it is slower than its kernels should be, None where nothing judges that; `stretch`: what its
     launches lately took over what they usually take, which is the others' too where they are merged.
@@ -59,7 +60,7 @@ class TenantStatistics(msgspec.Struct):
     device_seconds: float = 0.0
     waiting: int = 0
     tier: str = ""
-    switches: dict[str, int] = msgspec.field(default_factory=lambda: {"up": 0, "down": 0})
+    switches: dict[str, int] = msgspec.field(default_factory=dict)
     correction: float = 1.0
     answered: dict[str, int] = msgspec.field(default_factory=dict)  # requests by tier
     straggling: bool | None = None

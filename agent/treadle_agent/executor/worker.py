@@ -298,7 +298,7 @@ class Worker:
             entry.device_seconds = version.device_seconds
             entry.waiting = len(version)
             entry.tier = tier.name
-            entry.switches = {"up": version.ups, "down": version.downs}
+            entry.switches = {f"{way}/{reason}": count for (way, reason), count in version.switches.counts.items()}
             ratios = [executable.cost.correction.ratio for holder in tier.buckets.values() for executable in holder]
             entry.correction = sum(ratios) / len(ratios) if ratios else 1.0
             entry.answered = dict(zip((one.name for one in version.tiers), version.answered, strict=True))

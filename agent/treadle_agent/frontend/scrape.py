@@ -150,7 +150,7 @@ class _Tenants:
         )
         self._depth = GaugeMetricFamily("treadle_queue_depth", "Requests that wait for a tier", labels=labels)
         self._switches = CounterMetricFamily(
-            "treadle_tier_switches", "Changes of the tier that answers", labels=(*labels, "direction")
+            "treadle_tier_switches", "Changes of the tier that answers", labels=(*labels, "direction", "reason")
         )
         self._correction = GaugeMetricFamily(
             "treadle_profile_correction_ratio", "Observed over profiled duration", labels=labels
@@ -164,9 +164,9 @@ class _Tenants:
             self._device_time.add_metric(labels, sum(version.device_seconds for version in versions))
             self._depth.add_metric(labels, sum(version.waiting for version in versions))
             self._correction.add_metric(labels, versions[-1].correction)
-            for direction in sorted({direction for version in versions for direction in version.switches}):
-                count = sum(version.switches.get(direction, 0) for version in versions)
-                self._switches.add_metric((*labels, direction), count)
+            for kind in sorted({kind for version in versions for kind in version.switches}):
+                count = sum(version.switches.get(kind, 0) for version in versions)
+                self._switches.add_metric((*labels, *kind.split("/")), count)
 
 
 def _by_tenant(document: Document) -> dict[str, list[TenantStatistics]]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from treadle_agent.policy.queues import FOREVER, Request, Tenant
+from treadle_agent.policy.switches import Reason
 
 PERIOD = 1.0  # seconds between two decisions
 
@@ -78,6 +79,7 @@ class Algorithm1:
         if now >= self._due:
             self._due = (now // PERIOD + 1.0) * PERIOD
             self._tier = self._decide(tenant)
+            tenant.switches.reason = Reason.RATE
         return self._tier
 
     def _decide(self, tenant: Tenant) -> int:

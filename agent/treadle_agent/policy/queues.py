@@ -8,6 +8,7 @@ from typing import Protocol
 
 from treadle_agent.policy.arrivals import EventWindow
 from treadle_agent.policy.latency import RELAX_GAIN, Correction, Executable
+from treadle_agent.policy.switches import Direction, Switches
 
 LOWEST_PRIORITY = 1 << 30
 FOREVER = float("inf")
@@ -52,7 +53,7 @@ class Request(Protocol):
 
 
 class Switching(Protocol):
-    """A tenant's policy of choosing tiers."""
+    """A tenant's policy of choosing tiers; it leaves in `tenant.switches.reason` why the current one is not."""
 
     def choose(self, tenant: Tenant, head: Request, now: float, others_backlog: float) -> int:
         """The index of the tier to answer `head` with, when neither it nor the tenant is pinned to one."""
@@ -140,7 +141,6 @@ class Tenant:
         "company",
         "current",
         "deadline",
-        "downs",
         "id",
         "loaded_at",
         "pace",
@@ -148,9 +148,9 @@ class Tenant:
         "queue_limit",
         "rows",
         "share",
+        "switches",
         "switching",
         "tiers",
-        "ups",
         "used",
         "weight",
     )
@@ -179,7 +179,7 @@ class Tenant:
         self.used = self.share = 0.0
         self.pace = 1.0
         self.rows = 0
-        self.ups = self.downs = 0  # switches to a more, to a less accurate tier
+        self.switches = Switches()
         self._heap: list[tuple[int, float, int, Request]] = []
         self._earliest = FOREVER  # no request that waits has an earlier deadline; may lag behind where `_prioritised`
         self._prioritised = False  # requests may wait in another order than that of their deadlines
@@ -230,11 +230,21 @@ class Tenant:
         """Device seconds that the waiting requests will take at the current tier."""
         return self.rows * self.tiers[self.current].row_seconds
 
+    @property
+    def ups(self) -> int:
+        """Switches to a more accurate tier so far."""
+        return self.switches.total(Direction.UP)
+
+    @property
+    def downs(self) -> int:
+        """Switches to a less accurate tier so far."""
+        return self.switches.total(Direction.DOWN)
+
     def switch(self, tier: int) -> None:
-        """Make `tier` the current one."""
-        self.ups += tier < self.current
-        self.downs += tier > self.current
-        self.current = tier
+        """Make `tier` the current one, for the reason that the policy left."""
+        if tier != self.current:
+            self.switches.count(Direction.UP if tier < self.current else Direction.DOWN)
+            self.current = tier
 
     def observed_ratio(self) -> float:
         """What the tiers lately took, over their profiles: the mean of those that were observed, 1 when none was."""

@@ -8,6 +8,7 @@ between: what to bring in is a slow decision (`residency`).
 from __future__ import annotations
 
 from treadle_agent.policy.queues import FOREVER, Request, Switching, Tenant
+from treadle_agent.policy.switches import Reason
 
 STAY_SHARE = 0.8  # of the deadline: backlog and service must fit it
 UP_SHARE = 0.4  # of the deadline: what a more accurate tier than the current one must fit
@@ -30,7 +31,11 @@ class StickySlack:
             share = STAY_SHARE if index >= tenant.current else UP_SHARE
             backlog = (others_backlog + behind * tier.row_seconds) / tenant.pace
             if service <= slack and backlog + service <= share * tenant.deadline and tier.load == 0.0:
+                if index < tenant.current:
+                    tenant.switches.reason = Reason.ROOM
                 return index
+            if index == tenant.current:
+                tenant.switches.reason = Reason.BACKLOG if service <= slack else Reason.SLACK
         return fastest
 
 

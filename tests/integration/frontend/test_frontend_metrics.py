@@ -66,15 +66,16 @@ def test_the_executor_reports_when_it_is_asked(site):
     document = Document("host", "space-time", busy_seconds=1.0, weight_bytes=4096)
     document.launched([("matmul 4x3", 0.002), ("matmul 4x3", 0.004)], problems=5)
     document.launched([("relu 3", 0.0001)], problems=1)
-    document.tenants[1] = TenantStatistics("linear.default", 0.25, 2, "large", {"up": 1, "down": 2}, 1.5)
-    document.tenants[9] = TenantStatistics("linear.default", 0.5, 1, "large", {"up": 1, "down": 0}, 1.25)
+    document.tenants[1] = TenantStatistics("linear.default", 0.25, 2, "large", {"up/room": 1, "down/slack": 2}, 1.5)
+    document.tenants[9] = TenantStatistics("linear.default", 0.5, 1, "large", {"up/room": 1, "down/slack": 0}, 1.25)
     site.gateway.document = document
     samples = scrape(site)
     assert samples[("treadle_executor_up", ("device", "device-0"))] == 1
     assert samples[labels("treadle_device_time_seconds_total", device="device-0")] == 0.75
     assert samples[labels("treadle_queue_depth", device="device-0")] == 3
-    assert samples[labels("treadle_tier_switches_total", device="device-0", direction="up")] == 2
-    assert samples[labels("treadle_tier_switches_total", device="device-0", direction="down")] == 2
+    switches = {"name": "treadle_tier_switches_total", "device": "device-0"}
+    assert samples[labels(**switches, direction="up", reason="room")] == 2
+    assert samples[labels(**switches, direction="down", reason="slack")] == 2
     assert samples[labels("treadle_profile_correction_ratio", device="device-0")] == 1.25
     kernel = ("device", "device-0"), ("signature", "matmul 4x3")
     assert samples[("treadle_kernel_duration_seconds_count", *kernel)] == 2

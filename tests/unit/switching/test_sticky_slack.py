@@ -45,6 +45,16 @@ def test_without_any_resident_tier_the_one_that_is_done_first_is_loaded(tenant: 
     assert choose_tier(one, asked(1), 0.0, 0.0) == 0
 
 
+def test_every_switch_is_counted_with_its_reason(tenant: Make, asked: type) -> None:
+    one = tenant(*SERVICES)
+    for now, others in ((0.0, 0.0), (0.0, 0.75), (0.0, 0.3), (0.95, 0.0), (0.95, 0.0), (0.0, 0.0)):
+        one.switch(choose_tier(one, asked(1), now, others))
+    assert {f"{way}/{reason}": count for (way, reason), count in one.switches.counts.items()} == {
+        "down/backlog": 1, "up/room": 2, "down/slack": 1,
+    }  # fmt: skip
+    assert (one.ups, one.downs) == (2, 2)
+
+
 def test_a_pinned_tenant_ignores_its_policy(tenant: Make, asked: type) -> None:
     class Never:
         def choose(self, *_: object) -> int:

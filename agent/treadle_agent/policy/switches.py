@@ -1,0 +1,43 @@
+"""Changes of a tenant's tier, counted by direction and reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+
+
+class Direction(StrEnum):
+    """Which way: to a more, or to a less accurate tier."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class Reason(StrEnum):
+    """Why."""
+
+    ROOM = "room"  # a more accurate tier fits with room to spare
+    BACKLOG = "backlog"  # with the present tier, what waits would be late
+    SLACK = "slack"  # the present tier alone takes longer than the request has left
+    RATE = "rate"  # the estimated rate calls for it (Algorithm 1)
+
+
+_FROM_ZERO = ((Direction.UP, Reason.ROOM), (Direction.DOWN, Reason.BACKLOG), (Direction.DOWN, Reason.SLACK))
+
+
+class Switches:
+    """A tenant's. `reason`: why its policy last chose otherwise than the current tier."""
+
+    __slots__ = ("counts", "reason")
+
+    def __init__(self) -> None:
+        self.reason = Reason.BACKLOG
+        self.counts: Counter[tuple[Direction, Reason]] = Counter(dict.fromkeys(_FROM_ZERO, 0))
+
+    def count(self, direction: Direction) -> None:
+        """The tenant switched, for the reason that was left."""
+        self.counts[direction, self.reason] += 1
+
+    def total(self, direction: Direction) -> int:
+        """Switches of a direction, for any reason."""
+        return sum(count for (way, _), count in self.counts.items() if way is direction)
