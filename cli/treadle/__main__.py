@@ -38,6 +38,7 @@ _COMMANDS = (
     _Command("serve", "treadle.serve", "serve the tenants of a manifest file or folder on this machine"),
     _Command("demo", "treadle.demo.command", "the whole product in a minute, on real input, with a report"),
     _Command("bench", "treadle.bench.command", "measure treadle beside other servers"),
+    _Command("plan", "treadle.plan.command", "would a tenant be admitted, and where would it be served?"),
     _Command("profile", "treadle.profile.command", "which of models' kernels could share launches, and what it gains"),
     _Command("simulate", "treadle.simulate.command", "play the production policies on a simulated clock"),
 )

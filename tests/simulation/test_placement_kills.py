@@ -36,7 +36,7 @@ def edit(world: World) -> None:
 
 
 def lose(world: World) -> None:
-    world.lose(sorted(view.replica.node for view in world.api.replicas.values())[0])
+    world.lose(min(view.replica.node for view in world.api.replicas.values()))
 
 
 def bring_back(world: World) -> None:
@@ -47,12 +47,12 @@ def bring_back(world: World) -> None:
 
 
 def cordon(world: World) -> None:
-    node = sorted(view.replica.node for view in world.api.replicas.values())[0]
+    node = min(view.replica.node for view in world.api.replicas.values())
     world.api.cordon(node, CordonedDevice("0", "because"))
 
 
 def straggle(world: World) -> None:
-    key = sorted(world.api.replicas)[0]
+    key = min(world.api.replicas)
     world.agents.say(key, world.agents.condition(key, "Straggling", "SlowKernels", holds=True))
 
 
@@ -81,7 +81,7 @@ class Killed:
         self._world = world
         world.operate = self.operate  # type: ignore[method-assign]
 
-    def operate(self, most: int | None = None) -> tuple[Change, ...]:
+    def operate(self) -> tuple[Change, ...]:
         world = self._world
         snapshot = world.api.snapshot()
         planned = world.planned = plan(snapshot, world.memory, world.api.now)

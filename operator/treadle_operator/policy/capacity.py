@@ -35,6 +35,7 @@ class TierCost:
     `seconds`: device time of a request alone; `p99`: its latency, alone. `model`: the model's digest, or its URI where
     the digest is not known; a device holds each model once. `architecture`: "" where it merges with nothing. `merged`:
     by the number of tenants whose requests merge, from one: the share of `seconds` that each request then costs.
+    `measured`: whether `seconds` are, on this kind of device; else they are assumed.
     """
 
     name: TierName
@@ -45,6 +46,7 @@ class TierCost:
     memory: Bytes
     architecture: str = ""
     merged: tuple[float, ...] = (1.0,)
+    measured: bool = False
 
     def share(self, tenants: int) -> float:
         """The share of `seconds` that a request costs where this many tenants merge."""
@@ -135,11 +137,15 @@ class Knowledge:
                 profile.memory,
                 profile.architecture if merges else "",
                 _merged(profile.batches) if merges else (1.0,),
+                measured=True,
             )
         if figures is not None:
             architecture = figures.architecture if figures.implementation == MERGED else ""
             seconds = figures.service_seconds or assumed  # an agent that has not timed it yet writes 0
-            return TierCost(tier.name, tier.accuracy, seconds, seconds, model, figures.memory, architecture)
+            known = figures.service_seconds > 0
+            return TierCost(
+                tier.name, tier.accuracy, seconds, seconds, model, figures.memory, architecture, measured=known
+            )
         elsewhere = self._anywhere.get(digest)
         if elsewhere is not None:  # weights and program are the same on any device
             memory, architecture = elsewhere.memory, elsewhere.architecture
