@@ -64,8 +64,7 @@ class Scheduler(ABC):
         if not tenant.push(request):
             return False
         self._shares.join(tenant.id, tenant.weight, tenant.deadline)
-        self._waiting.note(tenant)
-        self._waiting.arrived(tenant, request.arrival)
+        self._waiting.arrived(tenant, request)
         return True
 
     def cancel(self, tenant: Tenant, request: int) -> Request | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from treadle_agent.policy.agenda import Agenda
 from treadle_agent.policy.coalescing import Signature
 from treadle_agent.policy.latency import Executable
-from treadle_agent.policy.queues import ANSWER_SHARE, Tenant
+from treadle_agent.policy.queues import ANSWER_SHARE, Request, Tenant
 
 ALONE = -1  # a tenant's company when nobody may share its launches
 
@@ -26,6 +26,8 @@ class _Noted:
     serial: float
     kind: tuple[int, int]  # binding and pinned tier of its head
     signatures: tuple[Signature, ...]
+    earliest: float = 0.0  # deadline
+    slowest: float = 0.0  # seconds of one row at worst
 
 
 class Waiting:
@@ -64,15 +66,27 @@ class Waiting:
         self.doom.put(tenant.id, tenant.earliest - fastest - ANSWER_SHARE * tenant.deadline)
         backlog = tenant.backlog
         # Executables double in rows: a request of r rows takes at most 2r - 1 times what one row takes.
-        serial = (2 * tenant.rows - len(tenant)) * _slowest(tenant)
+        noted.earliest, noted.slowest = tenant.earliest, _slowest(tenant)
+        serial = (2 * tenant.rows - len(tenant)) * noted.slowest
         self.seconds += backlog - noted.backlog
         self.serial_seconds += serial - noted.serial
         noted.backlog, noted.serial = backlog, serial
 
-    def arrived(self, tenant: Tenant, arrival: float) -> None:
-        """A request of a noted tenant has come."""
-        for signature in self._noted[tenant.id].signatures:
-            signature.arrivals.add(arrival)
+    def arrived(self, tenant: Tenant, request: Request) -> None:
+        """A request has come to a tenant's queue."""
+        noted = self._noted.get(tenant.id)
+        if noted is None or tenant.head is request or tenant.earliest < noted.earliest:
+            self.note(tenant)
+            noted = self._noted[tenant.id]
+        else:  # most of a crowd: neither the first to go nor the first to be too late
+            backlog = request.rows * tenant.tiers[tenant.current].row_seconds
+            serial = (2 * request.rows - 1) * noted.slowest
+            noted.backlog += backlog
+            noted.serial += serial
+            self.seconds += backlog
+            self.serial_seconds += serial
+        for signature in noted.signatures:
+            signature.arrivals.add(request.arrival)
             signature.fresh = True
 
     def signature(self, executables: Sequence[Executable]) -> Signature | None:
