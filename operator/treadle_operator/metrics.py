@@ -36,7 +36,7 @@ class OperatorMetrics:
         self.plan_seconds = Histogram(
             "treadle_operator_plan_seconds",
             "Time to plan, and to find what is left to change",
-            buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
+            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 5.0),
             registry=self.registry,
         )
         self.reconcile_seconds = Histogram(

@@ -246,5 +246,3 @@ class NodeLeases:
         expiry = self._heartbeats.next_expiry
         until_expiry = self._every if expiry is None else expiry - self._clock.steady()
         return max(_SOON, min(self._every, until_expiry))
-
-

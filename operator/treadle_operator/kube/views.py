@@ -160,11 +160,7 @@ def read_node_lease(manifest: Json) -> NodeLease | None:
     """A node's Lease; None for a Lease that is something else's, or that nobody has renewed yet."""
     document = Fields("", manifest)
     name, spec = document.child("metadata").text("name", None, SUBDOMAIN_LENGTH), document.child("spec", optional=True)
-    if (
-        not name.startswith(NODE_LEASE_PREFIX)
-        or not spec.has("renewTime")
-        or not spec.values.get("holderIdentity")
-    ):
+    if not name.startswith(NODE_LEASE_PREFIX) or not spec.has("renewTime") or not spec.values.get("holderIdentity"):
         return None
     return NodeLease(
         node=name.removeprefix(NODE_LEASE_PREFIX),
