@@ -77,8 +77,8 @@ class LocalDevice:
             tiers=tiers,
             refused=self.reconciler.refused(key),
             under_way=self.site.gateway.under_way(served) if served is not None else 0,
-            straggling=version.straggling if version is not None else None,
-            correction=version.correction if version is not None else 1.0,
+            straggling=version.straggling if version is not None else False,  # nothing has run yet
+            stretch=version.stretch if version is not None else 1.0,
             isolated=self._gauge.isolated(served.version.id) if served is not None else "",
             figures=window.figures if window is not None else None,
             active_tier=active,

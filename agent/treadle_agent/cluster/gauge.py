@@ -10,16 +10,19 @@ from treadle_agent.executor.statistics import TenantStatistics
 from treadle_agent.frontend.scrape import Report
 
 SILENT_LOOKS = 2  # reports missing in a row until a device is called unhealthy: a restart costs one at most
-STRETCH_GAIN = 0.2  # weight of one look
 
 
 @dataclass(frozen=True, slots=True)
 class VersionFigures:
-    """A loaded version: the tier that answers now, observed over expected kernel time, and the executor's verdicts."""
+    """A loaded version: the tier that answers now, and observed over profiled kernel time.
+
+    `straggling` is the executor's verdict, None where it gives none; `stretch`: observed over usual kernel time.
+    """
 
     tier: str
     correction: float
     straggling: bool | None
+    stretch: float
 
 
 class DeviceGauge:
@@ -49,24 +52,19 @@ class DeviceGauge:
         self._looks.append((now, self._busy))
         while len(self._looks) > 1 and self._looks[1][0] <= now - WINDOW:
             self._looks.popleft()
-        self._learn(document.tenants)
-
-    def _learn(self, tenants: dict[int, TenantStatistics]) -> None:
-        spent = stretched = 0.0
-        for version, tenant in tenants.items():
+        self._stretch = document.stretch
+        for version, tenant in document.tenants.items():
             known = self._versions.get(version)
             seconds = _risen(known.device_seconds if known else 0.0, tenant.device_seconds)
             self._seconds[tenant.tenant] = self._seconds.get(tenant.tenant, 0.0) + seconds
-            spent += seconds
-            stretched += seconds * tenant.correction
-        if spent > 0.0:
-            self._stretch += STRETCH_GAIN * (stretched / spent - self._stretch)
-        self._versions = tenants
+        self._versions = document.tenants
 
     def version(self, number: int) -> VersionFigures | None:
         """What was reported of a version last."""
         tenant = self._versions.get(number)
-        return VersionFigures(tenant.tier, tenant.correction, tenant.straggling) if tenant is not None else None
+        if tenant is None:
+            return None
+        return VersionFigures(tenant.tier, tenant.correction, tenant.straggling, tenant.stretch)
 
     def isolated(self, number: int) -> str:
         """Why the executor is not given a version any more; "" where it is."""
@@ -86,7 +84,7 @@ class DeviceGauge:
 
     @property
     def stretch(self) -> float:
-        """Observed over expected kernel time, over all tenants, smoothed."""
+        """Observed over usual kernel time, over all tenants, lately."""
         return self._stretch
 
     @property

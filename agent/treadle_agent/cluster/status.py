@@ -21,15 +21,15 @@ class Observation:
 
     `entry`: what the device's catalog has; `tiers`: what is loaded; `refused`: why the wanted version is not;
     `under_way`: requests that are not answered yet; `straggling`: the executor's verdict, None where it gives none;
-    `correction`: its observed over expected kernel time; `isolated`: why the executor is not given it any more.
+    `stretch`: its observed over usual kernel time; `isolated`: why the executor is not given it any more.
     """
 
     entry: Entry | None = None
     tiers: tuple[TierFigures, ...] = ()
     refused: Refused | None = None
     under_way: int = 0
-    straggling: bool | None = None
-    correction: float = 1.0
+    straggling: bool | None = False
+    stretch: float = 1.0
     isolated: str = ""
     figures: Figures | None = None
     active_tier: TierName | None = None
@@ -122,6 +122,6 @@ def _straggling(seen: Observation, generation: int) -> Condition:
     if seen.straggling is None:
         return Condition(type_, UNKNOWN, "NotJudged", "this executor gives no verdict on stragglers", generation)
     if seen.straggling:
-        message = f"its kernels take {seen.correction:.2f} times what they should"
+        message = f"its kernels take {seen.stretch:.2f} times what they usually do; it runs apart from the others"
         return Condition(type_, TRUE, "SlowKernels", message, generation)
-    return Condition(type_, FALSE, "AsExpected", "its kernels take what they should", generation)
+    return Condition(type_, FALSE, "AsExpected", "its kernels are not seen to take longer than usual", generation)

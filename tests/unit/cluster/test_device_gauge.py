@@ -8,10 +8,12 @@ from treadle_agent.frontend.scrape import Report, SupervisorCounters
 
 
 def report(busy: float = 0.0, isolated: dict[str, str] | None = None, **seconds: float) -> Report:
-    """What an executor reports: device time in all, and of tenants (``digits=2.5``), whose kernels take 1.5 times."""
-    document = Document("host", "space-time", busy_seconds=busy)
+    """What an executor reports: device time in all, and of tenants (``digits=2.5``)."""
+    document = Document("host", "space-time", busy_seconds=busy, stretch=1.2)
     for version, (tenant, spent) in enumerate(seconds.items(), 1):
-        document.tenants[version] = TenantStatistics(f"{tenant}.default", spent, tier="large", correction=1.5)
+        document.tenants[version] = TenantStatistics(
+            f"{tenant}.default", spent, tier="large", correction=1.5, straggling=True, stretch=1.4
+        )
     return Report("host", document, SupervisorCounters(0, 0, isolated or {}))
 
 
@@ -39,15 +41,13 @@ def test_a_new_process_counts_from_zero():
     assert it.seconds("nobody.default") == 0.0
 
 
-def test_stretch_follows_what_tenants_see_and_stands_still_when_nothing_runs():
+def test_stretch_is_the_executors():
     it = DeviceGauge()
     assert it.stretch == 1.0
-    for step in range(40):
-        it.add(report(digits=float(step)), float(step))
-    assert 1.49 < it.stretch <= 1.5
-    before = it.stretch
-    it.add(report(digits=39.0), 41.0)
-    assert it.stretch == before
+    it.add(report(), 0.0)
+    assert it.stretch == 1.2
+    it.add(SILENCE, 5.0)
+    assert it.stretch == 1.2
 
 
 def test_one_missing_report_is_no_fault_and_two_are():
@@ -63,9 +63,8 @@ def test_one_missing_report_is_no_fault_and_two_are():
 def test_versions_and_those_that_are_not_run_any_more():
     it = DeviceGauge()
     it.add(report(digits=1.0, isolated={"7": "it killed the process"}), 0.0)
-    assert it.version(1).tier == "large"
-    assert it.version(1).correction == 1.5
-    assert it.version(1).straggling is None, "nothing judges that yet"
+    found = it.version(1)
+    assert (found.tier, found.correction, found.straggling, found.stretch) == ("large", 1.5, True, 1.4)
     assert it.version(2) is None
     assert it.isolated(7) == "it killed the process"
     assert it.isolated(1) == ""

@@ -51,7 +51,7 @@ def test_a_replica_that_is_on_its_way(replica):
         "Loaded": ("False", "Loading"),
         "Serving": ("False", "NotLoaded"),
         "Draining": ("False", "NotDraining"),
-        "Straggling": ("Unknown", "NotJudged"),
+        "Straggling": ("False", "AsExpected"),
     }
 
 
@@ -60,7 +60,7 @@ def test_a_replica_that_serves(loaded):
         "Loaded": ("True", "Loaded"),
         "Serving": ("True", "Serving"),
         "Draining": ("False", "NotDraining"),
-        "Straggling": ("Unknown", "NotJudged"),
+        "Straggling": ("False", "AsExpected"),
     }
 
 
