@@ -23,7 +23,11 @@ def test_links_lead_somewhere(request, page):
 def test_the_examples_are_accepted(request):
     found = ManifestReader().read(request.config.rootpath / "examples")
     assert found.refusals == ()
-    assert sorted(one.tenant.key for one in found.accepted) == ["digits.examples", "minimal.default", "under-load.default"]
+    assert sorted(one.tenant.key for one in found.accepted) == [
+        "digits.examples",
+        "minimal.default",
+        "under-load.default",
+    ]
     (digits,) = (one.tenant for one in found.accepted if one.tenant.name == "digits")
     assert [tier.name for tier in digits.served_tiers] == ["large", "medium"], "as its comments say"
 
