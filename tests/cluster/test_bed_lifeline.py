@@ -16,8 +16,10 @@ from bed.lifeline import Lifeline
 
 # A harness with a child, a grandchild in a session of its own, and a file; it says what they are and waits.
 HARNESS = """
-import subprocess, sys, time
+import signal, subprocess, sys, time
 from bed.lifeline import Lifeline
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
 
 lifeline = Lifeline()
 (lifeline.folder / "file").write_text("data")

@@ -66,6 +66,7 @@ def test_it_is_scaled_without_a_gap_and_edited_in_place(
     world.apply_tenant("digits")
     eventually(lambda: world.holds("digits", "Ready"), 5.0)
     [first] = world.nodes_of("digits")
+    time.sleep(1.0)  # what is older is told by creationTimestamps, which have whole seconds
     world.apply_tenant("digits", replicas={"min": 3, "max": 3})
     eventually(lambda: sum(world.endpoints("digits").values()) == 3)
     assert world.nodes_of("digits") == ["a", "b", "c"]

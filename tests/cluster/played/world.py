@@ -140,7 +140,10 @@ class World:
         return found["spec"] if found is not None else {}
 
     def versions(self) -> dict[str, str]:
-        """The resourceVersion of every object that the operator may write, but the Leases."""
+        """The resourceVersion of every object that the operator may write, but the Leases.
+
+        Another test's namespace may still be on its way out.
+        """
         found: dict[str, str] = {}
         for path in (
             f"{TREADLE}/inferencetenants",
@@ -152,6 +155,8 @@ class World:
         ):
             for one in self.items(path):
                 metadata = one["metadata"]
+                if metadata.get("namespace", self.namespace) != self.namespace:
+                    continue
                 found[f"{path}/{metadata.get('namespace', '')}/{metadata['name']}"] = metadata["resourceVersion"]
         return found
 
