@@ -9,6 +9,7 @@ import pytest
 
 from bed.addresses import free_port
 from bed.cluster import Cluster
+from bed.eventually import eventually
 from bed.program import Program
 from played.agents import Players
 from played.api_proxy import ApiProxy
@@ -40,7 +41,9 @@ def players(world: World) -> Iterator[Callable[..., Players]]:
         def start(count: int = 2, part: Part | None = None, memory: int = 1 << 34) -> Players:
             names = [chr(ord("a") + number) for number in range(count)]
             nodes = [PlayedNode(name, f"10.1.0.{number}:8080", memory=memory) for number, name in enumerate(names, 1)]
-            return stack.enter_context(Players(world.cluster, nodes, part or Part(lease_seconds=3)))
+            played = stack.enter_context(Players(world.cluster, nodes, part or Part(lease_seconds=3)))
+            eventually(lambda: world.heard_of() >= set(names))
+            return played
 
         yield start
 

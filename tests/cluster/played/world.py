@@ -139,6 +139,12 @@ class World:
         found = self.get(f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/leases/treadle-operator")
         return found["spec"] if found is not None else {}
 
+    def heard_of(self) -> set[str]:
+        """The nodes whose agents have told of their devices, and renew a Lease."""
+        told = {one["metadata"]["name"] for one in self.items(f"{TREADLE}/inferencenodes") if one.get("status")}
+        leases = self.items(f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/leases")
+        return told & {one["metadata"]["name"].removeprefix("treadle-node-") for one in leases}
+
     def versions(self) -> dict[str, str]:
         """The resourceVersion of every object that the operator may write, but the Leases.
 
