@@ -1,6 +1,6 @@
 """Sends a tenant of the digits examples requests at a steady rate, and tells how they were answered.
 
-    python examples/load.py http://127.0.0.1:8000 under-load --rate 300 --seconds 30
+    python examples/load.py http://127.0.0.1:8000 under-load --rate 1200 --seconds 30
 
 The rate does not slow down when the answers do, as independent clients' would not. Addresses of this machine only.
 """

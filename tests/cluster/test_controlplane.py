@@ -36,6 +36,11 @@ esac
 UNREACHABLE = 'go: k8s.io/kubernetes@v1.37.2: Get "https://example.test/": dial tcp: lookup example.test: no such host'
 
 
+def take_ctrl_c() -> None:
+    """A shell's background jobs begin with the signal ignored, and so would ours."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Builder:
     """The command, a folder of tools that is its PATH, and a cache of its own."""
 
@@ -66,7 +71,14 @@ class Builder:
             **variables,
         }
         command = [sys.executable, "-m", "controlplane", *options]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=take_ctrl_c,
+        )
 
     def run(self, *options: str, **variables: str) -> tuple[int, str, str]:
         with self.start(*options, **variables) as process:

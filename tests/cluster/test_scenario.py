@@ -140,7 +140,7 @@ def test_a_tenants_life(scene: Scene, started: Started, eventually: Eventually) 
     assert "deep" in tiers
 
     # A burst changes its tier.
-    options = ("--rate", "400", "--seconds", "60")
+    options = ("--rate", "1200", "--seconds", "60")
     burst = scene.cluster.program("burst", sys.executable, EXAMPLES / "load.py", first.url, TENANT, *options)
     started(burst)
     eventually(lambda: scene.status().get("activeTier") == "medium", seconds=60)

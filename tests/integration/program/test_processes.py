@@ -78,7 +78,7 @@ def wait(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 def ignores_ctrl_c(process: int) -> bool:
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
-    return bool(int(fields["SigIgn"], 16) >> (signal.SIGINT - 1) & 1)
+    return bool(int(fields["SigBlk"], 16) >> (signal.SIGINT - 1) & 1)
 
 
 @contextmanager

@@ -32,6 +32,6 @@ def test_the_load_makes_the_tenant_made_for_it_change_its_tier(request, serve, t
     shutil.copy(examples / "under-load.yaml", tmp_path)
     it = serve("-f", str(tmp_path))
     it.wait_until_ready()
-    command = [sys.executable, examples / "load.py", it.url, "under-load", "--rate", "400", "--seconds", "5"]
+    command = [sys.executable, examples / "load.py", it.url, "under-load", "--rate", "1200", "--seconds", "5"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert "answered by medium" in said
