@@ -77,7 +77,7 @@ class Builder:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=take_ctrl_c,
+            preexec_fn=take_ctrl_c,  # noqa: PLW1509 - no thread of ours holds a lock here
         )
 
     def run(self, *options: str, **variables: str) -> tuple[int, str, str]:
