@@ -512,3 +512,18 @@ def test_a_spec_that_an_agent_refuses_as_an_old_leader_s_is_written_again(world:
 
 def test_make_tenant_has_the_tiers_in_order() -> None:
     assert [tier.accuracy for tier in make_tenant(models=["a", "b", "c"]).tiers] == [95.0, 90.0, 85.0]
+
+
+def test_replicas_made_in_one_second_are_told_apart(world: World) -> None:
+    world.add_nodes(3)
+    tenant = world.add("x", replicas=(1, 3))
+    world.agents.load_seconds = 0.0
+    world.run(2.0)
+    (first,) = world.replicas(tenant)
+    world.api.cordon(first.replica.node, CordonedDevice("0", "because"))
+    world.operate()
+    second = next(view for view in world.replicas(tenant) if view.key != first.key)
+    # Creation times are whole seconds: the API server gives both the same.
+    world.api.replicas[second.key] = replace(second, created=first.created)
+    world.settle()
+    assert world.places(tenant) == [second.place]

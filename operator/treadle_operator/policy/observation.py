@@ -124,7 +124,8 @@ def up_to_date(replica: Replica) -> bool:
 
 def is_replaced(view: ReplicaView, others: Iterable[ReplicaView]) -> bool:
     """Whether one of the others was created to take over from it."""
-    return any(one.replaces == view.place and one.created > view.created for one in others)
+    # Not later than, for creation times are whole seconds; a replica that itself replaced the other one is earlier.
+    return any(one.replaces == view.place and one.created >= view.created for one in others if one is not view)
 
 
 def is_stale(replica: Replica) -> bool:
