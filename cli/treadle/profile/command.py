@@ -17,6 +17,7 @@ from rich.table import Table
 
 from treadle.profile import advice, measured
 from treadle.profile.clusters import clusters
+from treadle.profile.latency import command as latency
 from treadle.profile.models import Model, UnprofiledError, load
 from treadle.profile.report import ClusterRow, KernelRow, Profile
 from treadle_agent.executor.devices import DeviceError, choose_device
@@ -26,6 +27,8 @@ from treadle_agent.node import cache_folder
 from treadle_agent.policy.coalescing import PADDING_LIMIT
 from treadle_agent.program.model import Shape
 
+_AUTO, _SIMULATED = "auto", "simulated:V100"
+_SHORTEST, _LONGEST = 0.1, 60.0
 _PAGE_WIDTH = 160
 _SHAPE = re.compile(r"(.+)=(\d+(?:x\d+)*)")
 _NOTE = "Times are simulated by the model of docs/adr/0010-simulated-gpu.md; no GPU code has run."
@@ -33,11 +36,22 @@ _NOTE = "Times are simulated by the model of docs/adr/0010-simulated-gpu.md; no 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `treadle profile` takes."""
-    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="ONNX files")
+    parser.add_argument(
+        "models", type=Path, nargs="*", metavar="MODEL", help="ONNX files, for --clusters and --kernels"
+    )
+    parser.add_argument(
+        "-f", "--filename", type=Path, metavar="FILE", help="an InferenceTenant: measure its tiers by batch and by load"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, metavar="S", help="with -f: of each measurement (default %(default)g)"
+    )
+    parser.add_argument("--write", type=Path, metavar="DIR", help="with -f: write ModelProfile manifests here")
     parser.add_argument("--clusters", action="store_true", help="products by shape: what padding could merge")
     parser.add_argument("--kernels", action="store_true", help="implementation, tile and number of problems by kernel")
     parser.add_argument(
-        "--device", default="simulated:V100", metavar="D", help="for --kernels: simulated:V100, :A100, :H100 or host"
+        "--device",
+        metavar="D",
+        help="auto, host, cuda or simulated:V100, :A100, :H100 (default simulated:V100; with -f auto)",
     )
     parser.add_argument(
         "--shape", type=_shape, action="append", default=[], metavar="INPUT=AxBxC", help="of an input with free sizes"
@@ -45,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--padding", type=float, default=PADDING_LIMIT, metavar="SHARE", help="of arithmetic at most (default 0.25)"
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the clusters here, as SVG")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the clusters, or with -f the curves, as SVG")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the profile here")
 
 
@@ -55,7 +69,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(problem, file=sys.stderr)
         return 2
     try:
-        device = choose_device(arguments.device)
+        device = choose_device(arguments.device or (_AUTO if arguments.filename else _SIMULATED))
+        if arguments.filename:
+            return latency.run(arguments, device)
         models = [load(path, cache_folder() / "artifacts", dict(arguments.shape)) for path in arguments.models]
     except DeviceError as error:
         print(error, file=sys.stderr)
@@ -83,6 +99,24 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _wrong(arguments: argparse.Namespace) -> str | None:
+    if arguments.plot and find_spec("matplotlib") is None:
+        return "--plot: matplotlib is not installed: pip install 'treadle[demo]'"
+    return _wrong_tenant(arguments) if arguments.filename else _wrong_models(arguments)
+
+
+def _wrong_tenant(arguments: argparse.Namespace) -> str | None:
+    if arguments.models or arguments.clusters or arguments.kernels:
+        return "-f profiles a tenant by itself: leave out MODEL, --clusters and --kernels"
+    if not _SHORTEST <= arguments.seconds <= _LONGEST:
+        return f"--seconds {arguments.seconds:g}: expected {_SHORTEST:g} to {_LONGEST:g}"
+    return None
+
+
+def _wrong_models(arguments: argparse.Namespace) -> str | None:
+    if not arguments.models:
+        return "say what to profile: -f TENANT, or MODEL files"
+    if arguments.write:
+        return "--write writes what -f measures: say -f, too"
     if not (arguments.clusters or arguments.kernels):
         return "say what to profile: --clusters, --kernels or both"
     if not 0 <= arguments.padding < 1:
@@ -91,8 +125,6 @@ def _wrong(arguments: argparse.Namespace) -> str | None:
         return "--device cuda: kernels on a GPU are not profiled yet; take simulated:V100 or host"
     if arguments.plot and not arguments.clusters:
         return "--plot draws clusters: say --clusters, too"
-    if arguments.plot and find_spec("matplotlib") is None:
-        return "--plot: matplotlib is not installed: pip install 'treadle[demo]'"
     return None
 
 

@@ -1,0 +1,68 @@
+"""`treadle profile -f`: its steps and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from treadle.bench.progress import Progress
+from treadle.manifests import ManifestReader
+from treadle.profile.latency.manifests import write_profiles
+from treadle.profile.latency.measure import Plan, measure, steps
+from treadle.profile.latency.report import Report
+from treadle.profile.latency.table import show
+from treadle.profile.models import UnprofiledError
+from treadle_agent.node import cache_folder
+from treadle_api.tenant import Tenant
+
+_PAGE_WIDTH = 120
+
+
+def run(arguments: argparse.Namespace, device: str) -> int:
+    """Measure the one tenant of a manifest: 0 done, 1 a tier cannot be profiled, 2 wrong usage."""
+    tenant = _tenant(arguments.filename)
+    if isinstance(tenant, str):
+        print(tenant, file=sys.stderr)
+        return 2
+    plan = Plan(device, arguments.seconds, dict(arguments.shape))
+    try:
+        with Progress(Console(stderr=True)) as progress:
+            progress.begin(steps(tenant))
+            report = asyncio.run(measure(tenant, plan, cache_folder(), progress.step))
+    except (UnprofiledError, OSError, EOFError) as error:
+        print(f"treadle profile: {error}", file=sys.stderr)
+        return 1
+    _tell(report, arguments)
+    return 0
+
+
+def _tell(report: Report, arguments: argparse.Namespace) -> None:
+    console = Console()
+    show(report, console if console.is_terminal else Console(width=_PAGE_WIDTH))
+    if arguments.json:
+        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+    if arguments.write:
+        for path in write_profiles(report, arguments.write):
+            print(f"written: {path}", file=sys.stderr)
+    if arguments.plot:
+        from treadle.profile.latency.curves import draw
+
+        arguments.plot.write_text(draw(report))
+
+
+def _tenant(path: Path) -> Tenant | str:
+    """The tenant of a manifest, or why there is none."""
+    try:
+        manifests = ManifestReader().read(path)
+    except OSError as error:
+        return f"-f {path}: {error.strerror}"
+    if manifests.refusals:
+        return "\n".join(f"refused {refusal}" for refusal in manifests.refusals)
+    if len(manifests.accepted) != 1:
+        return f"-f {path}: holds {len(manifests.accepted)} tenants; one is profiled at a time"
+    return manifests.accepted[0].tenant

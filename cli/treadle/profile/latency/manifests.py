@@ -1,0 +1,50 @@
+"""ModelProfiles as files that `kubectl apply --server-side -f` takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from treadle.profile.latency.report import Report, Tier
+from treadle_api.objects import API_VERSION
+from treadle_api.profile import KIND
+from treadle_api.units import format_decimal
+
+
+def write_profiles(report: Report, folder: Path) -> list[Path]:
+    """Write ``NAME.yaml`` for each tier's model; the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for tier in report.tiers:
+        path = folder / f"{tier.profile}.yaml"
+        path.write_text(yaml.safe_dump(manifest(tier, report.device_model), sort_keys=False))
+        paths.append(path)
+    return paths
+
+
+def manifest(tier: Tier, device_model: str) -> dict[str, object]:
+    """One ModelProfile."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": tier.profile},
+        "spec": {
+            "sha256": tier.sha256,
+            "deviceModel": device_model,
+            "architecture": tier.architecture,
+            "memoryBytes": tier.memory_bytes,
+            "batches": [
+                {"rows": one.rows, "p50": format_decimal(one.p50), "p99": format_decimal(one.p99)}
+                for one in tier.batches
+            ],
+            "loads": [
+                {
+                    "requestsPerSecond": format_decimal(one.requests_per_second),
+                    "p50": format_decimal(one.p50),
+                    "p99": format_decimal(one.p99),
+                }
+                for one in tier.loads
+            ],
+        },
+    }
