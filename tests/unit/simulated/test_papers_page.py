@@ -1,0 +1,76 @@
+"""The committed page says what the committed results say, simulated results are today's, and ranges are enforced."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from treadle.bench.kernels import simulated
+from treadle.bench.kernels.checks import checks
+from treadle.simulate.multiplexing import plots
+from treadle.simulate.multiplexing.study import study
+from treadle_agent.executor.gpu_model import GPUS, GpuModel
+
+ROOT = Path(__file__).parents[3]
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+papers, page, check = (script(name) for name in ("papers_figures", "papers_page", "check_papers"))
+RESULTS = papers.read()
+RANGES = msgspec.json.decode(check.EXPECTED.read_bytes(), type=dict[str, tuple[float, float]])
+
+
+def test_the_committed_page_is_fresh():
+    assert page.PAGE.read_text() == page.render(RESULTS), "run: python benchmarks/papers_page.py"
+
+
+def test_the_committed_table_is_what_the_model_says_today():
+    report = RESULTS.kernels
+    assert report.rows == tuple(simulated.table(GpuModel(GPUS["V100"]))), "run: make papers"
+    assert report.ablations == tuple(simulated.ablations(GPUS["V100"]))
+    assert report.checks == tuple(checks(report.rows))
+
+
+def test_the_committed_study_is_what_the_model_says_today():
+    report = RESULTS.multiplexing
+    today = study(GPUS["V100"], 1, command=report.command, date=report.date)
+    assert report == today, "run: make papers"
+
+
+def test_the_page_shows_every_plot():
+    text = page.PAGE.read_text()
+    for name in plots.ALL:
+        assert f"(papers/{name})" in text
+        assert RESULTS.multiplexing.device in (ROOT / "docs" / "papers" / name).read_text()
+
+
+def test_every_figure_lies_in_its_committed_range():
+    assert check.outside(papers.figures(RESULTS), RANGES) == []
+
+
+@pytest.mark.parametrize("value", [0.0, 1e9])
+def test_too_good_is_as_wrong_as_too_bad(value):
+    figures = papers.figures(RESULTS)
+    for name in figures:
+        (line,) = check.outside({**figures, name: value}, RANGES)
+        assert line.startswith(f"{name}: {value:.3g} lies outside")
+
+
+def test_figures_and_ranges_name_each_other():
+    figures = papers.figures(RESULTS)
+    assert len(check.outside(figures, {})) == len(figures)
+    assert len(check.outside({}, RANGES)) == len(RANGES)
+
+
+def test_the_page_says_that_nothing_ran_on_a_gpu():
+    text = page.PAGE.read_text()
+    assert "No GPU code has run" in text
+    assert text.count("Simulated") >= 3
