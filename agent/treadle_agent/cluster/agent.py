@@ -15,7 +15,7 @@ from treadle_agent.cluster.errors import KubeError
 from treadle_agent.cluster.following import Follower
 from treadle_agent.cluster.hardware import DeviceFacts
 from treadle_agent.cluster.kube import LEASES, REPLICAS, KubeClient, Selection
-from treadle_agent.cluster.lease import NodeLease
+from treadle_agent.cluster.lease import NodeLease, TakenOverError
 from treadle_agent.cluster.nvml import Nvml
 from treadle_agent.cluster.profiles import Profiles
 from treadle_agent.cluster.registration import Registration
@@ -42,6 +42,7 @@ class ClusterAgent:
         self._client = client
         self._settings = settings
         self._stopping = False
+        self._taken_over = False
         self._devices: dict[str, LocalDevice] = {}
         self._agents: list[tuple[LocalDevice, NodeAgent]] = []
         self._duties = Duties(self._devices, settings.address)
@@ -92,6 +93,9 @@ class ClusterAgent:
             done, _ = await asyncio.wait([lease, stopping, *working], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()  # raises what ended it
+        except TakenOverError:
+            self._taken_over = True
+            raise
         finally:
             await self._end([stopping, *working])
             lease.cancel()
@@ -105,11 +109,12 @@ class ClusterAgent:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        try:
-            async with asyncio.timeout(LAST_WORDS_SECONDS):
-                await self._registration.look()
-        except TimeoutError:
-            pass
+        if not self._taken_over:  # else the InferenceNode is another agent's
+            try:
+                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                    await self._registration.look()
+            except TimeoutError:
+                pass
         for _, agent in self._agents:
             await agent.close()
         await self._node.front_end.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from treadle_agent.cluster.assignments import Assignment, Assignments
@@ -52,10 +53,12 @@ class Duties:
     def status_of(self, key: str, told: ReplicaStatus) -> ReplicaStatus | None:
         """What is true of a replica now; `told` is what was said last. None for one that is not this node's."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        assignment = self._assignments.get(key)
+        assignment, problem = self._assignments.get(key), self.replicas.unreadable.get(key)
         if assignment is not None:
-            return status_of(assignment, self._observation(assignment), self._address, told, now)
-        problem = self.replicas.unreadable.get(key)
+            seen = self._observation(assignment)
+            if problem is not None:
+                seen = replace(seen, unreadable=problem.problem)
+            return status_of(assignment, seen, self._address, told, now)
         return unreadable(problem.problem, problem.generation, self._address, now) if problem is not None else None
 
     def draining(self) -> list[str]:

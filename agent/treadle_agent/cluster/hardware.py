@@ -7,11 +7,14 @@ import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from treadle_agent.cluster.nvml import Nvml
 from treadle_agent.executor.gpu_model import GPUS
 from treadle_api.objects import DEVICE_MODEL_LENGTH
 from treadle_api.units import Bytes
+
+if TYPE_CHECKING:
+    from treadle_agent.cluster.nvml import Nvml
 
 PROC = Path("/proc")
 CGROUP = Path("/sys/fs/cgroup")
@@ -28,13 +31,14 @@ class DeviceFacts:
     memory: Bytes
 
 
-def describe(device: str, nvml: Nvml) -> DeviceFacts:
-    """The facts of a device by its name for the executor (`executor.devices`).
+def describe(device: str, nvml: Nvml | None) -> DeviceFacts:
+    """The facts of a device by its name for the executor (`executor.devices`); only ``cuda`` asks `nvml`.
 
     Raises:
         NvmlError: it is a GPU, and the driver does not tell what it is.
     """
     if device == "cuda":
+        assert nvml is not None
         gpu = nvml.gpu(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
         return DeviceFacts(gpu.uuid, _printable(gpu.model), gpu.memory)
     kind, _, model = device.partition(":")

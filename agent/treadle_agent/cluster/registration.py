@@ -1,4 +1,4 @@
-"""The InferenceNode of this node: made when the agent starts, and kept true."""
+"""The InferenceNode of this node: made when the agent starts, kept true, and looked after."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from math import inf
 
-from treadle_agent.cluster.errors import ConflictError, KubeError, NotFoundError
+from treadle_agent.cluster.errors import KubeError, NotFoundError
 from treadle_agent.cluster.kube import NODES, Json, KubeClient
 from treadle_agent.cluster.manifests import node_manifest
 from treadle_agent.cluster.reporting import differs
@@ -16,6 +15,7 @@ from treadle_api.fields import FieldError
 from treadle_api.node import Device, Node, read_node
 
 BUSIER = 0.1  # of the last window: a smaller change of a device's utilisation is not worth a write
+LOOKS = 12  # between two readings of the object: somebody may have deleted it, or written its status
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Registration:
         self._describe = describe
         self._rest = rest
         self._told: Node | None = None
-        self._told_at = -inf
+        self._looks = 0
         self._failing = False
 
     async def run(self) -> None:
@@ -43,38 +43,32 @@ class Registration:
 
     async def look(self) -> None:
         """Tell what has changed; what cannot be told now is told later."""
-        node = self._describe(self._told)
-        if self._told is not None and not is_due(self._told, node):
-            return
+        self._looks += 1
         try:
-            await self._tell(node)
+            if self._told is None or self._looks % LOOKS == 0:
+                self._told = await self._find()
+            node = self._describe(self._told)
+            if self._told is None or is_due(self._told, node):
+                answer = await self._client.apply(NODES, "", self._name, node_manifest(node), "status")
+                self._told = replace(node, generation=_generation(answer))
         except KubeError as error:
+            if isinstance(error, NotFoundError):
+                self._told = None  # somebody has deleted it
             if not self._failing:
                 _log.warning("the InferenceNode cannot be written; it is tried again: %s", error)
             self._failing = True
         else:
             self._failing = False
 
-    async def _tell(self, node: Node) -> None:
-        if self._told is None:
-            node = self._describe(await self._find())
-        try:
-            answer = await self._client.apply(NODES, "", self._name, node_manifest(node), "status")
-        except NotFoundError:
-            self._told = None  # somebody has deleted it
-            raise
-        self._told = replace(node, generation=_generation(answer))
-
     async def _find(self) -> Node | None:
-        """The InferenceNode that is there, after an earlier run of the agent; else a new one."""
-        manifest = {"apiVersion": NODES.api_version, "kind": NODES.name, "metadata": {"name": self._name}}
+        """The InferenceNode as the API server has it, of an earlier run perhaps; None for one that is new."""
         try:
+            return read_node(await self._client.get(NODES, "", self._name))
+        except NotFoundError:
+            manifest = {"apiVersion": NODES.api_version, "kind": NODES.name, "metadata": {"name": self._name}}
             await self._client.create(NODES, "", manifest)
-        except ConflictError:
-            try:
-                return read_node(await self._client.get(NODES, "", self._name))
-            except FieldError as error:
-                _log.warning("the InferenceNode is written anew: %s", error)
+        except FieldError as error:
+            _log.warning("the InferenceNode is written anew: %s", error)
         return None
 
 

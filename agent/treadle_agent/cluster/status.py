@@ -21,6 +21,7 @@ class Observation:
 
     `entry`: what the device's catalog has; `tiers`: what is loaded; `refused`: why the wanted version is not;
     `under_way`: requests that are not answered yet; `straggling`: the executor's verdict, None where it gives none;
+    `unreadable`: why its latest spec cannot be read;
     `stretch`: its observed over usual kernel time; `isolated`: why the executor is not given it any more.
     """
 
@@ -33,6 +34,7 @@ class Observation:
     isolated: str = ""
     figures: Figures | None = None
     active_tier: TierName | None = None
+    unreadable: str = ""
 
     @property
     def serves(self) -> bool:
@@ -91,6 +93,9 @@ def _conditions(assignment: Assignment, seen: Observation) -> Iterator[Condition
 
 def _loaded(assignment: Assignment, seen: Observation, generation: int) -> Condition:
     type_, wanted = ReplicaCondition.LOADED, assignment.accepted
+    if seen.unreadable:
+        message = f"{seen.unreadable}; is the agent older than the operator? What was loaded before goes on"
+        return Condition(type_, FALSE, "SpecInvalid", message, generation)
     if assignment.stale or wanted is None:
         message = f"a change of epoch {assignment.latest.epoch} is refused: it is not the leader's who wrote it"
         return Condition(type_, FALSE, "StaleEpoch", message, generation)

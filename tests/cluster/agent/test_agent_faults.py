@@ -114,3 +114,5 @@ def test_a_second_agent_of_a_name_takes_the_node_over(agent):
     assert "serves node alpha now" in first.program.output
     assert second.program.alive
     second.wait_until_ready()
+    assert second.node()["status"]["address"] == second.address, "the first one's last words are not about it"
+    assert {one["reason"] for one in second.node()["status"]["conditions"]} == {"Serving"}

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from tritonclient.utils import InferenceServerException
 
+from bed.audit import read_requests
+from bed.cluster import SYSTEM_NAMESPACE
+
 
 def test_it_registers_and_renews_its_lease(agent, eventually):
     it = agent("alpha")
@@ -62,6 +65,23 @@ def test_a_replica_is_loaded_served_and_told_of(agent, replica, infer, eventuall
     eventually(lambda: it.get("/v2/models/digits/ready") == 404)
     with pytest.raises(InferenceServerException):
         infer(it.address, "digits")
+
+
+def test_an_idle_agent_writes_nothing_but_its_lease(agent, replica, cluster, eventually):
+    def writes() -> list[str]:
+        requests = read_requests(cluster.control_plane.audit_log)
+        ours = (one for one in requests if one.user == f"system:serviceaccount:{SYSTEM_NAMESPACE}:treadle-agent")
+        return [f"{one.verb} {one.resource} {one.name}" for one in ours if one.verb not in ("get", "list", "watch")]
+
+    earlier = len(writes())  # the log is that of all tests
+    it = agent("alpha")
+    one = replica("digits", "alpha").create()
+    one.wait_for("Loaded", "True")
+    eventually(lambda: used_devices(it))  # what was loaded is told at the next look, and the profile is long there
+    before, first = len(writes()), it.renewed()
+    eventually(lambda: (it.renewed() - first).total_seconds() > 12.0, 30.0)  # two looks at everything
+    assert set(writes()[before:]) == {"update leases treadle-node-alpha"}
+    assert len([write for write in writes()[earlier:] if write.endswith(f"inferencereplicas/status {one.name}")]) <= 2
 
 
 def test_loads_do_not_delay_its_lease(agent, replica, models, model):

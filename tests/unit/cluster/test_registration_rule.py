@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
-from treadle_agent.cluster.registration import is_due
+from treadle_agent.cluster.errors import NotFoundError
+from treadle_agent.cluster.registration import LOOKS, Registration, is_due
 from treadle_api.conditions import Condition, ConditionStatus
 from treadle_api.node import Device, Node
 from treadle_api.units import Bytes
@@ -41,3 +43,56 @@ def test_conditions_and_the_address():
     assert is_due(NODE, replace(NODE, conditions=(replace(READY, status=ConditionStatus.FALSE),)))
     assert is_due(NODE, replace(NODE, devices=()))
     assert not is_due(NODE, replace(NODE, generation=2, unschedulable=True)), "that is the spec's"
+
+
+class Server:
+    """The API server's one InferenceNode, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.node: dict[str, object] | None = None
+        self.asked: list[str] = []
+
+    async def get(self, *_: object) -> dict[str, object]:
+        self.asked.append("get")
+        if self.node is None:
+            raise NotFoundError(404, "no such node")
+        return self.node
+
+    async def create(self, _: object, __: str, body: dict[str, object]) -> dict[str, object]:
+        self.asked.append("create")
+        self.node = {**body, "metadata": {"name": "alpha", "generation": 1}}
+        return self.node
+
+    async def apply(self, _: object, __: str, ___: str, body: dict[str, object], ____: str) -> dict[str, object]:
+        self.asked.append("apply")
+        if self.node is None:
+            raise NotFoundError(404, "no such node")
+        self.node = {**self.node, **body}
+        return self.node
+
+
+def test_it_is_made_once_and_looked_after():
+    server = Server()
+    it = Registration(
+        server,
+        "alpha",
+        lambda told: replace(NODE, agent_version="0.1.0", generation=told.generation if told else 0),
+        5.0,
+    )
+
+    def look(times: int) -> list[str]:
+        server.asked.clear()
+        for _ in range(times):
+            asyncio.run(it.look())
+        return server.asked
+
+    assert look(1) == ["get", "create", "apply"]
+    assert look(LOOKS - 2) == []
+    assert look(1) == ["get"], "now and then it is read again, and nothing is written"
+
+    server.node = None  # somebody deletes it
+    assert look(LOOKS) == ["get", "create", "apply"]
+
+    server.node["status"]["address"] = "another:1"  # somebody writes its status
+    assert look(LOOKS) == ["get", "apply"]
+    assert server.node["status"]["address"] == NODE.address

@@ -101,6 +101,13 @@ def test_a_change_that_is_not_the_leaders(loaded, replica):
     assert told(Assignment(late, None), Observation())["Loaded"] == ("False", "StaleEpoch")
 
 
+def test_a_change_that_cannot_be_read_leaves_what_serves(loaded):
+    assignment, seen = loaded
+    found = told(assignment, replace(seen, unreadable="spec.epoch: must be an integer"))
+    assert found["Loaded"] == ("False", "SpecInvalid")
+    assert found["Serving"] == ("True", "Serving")
+
+
 def test_draining_and_drained(loaded, replica):
     _, seen = loaded
     leaving = replica(draining=True, generation=2)
