@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from treadle_operator.policy.changes import (
@@ -34,6 +34,8 @@ class Lane:
 def in_lanes(changes: Iterable[Change], snapshot: Snapshot) -> dict[Lane, tuple[Change, ...]]:
     """The changes by lane, each lane in their order; an Event stays behind the change before it, which it tells of.
 
+    Lanes are in the order in which they are to be begun: of thousands, all get a place before any gets a status.
+
     `snapshot` is the one that the changes were made from: it knows whose an object to delete is.
     """
     owners = {view.uid: view.tenant.name for view in snapshot.tenants.values()}
@@ -42,7 +44,14 @@ def in_lanes(changes: Iterable[Change], snapshot: Snapshot) -> dict[Lane, tuple[
     for change in changes:
         last = last if isinstance(change, RecordEvent) and last is not None else _lane(change, snapshot, owners)
         lanes.setdefault(last, []).append(change)
-    return {lane: tuple(its) for lane, its in lanes.items()}
+    return {lane: tuple(its) for lane, its in sorted(lanes.items(), key=lambda item: _rank(item[1]))}
+
+
+def _rank(changes: Sequence[Change]) -> int:
+    """Who has no place yet comes first, then what requests depend on, then what is only told."""
+    if any(isinstance(change, CreateReplica) for change in changes):
+        return 0
+    return 2 if all(isinstance(change, WriteTenantStatus | RecordEvent) for change in changes) else 1
 
 
 def _lane(change: Change, snapshot: Snapshot, owners: Mapping[str, str]) -> Lane:

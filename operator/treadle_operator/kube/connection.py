@@ -22,7 +22,8 @@ async def load_connection(kubeconfig: Path | None) -> Configuration:
     Raises:
         ConnectionConfigError: none of them can be used; the message says which was tried.
     """
-    configuration = Configuration()
+    # A proxy is the kubeconfig's matter. aiohttp would ask the environment, in a thread, at each request.
+    configuration = Configuration(client_session_kwargs={"trust_env": False})
     in_pod = kubeconfig is None and not os.environ.get("KUBECONFIG") and bool(os.environ.get(_SERVICE_HOST))
     source = "the Pod's service account" if in_pod else f"kubeconfig {kubeconfig or _default()}"
     try:

@@ -272,3 +272,10 @@ def test_two_who_undo_each_others_work_are_slowed_down(clock: Any) -> None:
             assert 30 <= len(world.written) <= 36
 
     run(scenario())
+
+
+def test_who_has_no_place_comes_before_what_is_only_told(tenant: Callable[..., Any]) -> None:
+    waiting = read_tenant(tenant("waiting"))
+    create = CreateReplica("team", "waiting-1", "uid", ReplicaSpec(waiting, 1, "a", "host", 1), Cause.ADMITTED)
+    lanes = lanes_of(status("told"), service("served"), status("served"), create, status("later"))
+    assert [lane.name for lane in lanes] == ["waiting", "served", "told", "later"]
