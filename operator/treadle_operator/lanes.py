@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from treadle_operator.policy.changes import (
     ApplyEndpointSlice,
@@ -44,7 +45,14 @@ def in_lanes(changes: Iterable[Change], snapshot: Snapshot) -> dict[Lane, tuple[
     for change in changes:
         last = last if isinstance(change, RecordEvent) and last is not None else _lane(change, snapshot, owners)
         lanes.setdefault(last, []).append(change)
-    return {lane: tuple(its) for lane, its in sorted(lanes.items(), key=lambda item: _rank(item[1]))}
+    return {lane: _begun(its) for lane, its in sorted(lanes.items(), key=lambda item: _rank(item[1]))}
+
+
+def _begun(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """What to do of a lane now: after a replica is created its status is another, for the next plan to tell."""
+    if not any(isinstance(change, CreateReplica) for change in changes):
+        return tuple(changes)
+    return tuple(takewhile(lambda change: not isinstance(change, WriteTenantStatus), changes))
 
 
 def _rank(changes: Sequence[Change]) -> int:

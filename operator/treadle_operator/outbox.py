@@ -59,8 +59,13 @@ class Outbox:
         self._under_way: set[Lane] = set()
         self._offered = asyncio.Condition()
         self._retry_at: Seconds | None = None
-        metrics.queue.set_function(lambda: len(self._waiting) + len(self._under_way))
+        metrics.queue.set_function(lambda: self.depth)
         metrics.backing_off.set_function(lambda: len(self._failing))
+
+    @property
+    def depth(self) -> int:
+        """Lanes that wait or are under way."""
+        return len(self._waiting) + len(self._under_way)
 
     @property
     def retry_at(self) -> Seconds | None:

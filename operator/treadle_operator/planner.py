@@ -27,6 +27,7 @@ from treadle_operator.snapshot import Snapshot
 
 _TURN = Seconds(5.0)  # the loop turns at least this often, so that it can be seen to live
 _SILENT = Seconds(60.0)
+_MUCH = 100  # lanes: there is enough to write until the next plan
 _log = logging.getLogger(__name__)
 
 
@@ -140,7 +141,8 @@ class Planner:
         done = self._clock.steady()
         self._metrics.plan_seconds.observe(done - begun)
         await self._outbox.offer(in_lanes(changes, snapshot), epoch)
-        self._rested_at = Seconds(done + (done - begun) * self._timing.rest)
+        much = self._outbox.depth > _MUCH
+        self._rested_at = Seconds(done + (done - begun) * (self._timing.busy_rest if much else self._timing.rest))
         again = [done + self._timing.resync]
         if wake is not None:
             again.append(done + max(0.0, wake - wall))

@@ -29,12 +29,14 @@ class PlannerTiming:
         resync: between plans when nothing changes.
         debounce: after a change, so that changes that come together are planned together.
         rest: after a plan, in multiples of the time that it took: what is left of the processor is for the rest.
+        busy_rest: the same, while there is much to write.
         error_backoff: after a plan that failed.
     """
 
     resync: Seconds
     debounce: Seconds = _DEBOUNCE
     rest: float = 3.0
+    busy_rest: float = 8.0
     error_backoff: BackoffTiming = _ERROR_BACKOFF
 
 

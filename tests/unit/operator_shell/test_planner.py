@@ -34,6 +34,7 @@ class Tray:
     def __init__(self) -> None:
         self.offers: list[tuple[Lanes, int]] = []
         self.retry_at: Seconds | None = None
+        self.depth = 0
         self.cleared = 0
 
     async def offer(self, lanes: Lanes, epoch: int) -> None:
