@@ -34,7 +34,7 @@ _starting = threading.Lock()
 def context() -> ForkServerContext:
     """The multiprocessing context all children come from; the first call starts the server."""
     chosen = multiprocessing.get_context("forkserver")
-    with _starting, _environment(), _interrupts_blocked():
+    with _starting, single_threaded(), _interrupts_blocked():
         chosen.set_forkserver_preload(list(PRELOAD))
         forkserver.ensure_running()
     return chosen
@@ -46,7 +46,7 @@ def start(process: BaseProcess) -> None:
     multiprocessing re-imports the caller's main module in every child, which here costs more than the child itself;
     our targets never lie there.
     """
-    with _starting, _environment(), _interrupts_blocked():
+    with _starting, single_threaded(), _interrupts_blocked():
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")
         try:
@@ -85,7 +85,8 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
+def single_threaded() -> Iterator[None]:
+    """Processes that are spawned meanwhile keep linear algebra to one thread."""
     before = {name: os.environ.get(name) for name in SINGLE_THREADED}
     os.environ.update(SINGLE_THREADED)
     try:

@@ -10,7 +10,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
 from treadle.bench.host import command as host
@@ -24,6 +23,7 @@ from treadle.bench.serving.run import Benchmark
 from treadle.bench.serving.table import show
 from treadle.bench.switching import command as switching
 from treadle.load.process import allow_many_files
+from treadle.results import page_console, write_result
 
 _SECONDS, _QUICK_SECONDS = 3.0, 1.0
 _PAGE_WIDTH = 150
@@ -84,9 +84,7 @@ async def _serving(plan: suites.Plan, arguments: argparse.Namespace) -> int:
     command = shlex.join(["treadle", *sys.argv[1:]])
     with tempfile.TemporaryDirectory(prefix="treadle-bench-") as folder, Progress(Console(stderr=True)) as progress:
         report = await Benchmark(plan, Path(folder), progress).run(quick=arguments.quick, command=command)
-    console = Console()
-    show(report, console if console.is_terminal else Console(width=_PAGE_WIDTH))
+    show(report, page_console(_PAGE_WIDTH))
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+        write_result(arguments.json, report)
     return int(any(one.server.startswith(TREADLE) for one in report.left_out))

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from treadle_agent.program.forkserver import SINGLE_THREADED
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PPID, _UTIME, _STIME = 1, 11, 12  # fields of /proc/PID/stat after the command's name; proc(5)
@@ -64,18 +60,3 @@ def _stat(pid: int) -> list[str]:
 
 def _kilobytes(rollup: str, key: str) -> int:
     return sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith(key))
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Processes that are spawned meanwhile keep linear algebra to one thread, as an executor's does."""
-    before = {name: os.environ.get(name) for name in SINGLE_THREADED}
-    os.environ.update(SINGLE_THREADED)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -20,6 +19,7 @@ from treadle.profile.clusters import clusters
 from treadle.profile.latency import command as latency
 from treadle.profile.models import Model, UnprofiledError, load
 from treadle.profile.report import ClusterRow, KernelRow, Profile
+from treadle.results import page_console, result_text
 from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.gpu_model import GPUS, GpuModel, Product
 from treadle_agent.executor.gpu_work import steps
@@ -87,10 +87,9 @@ def run(arguments: argparse.Namespace) -> int:
         clusters=_clusters(models, arguments.padding) if arguments.clusters else (),
         kernels=_kernels(models, device) if arguments.kernels else (),
     )
-    console = Console()
-    _show(profile, console if console.is_terminal else Console(width=_PAGE_WIDTH))
+    _show(profile, page_console(_PAGE_WIDTH))
     if arguments.json:
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(profile), indent=1))
+        arguments.json.write_bytes(result_text(profile))
     if arguments.plot:
         from treadle.profile.plot import draw
 

@@ -10,7 +10,6 @@ from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -18,8 +17,9 @@ from treadle.bench.host.measure import measure
 from treadle.bench.host.report import Report, Row
 from treadle.bench.host.subjects import SUBJECTS, Subject
 from treadle.bench.machine import machine, versions
-from treadle.bench.processes import single_threaded
+from treadle.results import page_console, write_result
 from treadle.wheels import WheelUnavailableError
+from treadle_agent.program.forkserver import single_threaded
 
 _PAGE_WIDTH = 120
 
@@ -52,11 +52,9 @@ def run(arguments: argparse.Namespace) -> int:
         rows=tuple(rows),
         left_out=tuple(left_out),
     )
-    console = Console()
-    _show(report, console if console.is_terminal else Console(width=_PAGE_WIDTH))
+    _show(report, page_console(_PAGE_WIDTH))
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+        write_result(arguments.json, report)
     return int(not all(row.reached for row in rows))
 
 

@@ -8,15 +8,13 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-from rich.console import Console
-
 from treadle.bench.kernels import host, simulated
 from treadle.bench.kernels.checks import checks
 from treadle.bench.kernels.problems import RANGE
 from treadle.bench.kernels.report import Report
 from treadle.bench.kernels.table import show
 from treadle.bench.machine import machine
+from treadle.results import page_console, write_result
 from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.gpu_model import GPUS, GpuModel
 
@@ -50,11 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
         print("--device cuda: kernels on a GPU are not measured yet; take simulated:V100 or host", file=sys.stderr)
         return 2
     report = _report(device)
-    console = Console()
-    show(report, console if console.is_terminal else Console(width=_PAGE_WIDTH))
+    show(report, page_console(_PAGE_WIDTH))
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+        write_result(arguments.json, report)
     return int(not all(check.reached for check in report.checks))
 
 

@@ -15,7 +15,7 @@ import treadle_agent.program.ops.matmul  # noqa: F401 - fills the table of kerne
 from treadle.bench.kernels.compare import Timing, rows
 from treadle.bench.kernels.problems import PROBLEMS, SHOWN, Problem
 from treadle.bench.kernels.report import Row
-from treadle.bench.processes import single_threaded
+from treadle_agent.program.forkserver import single_threaded
 from treadle_agent.program.ops.registry import BIND
 
 R = (2, 5, *SHOWN, 40, 80, 120)  # all R of the paper would take a quarter of an hour

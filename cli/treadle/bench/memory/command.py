@@ -23,6 +23,7 @@ from treadle.bench.machine import machine, versions
 from treadle.bench.memory.holders import Array, Holder, from_bytes, from_files, treadle
 from treadle.bench.memory.report import FROM_FILES, OURS, TARGET, YARDSTICK, Held, Report
 from treadle.bench.processes import descendants, usage
+from treadle.results import write_result
 
 _MODELS, _SIZE = 60, 224
 _MB = 1e6
@@ -71,8 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     verdict = "yes" if report.reached else "no"
     print(f"at most {TARGET:g} of {YARDSTICK}: {verdict}; answers differ by {report.deviation:.1e} at most")
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+        write_result(arguments.json, report)
     return int(not report.reached)
 
 

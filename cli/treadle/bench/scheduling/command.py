@@ -8,7 +8,6 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -18,6 +17,7 @@ from treadle.bench.scheduling.decisions import measure
 from treadle.bench.scheduling.play import BrokenRuleError
 from treadle.bench.scheduling.report import Plays, Report, checks
 from treadle.bench.scheduling.study import study
+from treadle.results import page_console, write_result
 
 _PAGE_WIDTH = 120
 _REQUESTS = 1_000_000
@@ -42,11 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
     except BrokenRuleError as error:
         print(error, file=sys.stderr)
         return 1
-    console = Console()
-    _show(report, console if console.is_terminal else Console(width=_PAGE_WIDTH))
+    _show(report, page_console(_PAGE_WIDTH))
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+        write_result(arguments.json, report)
     return int(not all(check.reached for check in report.checks))
 
 

@@ -11,12 +11,12 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
 from treadle.bench.progress import Progress
 from treadle.bench.serving.server import ServerError
 from treadle.load.process import GeneratorError, allow_many_files
+from treadle.results import page_console, write_result
 
 _PAGE_WIDTH = 170
 _INTERRUPTED = 130  # as shells report SIGINT
@@ -55,9 +55,7 @@ async def _run(arguments: argparse.Namespace) -> int:
     plan = QUICK if arguments.quick else FULL
     with tempfile.TemporaryDirectory(prefix="treadle-bench-") as folder, Progress(Console(stderr=True)) as progress:
         report = await Benchmark(plan, Path(folder), progress).run(quick=arguments.quick, command=command)
-    console = Console()
-    show(report, console if console.is_terminal else Console(width=_PAGE_WIDTH))
+    show(report, page_console(_PAGE_WIDTH))
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+        write_result(arguments.json, report)
     return int(not all(check.reached for check in report.checks))

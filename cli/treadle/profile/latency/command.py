@@ -7,7 +7,6 @@ import asyncio
 import sys
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
 from treadle.bench.progress import Progress
@@ -17,6 +16,7 @@ from treadle.profile.latency.measure import Plan, measure, steps
 from treadle.profile.latency.report import Report
 from treadle.profile.latency.table import show
 from treadle.profile.models import UnprofiledError
+from treadle.results import page_console, result_text
 from treadle_agent.node import cache_folder
 from treadle_api.tenant import Tenant
 
@@ -42,10 +42,9 @@ def run(arguments: argparse.Namespace, device: str) -> int:
 
 
 def _tell(report: Report, arguments: argparse.Namespace) -> None:
-    console = Console()
-    show(report, console if console.is_terminal else Console(width=_PAGE_WIDTH))
+    show(report, page_console(_PAGE_WIDTH))
     if arguments.json:
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+        arguments.json.write_bytes(result_text(report))
     if arguments.write:
         for path in write_profiles(report, arguments.write):
             print(f"written: {path}", file=sys.stderr)

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from treadle.results import page_console, write_result
 from treadle.simulate.goodput.architectures import Architecture
 from treadle.simulate.goodput.report import Deadline, Report
 from treadle.simulate.goodput.study import MIX, OURS, WAYS, settings, study
@@ -64,11 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
         deadlines=_deadlines(chosen),
         rows=tuple(rows),
     )
-    console = Console()
-    _show(report, console if console.is_terminal else Console(width=_PAGE_WIDTH))
+    _show(report, page_console(_PAGE_WIDTH))
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+        write_result(arguments.json, report)
     return 0
 
 

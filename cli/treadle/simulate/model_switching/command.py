@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-import msgspec
 from rich.console import Console
 
 from treadle.bench.progress import Progress
+from treadle.results import page_console, result_text
 from treadle.simulate.errors import InputError
 from treadle.simulate.model_switching.options import Options, add_arguments, read_options
 
@@ -35,9 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     from treadle.simulate.model_switching.table import show
 
-    console = Console()
-    show(report, console if console.is_terminal else Console(width=_PAGE_WIDTH))
-    text = msgspec.json.format(msgspec.json.encode(report), indent=1)
+    show(report, page_console(_PAGE_WIDTH))
+    text = result_text(report)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_bytes(text)

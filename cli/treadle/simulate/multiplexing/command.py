@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from treadle.results import page_console, write_result
 from treadle.simulate.multiplexing.report import Report
 from treadle.simulate.multiplexing.study import study
 from treadle_agent.executor.gpu_model import GPUS
@@ -36,11 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     command = shlex.join(["treadle", *sys.argv[1:]])
     date = datetime.now(UTC).isoformat(timespec="seconds")
     report = study(GPUS[arguments.gpu], arguments.seed, command=command, date=date)
-    console = Console()
-    _show(report, console if console.is_terminal else Console(width=_PAGE_WIDTH))
+    _show(report, page_console(_PAGE_WIDTH))
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
+        write_result(arguments.json, report)
     if arguments.plots:
         from treadle.simulate.multiplexing import plots
 
