@@ -12,9 +12,9 @@ from typing import Any
 
 from kubernetes.aio.client import Configuration
 
+from treadle_api.backoff import Backoff, BackoffTiming
 from treadle_api.objects import API_VERSION
 from treadle_api.units import Seconds
-from treadle_operator.backoff import Backoff, BackoffTiming
 from treadle_operator.clock import Clock
 from treadle_operator.election import Election
 from treadle_operator.handlers import Watches

@@ -10,12 +10,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
+from treadle_api.backoff import Backoff, BackoffTiming
 from treadle_api.units import Seconds
-from treadle_operator.backoff import Backoff, BackoffTiming, Pace
 from treadle_operator.clock import Clock
 from treadle_operator.kube.errors import ApiError, BusyError, StaleError, UnreachableError
 from treadle_operator.lanes import Lane
 from treadle_operator.metrics import OperatorMetrics
+from treadle_operator.pace import Pace
 from treadle_operator.policy.changes import Change
 
 _BURST, _PERIOD = 30, Seconds(1.0)

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from treadle_api.backoff import Backoff
 from treadle_api.units import Seconds
-from treadle_operator.backoff import Backoff
 from treadle_operator.clock import Clock
 from treadle_operator.kube.errors import ApiError
 from treadle_operator.lanes import in_lanes

@@ -8,8 +8,8 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from treadle_api.backoff import BackoffTiming
 from treadle_api.units import Seconds
-from treadle_operator.backoff import BackoffTiming
 from treadle_operator.election import ElectionTiming
 
 SYSTEM_NAMESPACE = "treadle-system"

@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from treadle_agent.cluster.backoff import Backoff
 from treadle_agent.cluster.device import LocalDevice
 from treadle_agent.cluster.duties import Duties
 from treadle_agent.cluster.errors import KubeError
@@ -24,6 +23,7 @@ from treadle_agent.cluster.settings import LEADER_LEASE, ClusterSettings
 from treadle_agent.frontend.site import Site
 from treadle_agent.node import Node
 from treadle_agent.node_agent import NodeAgent
+from treadle_api.backoff import Backoff
 from treadle_api.conditions import Condition, ConditionStatus, with_condition
 from treadle_api.node import Node as NodeObject
 
@@ -83,7 +83,7 @@ class ClusterAgent:
                 ("register", self._registration.run()),
                 ("follow", self._follow()),
                 ("report", self._reporter.run(self._duties.draining)),
-                ("profiles", self._profiles.run(self._settings.reach_longest)),
+                ("profiles", self._profiles.run(self._settings.reach.longest)),
                 *((f"look at {device.facts.id}", self._look(device)) for device, _ in self._agents),
                 *((f"reconcile {device.facts.id}", device.reconciler.run(agent)) for device, agent in self._agents),
             )
@@ -176,5 +176,5 @@ class ClusterAgent:
             return Condition("Ready", ConditionStatus.FALSE, "Starting", "what was assigned before is being loaded")
         return Condition("Ready", ConditionStatus.TRUE, "Serving", "the agent serves what is assigned to it")
 
-    def _reach(self) -> Backoff:
-        return Backoff(self._settings.reach_first, self._settings.reach_longest)
+    def _reach(self) -> Backoff[str]:
+        return Backoff(self._settings.reach)

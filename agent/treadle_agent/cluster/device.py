@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from treadle_agent.cluster.backoff import Backoff
 from treadle_agent.cluster.gauge import DeviceGauge
 from treadle_agent.cluster.hardware import DeviceFacts
 from treadle_agent.cluster.reconciler import Reconciler
@@ -15,6 +14,7 @@ from treadle_agent.cluster.window import Totals, Window, read_totals
 from treadle_agent.frontend.scrape import Report, read_report
 from treadle_agent.frontend.site import Site
 from treadle_agent.node_events import Event, Refused, Removed, Serving
+from treadle_api.backoff import Backoff
 from treadle_api.node import Device
 from treadle_api.replica import TierFigures
 from treadle_api.units import TierName
@@ -40,7 +40,7 @@ class LocalDevice:
     ) -> None:
         self.facts = facts
         self.site = site
-        backoff = Backoff(settings.retry_first, settings.retry_longest)
+        backoff: Backoff[str] = Backoff(settings.retry)
         self.reconciler = Reconciler(site, backoff, settings.address, settings.linger_seconds, self._on_event)
         self._measured = measured
         self._fault = fault

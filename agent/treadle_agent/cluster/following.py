@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Protocol
 
-from treadle_agent.cluster.backoff import Backoff
 from treadle_agent.cluster.errors import ExpiredError, KubeError
 from treadle_agent.cluster.kube import Event, Json, KubeClient, Selection
+from treadle_api.backoff import Backoff
 
 SHORTEST_WATCH = 1.0  # seconds: a proxy that ends watches at once must not be asked in a loop
 
@@ -38,7 +38,7 @@ class Follower:
     (410) it lists again. A watch that went dead is given up after `kube.WATCH_SECONDS` + `kube.WATCH_GRACE`.
     """
 
-    def __init__(self, client: KubeClient, selection: Selection, sink: Sink, backoff: Backoff) -> None:
+    def __init__(self, client: KubeClient, selection: Selection, sink: Sink, backoff: Backoff[str]) -> None:
         self._client = client
         self._selection = selection
         self._sink = sink

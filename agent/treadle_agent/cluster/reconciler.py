@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Protocol
 
-from treadle_agent.cluster.backoff import Backoff
 from treadle_agent.frontend.site import Site
 from treadle_agent.node_events import Event, Leaking, Loading, Refused, Removed, Serving
 from treadle_agent.program.artifact import Artifact
+from treadle_api.backoff import Backoff
 from treadle_api.replica import Replica, TierFigures
 from treadle_api.tenant import Tenant
 from treadle_api.units import Bytes, Seconds, TierName
@@ -32,7 +32,7 @@ class Reconciler:
     """
 
     def __init__(
-        self, site: Site, backoff: Backoff, address: str, linger: float, on_event: Callable[[Event], None]
+        self, site: Site, backoff: Backoff[str], address: str, linger: float, on_event: Callable[[Event], None]
     ) -> None:
         self._site = site
         self._backoff = backoff

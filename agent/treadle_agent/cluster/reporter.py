@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from math import inf
 
-from treadle_agent.cluster.backoff import Backoff
 from treadle_agent.cluster.errors import KubeError, NotFoundError
 from treadle_agent.cluster.kube import REPLICAS, KubeClient
 from treadle_agent.cluster.manifests import status_manifest
 from treadle_agent.cluster.reporting import is_due
+from treadle_api.backoff import Backoff
 from treadle_api.replica import ReplicaStatus
 
 WRITERS = 8  # at a time
@@ -34,7 +34,7 @@ class _Told:
 class Reporter:
     """All replicas'. `rest` in seconds: between looks at all of them, and between two reports of one's figures."""
 
-    def __init__(self, client: KubeClient, status_of: StatusOf, backoff: Backoff, rest: float) -> None:
+    def __init__(self, client: KubeClient, status_of: StatusOf, backoff: Backoff[str], rest: float) -> None:
         self._client = client
         self._status_of = status_of
         self._backoff = backoff

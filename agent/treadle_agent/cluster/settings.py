@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from treadle_api.backoff import BackoffTiming
+from treadle_api.units import Seconds
+
 SYSTEM_NAMESPACE = "treadle-system"
 LEADER_LEASE = "treadle-operator"  # of the operator's leader: its leaseTransitions is the epoch
 NODE_LEASE_PREFIX = "treadle-node-"
+
+_RETRY = BackoffTiming(Seconds(5.0), Seconds(300.0))
+_REACH = BackoffTiming(Seconds(0.5), Seconds(8.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +28,8 @@ class ClusterSettings:
         lease_seconds: how long the node's Lease holds.
         renew_seconds: between renewals of it.
         look_seconds: between looks at counters, and between two reports of figures at least.
-        retry_first, retry_longest: waits between tries of what could not be loaded; each is twice the one before.
-        reach_first, reach_longest: waits between tries to reach the API server, likewise.
+        retry: waits between tries of what could not be loaded.
+        reach: waits between tries to reach the API server.
         refine_seconds: between two refinements of one ModelProfile at least.
         linger_seconds: how long requests for a tenant that has left are passed on: as connections to it may last.
     """
@@ -35,10 +41,8 @@ class ClusterSettings:
     lease_seconds: int = 15
     renew_seconds: float = 5.0
     look_seconds: float = 5.0
-    retry_first: float = 5.0
-    retry_longest: float = 300.0
-    reach_first: float = 0.5
-    reach_longest: float = 8.0
+    retry: BackoffTiming = _RETRY
+    reach: BackoffTiming = _REACH
     refine_seconds: float = 60.0
     linger_seconds: float = 90.0
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import mmap
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -22,28 +22,9 @@ def reserve(nbytes: int) -> mmap.mmap:
     return mmap.mmap(-1, max(nbytes, mmap.PAGESIZE), flags=flags)
 
 
-class Weights(Protocol):
-    """Rows of weights of one architecture, wherever the device has them."""
-
-    entries: tuple[WeightEntry, ...]
-    row_bytes: int
-
-    def __len__(self) -> int:
-        """Rows held."""
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of weights held."""
-
-    def acquire(self, digest: str, source: Path) -> int:
-        """The row that holds the model `digest`, filled from `source` if it is new; raises OSError."""
-
-    def release(self, digest: str) -> None:
-        """Give up one use of a model's row."""
-
-
-class Slab:
-    """Rows of weights, shared by content: two tiers with one model hold one row.
+class Weights(ABC):
+    """Rows of weights of one architecture, wherever the device has them, shared by content: two tiers with one model
+    hold one row.
 
     `entries`: type and byte offset of each weight in a row; `row_bytes`: length of a row.
     """
@@ -51,14 +32,11 @@ class Slab:
     def __init__(self, entries: Sequence[WeightEntry], row_bytes: int) -> None:
         self.entries = tuple(entries)
         self.row_bytes = row_bytes
-        # Rows start on pages: a row's memory can then be given back alone.
-        self.stride = -(-max(row_bytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
-        self._pages: list[mmap.mmap] = []
         self._rows: dict[str, int] = {}
         self._users: dict[int, int] = {}
-        self._free: list[int] = []
 
     def __len__(self) -> int:
+        """Rows held."""
         return len(self._users)
 
     @property
@@ -74,27 +52,38 @@ class Slab:
         """
         row = self._rows.get(digest)
         if row is None:
-            row = self._take()
-            try:
-                self._fill(row, source)
-            except OSError:
-                self._free.append(row)
-                raise
+            row = self._load(source)
             self._rows[digest] = row
             self._users[row] = 0
         self._users[row] += 1
         return row
 
     def release(self, digest: str) -> None:
-        """Give up one use of a model's row; with the last one its memory goes back to the system."""
+        """Give up one use of a model's row; with the last one its memory goes back."""
         row = self._rows[digest]
         self._users[row] -= 1
-        if self._users[row]:
-            return
-        del self._users[row], self._rows[digest]
-        page, index = divmod(row, PAGE_ROWS)
-        self._pages[page].madvise(mmap.MADV_DONTNEED, index * self.stride, self.stride)
-        self._free.append(row)
+        if not self._users[row]:
+            del self._users[row], self._rows[digest]
+            self._drop(row)
+
+    @abstractmethod
+    def _load(self, source: Path) -> int:
+        """A row filled from `source`; none is taken where that fails."""
+
+    @abstractmethod
+    def _drop(self, row: int) -> None:
+        """Nobody uses this row any more."""
+
+
+class Slab(Weights):
+    """Rows in the host's memory."""
+
+    def __init__(self, entries: Sequence[WeightEntry], row_bytes: int) -> None:
+        super().__init__(entries, row_bytes)
+        # Rows start on pages: a row's memory can then be given back alone.
+        self.stride = -(-max(row_bytes, 1) // mmap.PAGESIZE) * mmap.PAGESIZE
+        self._pages: list[mmap.mmap] = []
+        self._free: list[int] = []
 
     def view(self, weight: int, row: int, count: int) -> Array:
         """Weight number `weight` of `count` consecutive rows of one page, ``(count, *shape)``."""
@@ -109,6 +98,20 @@ class Slab:
             offset=index * self.stride + entry.offset,
             strides=(self.stride, *base.strides),
         )
+
+    def _load(self, source: Path) -> int:
+        row = self._take()
+        try:
+            self._fill(row, source)
+        except OSError:
+            self._free.append(row)
+            raise
+        return row
+
+    def _drop(self, row: int) -> None:
+        page, index = divmod(row, PAGE_ROWS)
+        self._pages[page].madvise(mmap.MADV_DONTNEED, index * self.stride, self.stride)
+        self._free.append(row)
 
     def _take(self) -> int:
         if not self._free:

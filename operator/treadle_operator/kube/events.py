@@ -7,11 +7,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from treadle_api.units import Seconds
-from treadle_operator.backoff import Pace
 from treadle_operator.clock import Clock
 from treadle_operator.kube import kinds
 from treadle_operator.kube.client import KubeClient
 from treadle_operator.kube.errors import ApiError
+from treadle_operator.pace import Pace
 from treadle_operator.policy.changes import RecordEvent
 
 CONTROLLER = "treadle.dev/operator"

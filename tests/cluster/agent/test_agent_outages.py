@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import pytest
 
 from treadle_agent.cluster import kube
-from treadle_agent.cluster.backoff import Backoff
 from treadle_agent.cluster.connection import load_connection
 from treadle_agent.cluster.following import Follower
 from treadle_agent.cluster.kube import REPLICAS, Json, KubeClient, Selection
+from treadle_api.backoff import Backoff, BackoffTiming
+from treadle_api.units import Seconds
 
 SEEN_AGAIN = 90.0  # seconds after the API server's return, at most
 
@@ -89,7 +90,12 @@ def test_a_watch_that_went_dead_without_a_word(accounts, replica, proxy, monkeyp
         watched = asyncio.get_running_loop()._selector  # file descriptors: the loop's own, and connections
         before = len(watched.get_map())
         client = KubeClient(await load_connection(accounts.kubeconfig_for("treadle-agent", server=way.url)))
-        follower = Follower(client, Selection(REPLICAS, "", "spec.nodeName=alpha"), names, Backoff(0.1, 1.0))
+        follower = Follower(
+            client,
+            Selection(REPLICAS, "", "spec.nodeName=alpha"),
+            names,
+            Backoff(BackoffTiming(Seconds(0.1), Seconds(1.0))),
+        )
         following = asyncio.create_task(follower.run())
         try:
             await asyncio.to_thread(first.create)

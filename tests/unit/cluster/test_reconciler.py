@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from treadle_agent.cluster.backoff import Backoff
 from treadle_agent.cluster.reconciler import Reconciler
 from treadle_agent.executor.gateway import Served
 from treadle_agent.executor.protocol import TierSpec, Version
@@ -16,6 +15,8 @@ from treadle_agent.frontend.catalog import Entry
 from treadle_agent.frontend.site import Site
 from treadle_agent.node_events import Refused, Removed, Serving
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec
+from treadle_api.backoff import Backoff, BackoffTiming
+from treadle_api.units import Seconds
 
 OWN = "10.0.0.7:8000"
 SPEC = (TensorSpec("x", "float32", (-1, 4)),)
@@ -42,7 +43,9 @@ class World:
         self.site = Site("host", object())
         self.agent = Agent()
         self.events = []
-        self.it = Reconciler(self.site, Backoff(0.005, 0.04), OWN, 60.0, self.events.append)
+        self.it = Reconciler(
+            self.site, Backoff(BackoffTiming(Seconds(0.005), Seconds(0.04))), OWN, 60.0, self.events.append
+        )
 
     async def applied(self, count: int) -> list[tuple[list[str], frozenset[str]]]:
         async with asyncio.timeout(10.0):
@@ -125,7 +128,7 @@ def test_what_is_refused_is_tried_again_less_and_less_often(at_work, replica):
 
 def test_other_changes_do_not_try_it_again_before_its_time(at_work, replica, monkeypatch):
     async def body(world):
-        world.it._backoff = Backoff(30.0, 30.0)
+        world.it._backoff = Backoff(BackoffTiming(Seconds(30.0), Seconds(30.0)))
         world.it.want([replica("a")])
         await world.applied(1)
         world.refuse(replica("a").tenant)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from treadle_api.backoff import Backoff, BackoffTiming
 from treadle_api.units import Seconds
-from treadle_operator.backoff import Backoff, BackoffTiming, Pace
+from treadle_operator.pace import Pace
 
 TIMING = BackoffTiming(Seconds(0.25), Seconds(15.0))
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from treadle_api.backoff import BackoffTiming
 from treadle_api.tenant import read_tenant
 from treadle_api.units import Seconds
-from treadle_operator.backoff import BackoffTiming
 from treadle_operator.kube.errors import BusyError, RefusedError, StaleError, UnreachableError
 from treadle_operator.lanes import Lane, in_lanes
 from treadle_operator.metrics import OperatorMetrics

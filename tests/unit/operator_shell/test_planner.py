@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from treadle_api.backoff import BackoffTiming
 from treadle_api.units import Seconds
 from treadle_operator import planner as planner_module
-from treadle_operator.backoff import BackoffTiming
 from treadle_operator.clock import Clock
 from treadle_operator.kube import kinds
 from treadle_operator.kube.errors import UnreachableError

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from treadle_agent.executor.binding import Binding
 from treadle_agent.executor.cuda.gpu import Bytes, Gpu, copy_in, copy_out
 from treadle_agent.executor.cuda.program import Bound, GpuProgram
 from treadle_agent.executor.host import Launched
@@ -111,27 +112,34 @@ def _body(group: Group) -> GpuProgram:
 
 def _inputs(body: GpuProgram, slot: int, stream: Stream) -> list[tuple[int, int, int]]:
     """(offset in the arena, offset in the shared memory, bytes) of each piece of a stream's inputs."""
-    moves, row = [], 0
-    for request in requests_of(stream):
-        binding = binding_of(stream, request)
-        offsets, _ = binding.offsets(request.rows)
-        for port, nbytes, offset in zip(body.input_offsets, binding.input_bytes, offsets, strict=True):
-            if nbytes:
-                target = slot * body.stride + port + row * nbytes
-                moves.append((target, request.block + offset, request.rows * nbytes))
-        row += request.rows
-    return moves
+
+    def place(binding: Binding, rows: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return binding.input_bytes, binding.offsets(rows)[0]
+
+    return _pieces(slot * body.stride, body.input_offsets, stream, place)
 
 
 def _outputs(body: GpuProgram, slot: int, stream: Stream) -> list[tuple[int, int, int]]:
     """The same of its outputs."""
+
+    def place(binding: Binding, rows: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return binding.output_bytes, binding.offsets(rows)[1]
+
+    return _pieces(slot * body.stride, body.output_offsets, stream, place)
+
+
+def _pieces(
+    start: int,
+    ports: Sequence[int],
+    stream: Stream,
+    place: Callable[[Binding, int], tuple[tuple[int, ...], tuple[int, ...]]],
+) -> list[tuple[int, int, int]]:
+    """`start`: of the stream's slot; `place`: bytes of a row and offset in the request's block, of each port."""
     moves, row = [], 0
     for request in requests_of(stream):
-        binding = binding_of(stream, request)
-        _, offsets = binding.offsets(request.rows)
-        for port, nbytes, offset in zip(body.output_offsets, binding.output_bytes, offsets, strict=True):
+        sizes, offsets = place(binding_of(stream, request), request.rows)
+        for port, nbytes, offset in zip(ports, sizes, offsets, strict=True):
             if nbytes:
-                source = slot * body.stride + port + row * nbytes
-                moves.append((source, request.block + offset, request.rows * nbytes))
+                moves.append((start + port + row * nbytes, request.block + offset, request.rows * nbytes))
         row += request.rows
     return moves

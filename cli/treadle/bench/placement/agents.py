@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from treadle_agent.cluster.assignments import Assignments, key_of
-from treadle_agent.cluster.backoff import Backoff
 from treadle_agent.cluster.errors import ConflictError, KubeError, NotFoundError
 from treadle_agent.cluster.following import Follower
 from treadle_agent.cluster.kube import LEASES, NODES, PROFILES, REPLICAS, Json, KubeClient, Selection
@@ -22,6 +21,7 @@ from treadle_agent.cluster.lease import NodeLease
 from treadle_agent.cluster.manifests import node_manifest, profile_manifest, status_manifest
 from treadle_agent.cluster.settings import LEADER_LEASE, ClusterSettings
 from treadle_agent.cluster.sinks import LeaderSink
+from treadle_api.backoff import Backoff, BackoffTiming
 from treadle_api.conditions import Condition, ConditionStatus, with_condition
 from treadle_api.fields import Fields
 from treadle_api.node import Device, Node
@@ -112,7 +112,7 @@ class PlayedAgents:
 
     async def run(self) -> None:
         """Play; never returns."""
-        backoff = Backoff(0.1, 2.0)
+        backoff: Backoff[str] = Backoff(BackoffTiming(Seconds(0.1), Seconds(2.0)))
         replicas = Follower(self._client, Selection(REPLICAS, "", ""), self, backoff)
         leader = Follower(
             self._client,
@@ -126,6 +126,10 @@ class PlayedAgents:
             for name in self._nodes:
                 self._begin(name)
             await asyncio.Event().wait()
+
+    def places(self) -> list[tuple[str, str]]:
+        """The tenant and the node of each replica."""
+        return [(assignment.latest.tenant.name, assignment.latest.node) for _, assignment in self._assignments]
 
     def lose(self, name: str) -> None:
         """A node's agent falls silent; what it served is forgotten."""

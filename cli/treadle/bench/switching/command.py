@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import shlex
-import signal
 import sys
 import tempfile
 from importlib.util import find_spec
@@ -13,13 +11,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from treadle.bench.interruption import run_until_interrupted
 from treadle.bench.progress import Progress
 from treadle.bench.serving.server import ServerError
 from treadle.load.process import GeneratorError, allow_many_files
 from treadle.results import page_console, write_result
 
 _PAGE_WIDTH = 170
-_INTERRUPTED = 130  # as shells report SIGINT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,22 +33,16 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     allow_many_files()  # servers inherit it
     try:
-        return asyncio.run(_run(arguments))
+        return run_until_interrupted(_run(arguments))
     except (ServerError, GeneratorError) as error:
         print(error, file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("interrupted; nothing was written", file=sys.stderr)
-        return _INTERRUPTED
 
 
 async def _run(arguments: argparse.Namespace) -> int:
     from treadle.bench.switching.run import FULL, QUICK, Benchmark
     from treadle.bench.switching.table import show
 
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     command = shlex.join(["treadle", *sys.argv[1:]])
     plan = QUICK if arguments.quick else FULL
     with tempfile.TemporaryDirectory(prefix="treadle-bench-") as folder, Progress(Console(stderr=True)) as progress:

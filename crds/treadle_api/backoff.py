@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -35,7 +35,7 @@ class Backoff(Generic[K]):
     def __len__(self) -> int:
         return len(self._failing)
 
-    def failed(self, key: K, now: Seconds, least: float = 0.0) -> Seconds:
+    def failed(self, key: K, now: float, least: float = 0.0) -> Seconds:
         """Note a failure; returns the time of the next try, `least` from now or later."""
         known = self._failing.get(key)
         failures = known.failures + 1 if known is not None else 1
@@ -45,10 +45,10 @@ class Backoff(Generic[K]):
         return until
 
     def succeeded(self, key: K) -> None:
-        """Forget a key's failures."""
+        """Forget a key's failures; also where what is tried has changed."""
         self._failing.pop(key, None)
 
-    def retain(self, keys: frozenset[K]) -> None:
+    def retain(self, keys: Collection[K]) -> None:
         """Forget all other keys: nobody wants them any more."""
         self._failing = {key: failing for key, failing in self._failing.items() if key in keys}
 
@@ -62,31 +62,15 @@ class Backoff(Generic[K]):
         known = self._failing.get(key)
         return known.until if known is not None else None
 
-    def waits(self, key: K, now: Seconds) -> bool:
+    def waits(self, key: K, now: float) -> bool:
         """Whether it is too early to try the key again."""
         known = self._failing.get(key)
         return known is not None and now < known.until
 
+    def due(self, now: float) -> frozenset[K]:
+        """The keys that failed and may be tried again now."""
+        return frozenset(key for key, failing in self._failing.items() if failing.until <= now)
 
-class Pace(Generic[K]):
-    """A bound on how often a key may be acted on, for faults that nobody foresaw: `burst` times, then once a `period`.
-
-    Two who keep undoing each other's work would otherwise do so as fast as the API server allows.
-    """
-
-    def __init__(self, burst: int, period: Seconds) -> None:
-        self._burst = burst
-        self._period = period
-        self._spent: dict[K, Seconds] = {}  # until when a key's credit is used up
-
-    def took(self, key: K, now: Seconds) -> None:
-        """The key was acted on."""
-        self._spent[key] = Seconds(max(now, self._spent.get(key, now)) + self._period)
-
-    def until(self, key: K, now: Seconds) -> Seconds:
-        """When the key may be acted on; not after `now` when it may now."""
-        return Seconds(self._spent.get(key, now) - (self._burst - 1) * self._period)
-
-    def forget_idle(self, now: Seconds) -> None:
-        """Drop the keys whose credit is whole again."""
-        self._spent = {key: until for key, until in self._spent.items() if until > now}
+    def next(self, now: float) -> Seconds | None:
+        """When the next one that waits may be tried; None where none waits."""
+        return min((failing.until for failing in self._failing.values() if failing.until > now), default=None)
