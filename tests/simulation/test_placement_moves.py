@@ -38,7 +38,7 @@ def test_a_tenant_is_placed_served_and_told_of_with_few_writes(world: World) -> 
         status = world.api.tenants[tenant.key].status
         assert (status.replicas_desired, status.replicas_ready, status.active_tier) == (1, 1, "t0")
         assert status.url == f"http://{tenant.name}-treadle.default.svc"
-        assert world.events(tenant) == ["Admitted", "Ready"]
+        assert world.events(tenant) == ["Ready"]
         assert world.api.writes[tenant.key] <= 8
     assert {place for tenant in tenants for place in world.places(tenant)} == {"n000/0", "n001/0", "n002/0"}
 
@@ -70,7 +70,59 @@ def test_a_lost_node_s_tenants_are_placed_again_and_what_it_had_is_removed(world
         if tenant.name in stayed:
             assert world.places(tenant) == stayed[tenant.name], "moved without a reason"
         else:
-            assert world.events(tenant) == ["Admitted", "Ready", "NodeLost", "NotReady", "Ready"]
+            assert world.events(tenant) == ["Ready", "NodeLost", "NotReady", "Ready"]
+
+
+def test_what_a_silent_node_has_stays_until_something_replaces_it(world: World) -> None:
+    world.add_nodes(1, labels={"zone": "a"})
+    world.add_nodes(1)
+    tenant = world.add("x", selector=[("zone", "a")])
+    world.settle()
+    [before] = world.api.replicas
+    world.lose("n000")
+    world.settle()
+    assert list(world.api.replicas) == [before], "nothing could take over from it"
+    assert not any(one.endpoints for one in world.api.slices.values())
+    ready = world.condition(tenant, "Ready")
+    assert (ready.holds, ready.reason) == (False, "NodeLost")
+    assert "no other device has room" in ready.message
+    world.add_nodes(1, labels={"zone": "a"})
+    world.settle()
+    assert world.places(tenant) == ["n002/0"]
+    assert world.condition(tenant, "Ready").holds
+
+
+def test_a_silent_node_that_is_heard_of_again_serves_on(world: World) -> None:
+    world.add_nodes(1, labels={"zone": "a"})
+    world.add_nodes(1)
+    tenant = world.add("x", selector=[("zone", "a")])
+    world.settle()
+    before = {key: view.uid for key, view in world.api.replicas.items()}
+    world.lose("n000")
+    world.settle()
+    world.api.nodes["n000"] = replace(world.api.nodes["n000"], alive=True)
+    world.settle()
+    assert {key: view.uid for key, view in world.api.replicas.items()} == before
+    assert world.condition(tenant, "Ready").holds
+
+
+def test_while_no_agent_is_heard_of_what_serves_is_left_as_it_is(world: World) -> None:
+    world.add_nodes(3)
+    tenants = [world.add(f"x{i}") for i in range(6)]
+    world.settle()
+    replicas = {key: view.uid for key, view in world.api.replicas.items()}
+    slices = {key: one.endpoints for key, one in world.api.slices.items()}
+    for node in list(world.api.nodes):
+        world.lose(node)
+    world.settle()
+    assert {key: view.uid for key, view in world.api.replicas.items()} == replicas
+    assert {key: one.endpoints for key, one in world.api.slices.items()} == slices
+    assert all(world.condition(tenant, "Ready").reason == "NodeLost" for tenant in tenants)
+    for node, view in list(world.api.nodes.items()):
+        world.api.nodes[node] = replace(view, alive=True)
+    world.settle()
+    assert {key: view.uid for key, view in world.api.replicas.items()} == replicas
+    assert all(world.condition(tenant, "Ready").holds for tenant in tenants)
 
 
 def test_a_node_that_returns_takes_nothing_back(world: World) -> None:

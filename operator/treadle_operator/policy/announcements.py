@@ -23,7 +23,6 @@ _NAMES = {
     TenantCondition.ACCURACY_MET: ("AccuracyMet", "AccuracyMissed"),
     TenantCondition.STRAGGLING: ("Straggling", "AsExpected"),
 }
-_FIRST = (TenantCondition.ADMITTED, TenantCondition.READY)  # news also when they are told for the first time
 
 
 def about(view: TenantView, reason: str, message: str, *, warning: bool) -> RecordEvent:
@@ -56,7 +55,8 @@ def _is_news(new: Condition, old: Condition | None) -> bool:
     if new.status is ConditionStatus.UNKNOWN or kind is TenantCondition.STRAGGLING:
         return new.holds and before is not new.status
     if new.holds:
-        return before is ConditionStatus.FALSE or (before is ConditionStatus.UNKNOWN and kind in _FIRST)
+        # What is admitted at once is told by Ready, which follows: of thousands of tenants each Event is a write.
+        return before is ConditionStatus.FALSE or (before is ConditionStatus.UNKNOWN and kind is TenantCondition.READY)
     if kind is TenantCondition.READY and before is not ConditionStatus.TRUE:
         return new.reason not in QUIET_REASONS and (old is None or old.reason != new.reason)
     return before is not ConditionStatus.FALSE or (old is not None and old.reason != new.reason)

@@ -38,7 +38,7 @@ def assign(case: Case, fleet: Fleet, judge: Judge, donors: Iterable[Case], now: 
     if fresh and len(case.placements) < min(case.target.needed, case.target.replicas):
         case.verdict = judge.no_room(case.tenant, case.rate)
         _take_back(case, fleet, victims)
-    _stay_meanwhile(case)
+    _stay_meanwhile(case, fleet)
 
 
 def put(case: Case, fleet: Fleet, ledger: DeviceLedger, cause: Cause, replaces: str, message: str) -> None:
@@ -112,11 +112,15 @@ def _take_back(case: Case, fleet: Fleet, victims: list[Victim]) -> None:
         fleet.ledgers[victim.place].restore(victim.case.tenant.key, victim.demand, victim.rate)
 
 
-def _stay_meanwhile(case: Case) -> None:
-    """Those who must leave and have nowhere to go, or could not be loaded, stay for now."""
+def _stay_meanwhile(case: Case, fleet: Fleet) -> None:
+    """Those who must leave and have nowhere to go, or could not be loaded, stay for now.
+
+    Also those whose agent is silent: it may well serve on, cut off from the API server, and will be heard of again.
+    """
     missing = case.target.replicas - len(case.placements)
     for view, leave in case.forced:
-        if missing > 0 and leave.serves:
+        silent = leave.cause is Cause.NODE_LOST and view.place in fleet.ledgers
+        if missing > 0 and (leave.serves or silent):
             case.placements[view.place] = _stays(view, leave.cause)
             case.stuck = leave.message
             missing -= 1

@@ -11,7 +11,7 @@ from treadle_operator.policy.case import Case
 from treadle_operator.policy.changes import service_name
 from treadle_operator.policy.observation import refusal, serves, up_to_date, wanted_template
 from treadle_operator.policy.plan import Verdict
-from treadle_operator.snapshot import ReplicaView, ServiceView
+from treadle_operator.snapshot import Cause, ReplicaView, ServiceView
 from treadle_operator.tenant_status import TenantCondition
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
@@ -48,6 +48,9 @@ def ready(case: Case, verdict: Verdict, serving: list[ReplicaView], service: Ser
         return _ready(FALSE, refused.reason, refused.message)
     if len(case.placements) < least:
         return _ready(FALSE, "TooFewDevices", f"{len(case.placements)} of {least} replicas have a device with room")
+    silent = next((leave for view, leave in case.forced if view.place in case.placements and not leave.serves), None)
+    if silent is not None and silent.cause is Cause.NODE_LOST:
+        return _ready(FALSE, Cause.NODE_LOST, f"{silent.message}, and no other device has room")
     waiting = next((one for one in case.placements.values() if one.waits_for), None)
     if waiting is not None:
         return _ready(FALSE, WAITING, f"{waiting.node}/{waiting.device} has room when it is rid of {waiting.waits_for}")

@@ -32,6 +32,9 @@ def converge(snapshot: Snapshot, plan: Plan, now: float) -> tuple[Change, ...]:
     changes of one tenant must keep their order, those of different tenants may overlap. Events come behind the change
     that they tell of. When all are applied and nothing else changes, the next call returns ().
 
+    While not one agent is heard of, it is more likely that they cannot reach the API server than that all are dead:
+    what serves is left as it is, and only told of.
+
     Args:
         snapshot: the objects that the plan was made from, or later ones.
         plan: what should be.
@@ -72,6 +75,7 @@ class _Tenant:
     ) -> None:
         self._snapshot = snapshot
         self._view = view
+        self._blind = bool(snapshot.nodes) and not alive
         self._plan = plan
         self._replicas = replicas
         self._alive = alive
@@ -86,13 +90,14 @@ class _Tenant:
         self._to_drain = self._may_go([one for one in surplus if self._serves(one)])
 
     def changes(self, slices: list[EndpointSliceView]) -> Iterator[Change]:
-        """What is to be done, in order: first what adds, then what takes away."""
-        yield from self._create()
-        yield from self._service(slices)
-        yield from self._update()
-        for one in self._gone:
-            yield DeleteReplica(one.replica.namespace, one.replica.name, one.uid, one.resource_version)
-            yield from self._given_up(one)
+        """What is to be done, in order: first what adds, then what takes away; at the end it is told."""
+        if not self._blind:
+            yield from self._create()
+            yield from self._service(slices)
+            yield from self._update()
+            for one in self._gone:
+                yield DeleteReplica(one.replica.namespace, one.replica.name, one.uid, one.resource_version)
+                yield from self._given_up(one)
         if self._plan.status != self._view.status:
             tenant = self._view.tenant
             yield WriteTenantStatus(tenant.namespace, tenant.name, self._view.uid, self._plan.status)

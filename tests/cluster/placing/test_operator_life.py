@@ -54,7 +54,7 @@ def test_a_tenant_is_placed_and_gets_a_service_with_its_endpoints(
         written_by = {entry["manager"] for entry in one["metadata"]["managedFields"]}
         assert not any("kopf" in manager for manager in written_by)
         assert not any("kopf" in name for name in one["metadata"].get("annotations", {}))
-    assert {event["reason"] for event in eventually(lambda: world.events("digits"))} <= {"Admitted", "Ready"}
+    assert {event["reason"] for event in eventually(lambda: world.events("digits"))} <= {"Ready"}
     assert process.metric('treadle_operator_placements_total\\{reason="Admitted"\\}') == 1
 
 

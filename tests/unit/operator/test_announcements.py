@@ -15,7 +15,8 @@ T, F, U = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 @pytest.mark.parametrize(
     ("type_", "old", "new", "event", "warning"),
     [
-        ("Admitted", None, (T, "Placed"), "Admitted", False),
+        ("Admitted", None, (T, "Placed"), None, None),
+        ("Admitted", (F, "NoNodeMatches"), (T, "Placed"), "Admitted", False),
         ("Admitted", None, (F, "NoNodeMatches"), "NotAdmitted", True),
         ("Admitted", (F, "NoNodeMatches"), (F, "InsufficientMemory"), "NotAdmitted", True),
         ("Admitted", (F, "NoNodeMatches"), (F, "NoNodeMatches"), None, None),
