@@ -57,7 +57,7 @@ class Operator:
         self._clock = clock = Clock()
         self._metrics = metrics = OperatorMetrics()
         self._wanted = wanted = asyncio.Event()
-        self._client = client = KubeClient(configuration, metrics)
+        self._client = client = KubeClient(configuration, metrics, settings.election.write_timeout)
         self._mirror = mirror = Mirror(wanted.set)
         self._listing = Listing(client, mirror, kinds.WATCHED, settings.audit, settings.audit_grace, metrics)
         self._leadership = Leadership(
@@ -147,10 +147,11 @@ class Operator:
                 raise TaskEndedError(f"{task.get_name()}: {error or 'ended'}") from error
         finally:
             self._unready.append("stopping")
-            for task in parts:
-                if task.get_name() != "watches":
-                    task.cancel()
+            own = {task for task in parts if task.get_name() != "watches"}
+            for task in own:
+                task.cancel()
             stopping.cancel()
+            await asyncio.wait(own, timeout=_STOP_SECONDS)  # nothing is written once another may lead
             await self._leadership.release()
             self._watches.stop()
             await asyncio.wait(parts, timeout=_STOP_SECONDS)

@@ -23,13 +23,18 @@ class ElectionTiming:
     Attributes:
         lease_duration: other candidates wait so long after the last renewal they saw.
         renew_deadline: the leader gives up so long after the last renewal it sent; shorter than `lease_duration`, by
-            the time that a write may still be under way.
+            `write_timeout`.
         retry_period: between renewals, and between looks of a candidate.
     """
 
     lease_duration: Seconds = LEASE_DURATION
     renew_deadline: Seconds = RENEW_DEADLINE
     retry_period: Seconds = RETRY_PERIOD
+
+    @property
+    def write_timeout(self) -> Seconds:
+        """How long a write may be under way: one that was begun while leading is over before another leads."""
+        return Seconds(self.lease_duration - self.renew_deadline)
 
     @classmethod
     def scaled(cls, lease_duration: Seconds) -> ElectionTiming:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 
 from treadle_api.backoff import Backoff, BackoffTiming
 from treadle_api.units import Seconds
 from treadle_operator.clock import Clock
-from treadle_operator.kube.errors import ApiError, BusyError, StaleError, UnreachableError
+from treadle_operator.kube.errors import ApiError, BusyError, RefusedError, StaleError, UnreachableError
 from treadle_operator.lanes import Lane
 from treadle_operator.metrics import OperatorMetrics
 from treadle_operator.pace import Pace
 from treadle_operator.policy.changes import Change
+from treadle_operator.policy.refusals import after_refusal
 
 _BURST, _PERIOD = 30, Seconds(1.0)
 _log = logging.getLogger(__name__)
@@ -117,7 +119,9 @@ class Outbox:
 
     async def _carry_out(self, lane: Lane, changes: tuple[Change, ...], epoch: int) -> None:
         self._pace.took(lane, self._clock.steady())
-        for change in changes:
+        left, failed = deque(changes), False
+        while left:
+            change = left.popleft()
             if not self._permitted(epoch):
                 self.clear()
                 return
@@ -130,15 +134,24 @@ class Outbox:
                 self._failing.failed(lane, self._clock.steady())
                 _log.debug("%s: %s", lane, error)
                 return
+            except RefusedError as error:
+                self._failed(lane, change, error)
+                left, failed = deque(after_refusal(change, str(error), left)), True
+                continue
             except Exception as error:  # noqa: BLE001 - one lane's fault must not end the others
-                now = self._clock.steady()
-                wait = self._failing.failed(lane, now) - now
-                what = f"{lane}: {type(change).__name__} failed: {error or type(error).__name__}"
-                unforeseen = not isinstance(error, ApiError)
-                _log.warning("%s; next try in %.3g s", what, wait, exc_info=error if unforeseen else None)
+                self._failed(lane, change, error)
                 return
             self._api.succeeded(None)
-        self._failing.succeeded(lane)
+        if not failed:
+            self._failing.succeeded(lane)
+
+    def _failed(self, lane: Lane, change: Change, error: Exception) -> None:
+        """One lane's matter: it waits, the others go on."""
+        now = self._clock.steady()
+        wait = self._failing.failed(lane, now) - now
+        what = f"{lane}: {type(change).__name__} failed: {error or type(error).__name__}"
+        unforeseen = not isinstance(error, ApiError)
+        _log.warning("%s; next try in %.3g s", what, wait, exc_info=error if unforeseen else None)
 
     def _pause(self, error: UnreachableError | BusyError) -> None:
         """The API server cannot be reached or is overloaded: that is no single lane's matter."""

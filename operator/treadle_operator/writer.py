@@ -89,13 +89,16 @@ class Writer:
 
     async def _delete(self, kind: Kind, change: DeleteReplica | DeleteEndpointSlice) -> None:
         try:
-            await self._client.delete(kind, change.namespace, change.name, change.uid, change.resource_version)
+            answer = await self._client.delete(kind, change.namespace, change.name, change.uid, change.resource_version)
         except NotFoundError:
-            pass  # which is what was wanted
+            answer = {}  # which is what was wanted
         except ConflictError as error:
             await self._look_again(kind, change.namespace, change.name, change.uid)
             raise StaleError(f"{kind.name} {change.name} has changed") from error
-        self._mirror.remove(kind, f"{change.namespace}/{change.name}", change.uid)
+        if answer.get("kind") == kind.name:  # somebody's finalizer keeps it: it is in the way until the watch says not
+            self._mirror.take(kind, answer)
+        else:
+            self._mirror.remove(kind, f"{change.namespace}/{change.name}", change.uid)
 
     async def _ensure(self, kind: Kind, change: ApplyService | ApplyEndpointSlice, manifest: Json) -> None:
         """Create, or apply onto what is the tenant's own already: a user's object of that name is left alone."""

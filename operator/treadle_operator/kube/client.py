@@ -50,19 +50,25 @@ class Page:
 
 
 class KubeClient:
-    """One API server. Every method raises `errors.ApiError`."""
+    """One API server. Every method raises `errors.ApiError`.
 
-    def __init__(self, configuration: Configuration, counter: Counter) -> None:
+    `write_timeout`: of requests that change something. A leader's must be over before another can lead.
+    """
+
+    def __init__(
+        self, configuration: Configuration, counter: Counter, write_timeout: Seconds = REQUEST_TIMEOUT
+    ) -> None:
         self._client = ApiClient(configuration)
         self._client.user_agent = f"{FIELD_MANAGER}/{version('treadle')}"
         self._host = configuration.host
         self._counter = counter
+        self._write_timeout = write_timeout
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
 
-    async def get(self, kind: Kind, namespace: str, name: str, timeout: Seconds = REQUEST_TIMEOUT) -> Json:
+    async def get(self, kind: Kind, namespace: str, name: str, timeout: Seconds | None = None) -> Json:
         """One object."""
         return await self._request("get", "GET", kind.path(namespace, name), timeout=timeout)
 
@@ -90,7 +96,7 @@ class KubeClient:
         assert isinstance(resources, list)
         return frozenset(resource["name"] for resource in resources)
 
-    async def create(self, kind: Kind, namespace: str, body: Json, timeout: Seconds = REQUEST_TIMEOUT) -> Json:
+    async def create(self, kind: Kind, namespace: str, body: Json, timeout: Seconds | None = None) -> Json:
         """Create an object; raises ConflictError where one of its name exists."""
         query = {"fieldManager": FIELD_MANAGER}
         return await self._request("create", "POST", kind.path(namespace), query, body, timeout=timeout)
@@ -120,15 +126,18 @@ class KubeClient:
         query = {"fieldManager": FIELD_MANAGER}
         return await self._request("patch", "PATCH", kind.path(namespace, name), query, body, _MERGE_PATCH)
 
-    async def delete(self, kind: Kind, namespace: str, name: str, uid: str, resource_version: str) -> None:
-        """Delete the object of this uid and resourceVersion: ConflictError for another, NotFoundError for none."""
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str, resource_version: str) -> Json:
+        """Delete the object of this uid and resourceVersion: ConflictError for another, NotFoundError for none.
+
+        Returns a Status; or the object, where a finalizer keeps it for now.
+        """
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "preconditions": {"uid": uid, "resourceVersion": resource_version},
             "propagationPolicy": "Background",
         }
-        await self._request("delete", "DELETE", kind.path(namespace, name), None, body)
+        return await self._request("delete", "DELETE", kind.path(namespace, name), None, body)
 
     async def _request(
         self,
@@ -139,8 +148,9 @@ class KubeClient:
         body: Json | Sequence[object] | None = None,
         content_type: str = _JSON,
         *,
-        timeout: Seconds = REQUEST_TIMEOUT,
+        timeout: Seconds | None = None,
     ) -> Json:
+        timeout = timeout or (REQUEST_TIMEOUT if method == "GET" else self._write_timeout)
         headers = {"Accept": _JSON, "Content-Type": content_type, "User-Agent": self._client.user_agent}
         url = f"{self._host}{quote(path)}" + (f"?{urlencode(query)}" if query else "")
         code = 0

@@ -61,11 +61,6 @@ class EventRecorder:
 
     async def _create(self, event: RecordEvent, now: Seconds) -> None:
         name = f"{event.name}.{int(self._clock.wall() * 1e6):x}"
-        self._series[event] = _Series(name, 1, now, now)
-        self._series.move_to_end(event)
-        if len(self._series) > _REMEMBERED:
-            self._series.popitem(last=False)
-            self._pace.forget_idle(now)
         namespace = event.namespace or CLUSTER_NAMESPACE
         regarding = {
             "apiVersion": kinds.BY_NAME[event.kind].api_version,
@@ -87,6 +82,11 @@ class EventRecorder:
             "regarding": regarding | ({"namespace": event.namespace} if event.namespace else {}),
         }
         await self._client.create(kinds.EVENTS, namespace, body)
+        self._series[event] = _Series(name, 1, now, now)
+        self._series.move_to_end(event)
+        if len(self._series) > _REMEMBERED:
+            self._series.popitem(last=False)
+            self._pace.forget_idle(now)
 
     async def _repeat(self, event: RecordEvent, series: _Series, now: Seconds) -> None:
         series.count += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from treadle_api.fields import FieldError, Fields
 from treadle_api.units import Seconds
@@ -91,15 +92,25 @@ class Leadership:
     async def release(self) -> None:
         """Let go of the Lease, so that another process can take it at once."""
         lease = self._election.release(self._clock.steady(), self._clock.stamp())
-        if lease is not None:
+        if lease is None:
+            return
+        try:
             try:
-                await self._client.replace(
-                    kinds.LEASES, self._namespace, self._name, self._manifest(lease), _RELEASE_TIMEOUT
+                await self._let_go(lease)
+            except ConflictError:  # a renewal was still under way when we stopped
+                found = read_leader_lease(
+                    await self._client.get(kinds.LEASES, self._namespace, self._name, _RELEASE_TIMEOUT)
                 )
-            except ApiError as error:
-                _log.warning("the leader's Lease could not be released: %s", error)
-            else:
-                _log.info("the leader's Lease is released")
+                if found.holder != self._election.identity:
+                    return
+                await self._let_go(replace(lease, version=found.version))
+        except ApiError as error:
+            _log.warning("the leader's Lease could not be released: %s", error)
+        else:
+            _log.info("the leader's Lease is released")
+
+    async def _let_go(self, lease: LeaderLease) -> None:
+        await self._client.replace(kinds.LEASES, self._namespace, self._name, self._manifest(lease), _RELEASE_TIMEOUT)
 
     async def _read(self) -> None:
         asked_at = self._clock.steady()

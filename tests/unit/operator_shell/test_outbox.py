@@ -50,6 +50,10 @@ def lanes_of(*changes: Change) -> Lanes:
     return in_lanes(changes, Snapshot(1))
 
 
+class UnforeseenError(Exception):
+    """Raised when there is a fault that nobody thought of."""
+
+
 class World:
     """An API server that does what it is told to, an outbox that writes to it, and who leads."""
 
@@ -57,7 +61,8 @@ class World:
         self.clock = clock
         self.written: list[Change] = []
         self.tries = 0
-        self.faults: dict[str, Exception] = {}
+        self.faults: dict[str, Exception] = {}  # by tenant
+        self.refusals: dict[Change, Exception] = {}
         self.epoch = 1
         self.settled = 0
         self.under_way = 0
@@ -74,6 +79,8 @@ class World:
         self.under_way -= 1
         if (fault := self.faults.get(tenant_of(change))) is not None:
             raise fault
+        if (refusal := self.refusals.get(change)) is not None:
+            raise refusal
         self.written.append(change)
 
     def _leads(self, epoch: int) -> bool:
@@ -163,10 +170,10 @@ def test_a_newer_plan_takes_the_place_of_what_waits(clock: Any) -> None:
     run(scenario())
 
 
-def test_a_refusal_ends_its_lane_alone_and_is_tried_again_later(clock: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_fault_ends_its_lane_alone_and_is_tried_again_later(clock: Any, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         world = World(clock)
-        world.faults["a"] = RefusedError(422, "Invalid", "spec.x: is wrong")
+        world.faults["a"] = UnforeseenError("spec.x: is wrong")
         offered = lanes_of(service("a"), status("a"), status("b"))
         async with world.running():
             await world.offer(offered)
@@ -190,7 +197,27 @@ def test_a_refusal_ends_its_lane_alone_and_is_tried_again_later(clock: Any, capl
 
     with caplog.at_level(logging.WARNING):
         run(scenario())
-    assert "tenant team/a: ApplyService failed: 422 Invalid: spec.x: is wrong; next try in 0.25 s" in caplog.text
+    assert "tenant team/a: ApplyService failed: spec.x: is wrong; next try in 0.25 s" in caplog.text
+
+
+def test_a_refusal_is_told_and_so_is_the_status_and_it_is_tried_again_later(clock: Any) -> None:
+    async def scenario() -> None:
+        world = World(clock)
+        refused = service("a")
+        world.refusals[refused] = RefusedError(403, "Forbidden", "exceeded quota")
+        placed = event("a")
+        async with world.running():
+            await world.offer(lanes_of(refused, placed, status("a"), event("a"), status("b")))
+            about_it, *rest = [change for change in world.written if tenant_of(change) == "a"]
+            assert isinstance(about_it, RecordEvent)
+            assert (about_it.uid, about_it.warning, about_it.reason) == ("uid", True, "ChangeRefused")
+            assert about_it.message == "ApplyService: 403 Forbidden: exceeded quota"
+            assert rest == [status("a"), event("a")], "no Event of what was not done"
+            await world.offer(lanes_of(refused))
+            assert world.outbox.retry_at is not None
+            assert world.outbox.retry_at > clock.now
+
+    run(scenario())
 
 
 def test_the_next_try_is_known_after_an_offer(clock: Any) -> None:

@@ -1,0 +1,71 @@
+"""What the API server's answers make of the mirror."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+from treadle_operator.kube import kinds
+from treadle_operator.kube.client import KubeClient
+from treadle_operator.kube.errors import NotFoundError
+from treadle_operator.kube.events import EventRecorder
+from treadle_operator.metrics import OperatorMetrics
+from treadle_operator.mirror import Mirror
+from treadle_operator.policy.changes import DeleteEndpointSlice
+from treadle_operator.writer import Writer
+
+Manifest = dict[str, Any]
+SLICE: Manifest = {
+    "apiVersion": "discovery.k8s.io/v1",
+    "kind": "EndpointSlice",
+    "metadata": {
+        "name": "digits-treadle-8080",
+        "namespace": "team",
+        "labels": {"endpointslice.kubernetes.io/managed-by": "treadle.dev", "app.kubernetes.io/managed-by": "treadle"},
+        "finalizers": ["example.com/audit"],
+    },
+    "addressType": "IPv4",
+    "ports": [{"name": "http", "port": 8080}],
+    "endpoints": [],
+}
+KEY = "team/digits-treadle-8080"
+DELETE = DeleteEndpointSlice("team", "digits-treadle-8080", "uid-1", "100")
+
+
+class Answers:
+    """An API server whose answer to every DELETE is this."""
+
+    def __init__(self, answer: Manifest | Exception) -> None:
+        self.answer = answer
+
+    async def delete(self, *_: object) -> Manifest:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def delete(stored: Callable[..., Manifest], clock: Any, answer: Manifest | Exception) -> Mirror:
+    """The mirror after a slice that was in it is deleted."""
+    mirror = Mirror(lambda: None)
+    mirror.take(kinds.SLICES, stored(SLICE, "uid-1", 100))
+    client = cast("KubeClient", Answers(answer))
+    writer = Writer(client, mirror, EventRecorder(client, clock, "me"), OperatorMetrics())
+    asyncio.run(writer.write(DELETE))
+    return mirror
+
+
+def test_what_is_deleted_is_gone(stored: Callable[..., Manifest], clock: Any) -> None:
+    for answer in ({"kind": "Status", "status": "Success"}, NotFoundError(404, "NotFound", "gone")):
+        assert delete(stored, clock, answer).uid(kinds.SLICES, KEY) is None
+
+
+def test_what_a_finalizer_keeps_is_there_until_the_watch_says_that_it_is_gone(
+    stored: Callable[..., Manifest], clock: Any
+) -> None:
+    kept = stored(SLICE, "uid-1", 101)
+    kept["metadata"]["deletionTimestamp"] = "2026-11-22T20:00:00Z"
+    mirror = delete(stored, clock, kept)
+    assert mirror.uid(kinds.SLICES, KEY) == "uid-1"
+    mirror.remove(kinds.SLICES, KEY, "uid-1")
+    assert mirror.uid(kinds.SLICES, KEY) is None
