@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from treadle_api.conditions import Condition, read_conditions
+from treadle_api.conditions import Condition, ConditionStatus, find_condition, read_conditions
 from treadle_api.fields import Fields, FieldValueError
 from treadle_api.objects import (
     DEVICE_ID,
@@ -25,6 +25,9 @@ from treadle_api.units import Bytes
 
 KIND = "InferenceNode"
 PLURAL = "inferencenodes"
+
+READY = "Ready"  # type of the condition: whether the agent serves what is assigned to it
+STOPPING = "Stopping"  # reason of Ready=False: the agent ends, and serves until its tenants are elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,12 @@ class Node:
     generation: int
     agent_version: str = ""
     observed_generation: int = 0
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the agent was asked to end, and waits for its tenants to be served elsewhere."""
+        ready = find_condition(self.conditions, READY)
+        return ready is not None and ready.status is ConditionStatus.FALSE and ready.reason == STOPPING
 
 
 def read_node(manifest: Mapping[str, object]) -> Node:

@@ -25,6 +25,7 @@ class Cause(StrEnum):
     ADMITTED = "Admitted"  # the tenant is new
     SCALED_UP = "ScaledUp"  # its load, or `replicas.min`, asks for one more device
     NODE_LOST = "NodeLost"  # the agent of the node that it was on is not heard of any more
+    NODE_STOPPING = "NodeStopping"  # the agent of the node that it was on was asked to stop
     DEVICE_LOST = "DeviceLost"  # the device it was on is gone, or not healthy
     DEVICE_CORDONED = "DeviceCordoned"  # by a person, or because the device slows all its tenants
     NODE_UNFIT = "NodeUnfit"  # labels, nodeSelector or a NoExecute taint have changed

@@ -9,6 +9,7 @@ from cluster_world import World
 from fake_agents import Truth
 from operator_objects import CPU, MIB, make_device, make_figures, make_node, make_profile, make_tenant
 
+from treadle_api.conditions import Condition, ConditionStatus
 from treadle_api.node import CordonedDevice
 from treadle_api.profile import Profile
 from treadle_operator.policy.moves import COOL_DOWN, REPEATED
@@ -148,6 +149,7 @@ def test_a_node_that_returns_takes_nothing_back(world: World) -> None:
         ("unhealthy", "DeviceLost"),
         ("taint", "NodeUnfit"),
         ("labels", "NodeUnfit"),
+        ("stopping", "NodeStopping"),
     ],
 )
 def test_a_device_that_must_be_left_is_left_without_a_gap(world: World, event: str, cause: str) -> None:
@@ -167,6 +169,9 @@ def test_a_device_that_must_be_left_is_left_without_a_gap(world: World, event: s
             world.api.nodes["n000"] = replace(view, taints=(Taint("repair", "", TaintEffect.NO_EXECUTE),))
         case "labels":
             world.api.nodes["n000"] = replace(view, labels={"zone": "b"})
+        case "stopping":
+            stopping = Condition("Ready", ConditionStatus.FALSE, "Stopping", "")
+            world.api.nodes["n000"] = replace(view, node=replace(view.node, conditions=(stopping,)))
     world.settle()
     for tenant in tenants:
         assert world.places(tenant) == ["n001/0"]

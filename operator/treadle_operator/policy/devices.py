@@ -120,6 +120,8 @@ def _leave_node(view: NodeView) -> Leave | None:
     name = view.node.name
     if not view.alive:
         return _not_heard_of(name)
+    if view.node.stopping:
+        return Leave(Cause.NODE_STOPPING, f"the agent of node {name} was asked to stop", serves=True)
     if view.node.unschedulable:
         return Leave(Cause.DEVICE_CORDONED, f"node {name} is unschedulable (InferenceNode)", serves=True)
     if (taint := _taint(view, TaintEffect.NO_EXECUTE)) is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from operator_objects import make_device, make_node, make_snapshot, make_tenant
 
+from treadle_api.conditions import Condition, ConditionStatus
 from treadle_api.node import CordonedDevice
 from treadle_operator.policy.devices import explain_none, leave_missing, matches, read_devices
 from treadle_operator.snapshot import Cause, NodeView, Taint, TaintEffect
@@ -14,12 +17,26 @@ def taint(effect: TaintEffect, key: str = "repair", value: str = "") -> Taint:
     return Taint(key, value, effect)
 
 
+def ready(status: ConditionStatus, reason: str) -> NodeView:
+    """A node whose agent says so."""
+    view = make_node()
+    return replace(view, node=replace(view.node, conditions=(Condition("Ready", status, reason, ""),)))
+
+
 @pytest.mark.parametrize(
     ("node", "closed", "cause", "serves"),
     [
         (make_node(), "", None, True),
         (make_node(alive=False), "the agent of node n0 is not heard of any more", Cause.NODE_LOST, False),
         (make_node(unschedulable=True), "node n0 is unschedulable (InferenceNode)", Cause.DEVICE_CORDONED, True),
+        (
+            ready(ConditionStatus.FALSE, "Stopping"),
+            "the agent of node n0 was asked to stop",
+            Cause.NODE_STOPPING,
+            True,
+        ),
+        (ready(ConditionStatus.FALSE, "Starting"), "", None, True),
+        (ready(ConditionStatus.TRUE, "Serving"), "", None, True),
         (make_node(core_cordoned=True), "node n0 is cordoned", None, True),
         (make_node(cordoned=[CordonedDevice("0", "loud")]), "it is cordoned: loud", Cause.DEVICE_CORDONED, True),
         (make_node(cordoned=[CordonedDevice("1", "loud")]), "", None, True),
