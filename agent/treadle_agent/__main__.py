@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from treadle_agent.cluster.settings import LEAVE_SECONDS, ClusterSettings
+from treadle_agent.cluster.stop import Stop
 from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.protocol import Mode
 from treadle_agent.node import ExecutorError, Node, cache_folder, open_node
@@ -32,8 +34,9 @@ The operator binds InferenceReplicas to this node; the agent loads their models,
 Open Inference Protocol v2, and writes their status, the InferenceNode NAME, the Lease treadle-node-NAME, and
 ModelProfiles of what it measures. While the API server cannot be reached it serves on, and catches up afterwards.
 
-SIGTERM ends it in order: it is not ready any more, requests under way are answered (at most 30 s), the Lease is
-released. Models and what is compiled of them are kept in $XDG_CACHE_HOME/treadle (~/.cache/treadle)."""
+SIGTERM ends it in order: it is not ready any more, serves on until the operator has moved its tenants elsewhere (at
+most --leave-seconds), answers requests under way (at most 30 s more), and releases the Lease. A second one ends it at
+once. Models and what is compiled of them are kept in $XDG_CACHE_HOME/treadle (~/.cache/treadle)."""
 
 EPILOG = """\
 examples:
@@ -42,6 +45,8 @@ examples:
 
 exit codes: 0 stopped by a signal; 1 could not start, or another agent took over the node; 2 wrong usage, a device that
 cannot be used, or no kubeconfig"""
+
+LONGEST_LEAVE = 86400.0
 
 _log = logging.getLogger("treadle_agent")
 
@@ -64,6 +69,7 @@ class Options:
     devices: tuple[str, ...]
     namespace: str
     kubeconfig: Path | None
+    leave_seconds: float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,6 +125,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="who to connect as (default: $KUBECONFIG, else the Pod's service account, else ~/.kube/config)",
     )
+    parser.add_argument(
+        "--leave-seconds",
+        type=float,
+        default=LEAVE_SECONDS,
+        metavar="S",
+        help="how long tenants may take to be moved elsewhere after SIGTERM (default %(default)g): some seconds less "
+        "than the Pod's terminationGracePeriodSeconds",
+    )
     return parser
 
 
@@ -129,6 +143,8 @@ def _options(arguments: argparse.Namespace) -> Options:
         raise UsageError(f"--port {arguments.port}: must be 1 to 65535")
     if len(arguments.address) > ADDRESS_LENGTH or not ADDRESS.fullmatch(arguments.address):
         raise UsageError(f"--address {arguments.address}: must be HOST:PORT, like 10.0.0.7:8000 or [fd00::7]:8000")
+    if not 0.0 <= arguments.leave_seconds <= LONGEST_LEAVE:
+        raise UsageError(f"--leave-seconds {arguments.leave_seconds:g}: must be 0 to {LONGEST_LEAVE:g}")
     try:
         devices = tuple(choose_device(asked) for asked in arguments.device)
     except DeviceError as error:
@@ -138,8 +154,9 @@ def _options(arguments: argparse.Namespace) -> Options:
     if find_spec("kubernetes") is None or find_spec("pynvml") is None:
         raise UsageError("the packages for a cluster are missing: pip install 'treadle[agent]'")
     return Options(
-        arguments.node_name, arguments.port, arguments.address, devices, arguments.namespace, arguments.kubeconfig
-    )
+        arguments.node_name, arguments.port, arguments.address, devices, arguments.namespace, arguments.kubeconfig,
+        arguments.leave_seconds,
+    )  # fmt: skip
 
 
 async def _run(options: Options) -> None:
@@ -149,12 +166,13 @@ async def _run(options: Options) -> None:
     from treadle_agent.cluster.kube import KubeClient
     from treadle_agent.cluster.lease import TakenOverError
     from treadle_agent.cluster.nvml import Nvml
-    from treadle_agent.cluster.settings import ClusterSettings
 
-    stop = asyncio.Event()
+    stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    settings = ClusterSettings(options.node, options.address, options.namespace, options.kubeconfig)
+        asyncio.get_running_loop().add_signal_handler(number, stop.signal)
+    settings = ClusterSettings(
+        options.node, options.address, options.namespace, options.kubeconfig, leave_seconds=options.leave_seconds
+    )
     nvml = Nvml()
     try:
         facts = _facts(options.devices, nvml)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from treadle_agent.cluster.departure import Departure
 from treadle_agent.cluster.device import LocalDevice
 from treadle_agent.cluster.duties import Duties
 from treadle_agent.cluster.errors import KubeError
@@ -20,14 +21,17 @@ from treadle_agent.cluster.profiles import Profiles
 from treadle_agent.cluster.registration import Registration
 from treadle_agent.cluster.reporter import Reporter
 from treadle_agent.cluster.settings import LEADER_LEASE, ClusterSettings
+from treadle_agent.cluster.stop import Stop
 from treadle_agent.frontend.site import Site
 from treadle_agent.node import Node
 from treadle_agent.node_agent import NodeAgent
 from treadle_api.backoff import Backoff
 from treadle_api.conditions import Condition, ConditionStatus, with_condition
+from treadle_api.node import READY, STOPPING
 from treadle_api.node import Node as NodeObject
 
 LAST_WORDS_SECONDS = 2.0  # for saying that the node stops
+DEPARTURE_LOOK_SECONDS = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +74,9 @@ class ClusterAgent:
         self._devices[facts.id] = device
         self._agents.append((device, self._node.agent(site, device.reconciler.observe)))
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop`, then end in order: not ready, requests under way answered, the Lease released.
+    async def run(self, stop: Stop) -> None:
+        """Serve until `stop`, then leave in order: not ready, tenants moved elsewhere, requests under way answered, the
+        Lease released.
 
         Raises:
             TakenOverError: another agent serves the node now.
@@ -88,28 +93,53 @@ class ClusterAgent:
                 *((f"reconcile {device.facts.id}", device.reconciler.run(agent)) for device, agent in self._agents),
             )
         ]
-        stopping = asyncio.create_task(stop.wait(), name="stop")
+        leaving = asyncio.create_task(self._leave(stop), name="leave")
         try:
-            done, _ = await asyncio.wait([lease, stopping, *working], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([lease, leaving, *working], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()  # raises what ended it
         except TakenOverError:
             self._taken_over = True
             raise
         finally:
-            await self._end([stopping, *working])
+            await self._end([leaving, *working], stop)
             lease.cancel()
             await asyncio.gather(lease, return_exceptions=True)
             await self._lease.release()
 
-    async def _end(self, tasks: Sequence[asyncio.Task[object]]) -> None:
+    async def _leave(self, stop: Stop) -> None:
+        """Wait for `stop`, tell of it, and serve on until the operator has moved all tenants elsewhere."""
+        await stop.asked.wait()
+        loop, seconds = asyncio.get_running_loop(), self._settings.leave_seconds
+        departure = Departure(loop.time() + seconds)
+        self._mark_stopping()
+        self._registration.look_soon()
+        _log.info(
+            "stopping: tenants are served until they are elsewhere, for %g s at most; again, and it ends at once",
+            seconds,
+        )
+        while not departure.is_over(serves=self._serves(), now=loop.time()) and not stop.hurried.is_set():
+            try:
+                async with asyncio.timeout(DEPARTURE_LOOK_SECONDS):
+                    await stop.hurried.wait()
+            except TimeoutError:
+                pass
+
+    def _serves(self) -> bool:
+        """Whether any tenant is answered here."""
+        return any(entry.served is not None for site in self._node.sites for entry in site.catalog.entries())
+
+    def _mark_stopping(self) -> None:
         self._stopping = True
         self._node.mark_stopping()
+
+    async def _end(self, tasks: Sequence[asyncio.Task[object]], stop: Stop) -> None:
+        self._mark_stopping()
         _log.info("stopping: requests under way are answered first")
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if not self._taken_over:  # else the InferenceNode is another agent's
+        if not self._taken_over and not stop.hurried.is_set():  # else the InferenceNode is another agent's
             try:
                 async with asyncio.timeout(LAST_WORDS_SECONDS):
                     await self._registration.look()
@@ -117,7 +147,17 @@ class ClusterAgent:
                 pass
         for _, agent in self._agents:
             await agent.close()
-        await self._node.front_end.stop()
+        await self._finish(stop)
+
+    async def _finish(self, stop: Stop) -> None:
+        """Close the front end once requests under way are answered, or a second signal has come."""
+        finishing = asyncio.create_task(self._node.front_end.stop())
+        hurried = asyncio.create_task(stop.hurried.wait())
+        await asyncio.wait([finishing, hurried], return_when=asyncio.FIRST_COMPLETED)
+        if hurried.done():
+            self._node.front_end.hurry()
+        hurried.cancel()
+        await finishing
 
     async def _follow(self) -> None:
         """The leader first: a change of a replica is judged by its epoch."""
@@ -171,10 +211,11 @@ class ClusterAgent:
 
     def _ready(self) -> Condition:
         if self._stopping:
-            return Condition("Ready", ConditionStatus.FALSE, "Stopping", "the agent was asked to stop")
+            message = "the agent was asked to stop; its tenants are to be served elsewhere"
+            return Condition(READY, ConditionStatus.FALSE, STOPPING, message)
         if not all(site.catalog.ready for site in self._node.sites):
-            return Condition("Ready", ConditionStatus.FALSE, "Starting", "what was assigned before is being loaded")
-        return Condition("Ready", ConditionStatus.TRUE, "Serving", "the agent serves what is assigned to it")
+            return Condition(READY, ConditionStatus.FALSE, "Starting", "what was assigned before is being loaded")
+        return Condition(READY, ConditionStatus.TRUE, "Serving", "the agent serves what is assigned to it")
 
     def _reach(self) -> Backoff[str]:
         return Backoff(self._settings.reach)

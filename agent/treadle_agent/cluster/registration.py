@@ -34,12 +34,22 @@ class Registration:
         self._told: Node | None = None
         self._looks = 0
         self._failing = False
+        self._wake = asyncio.Event()
+
+    def look_soon(self) -> None:
+        """Something has changed that others are to know at once."""
+        self._wake.set()
 
     async def run(self) -> None:
-        """Look every `rest` seconds; never returns."""
+        """Look every `rest` seconds, and when asked to; never returns."""
         while True:
+            self._wake.clear()
             await self.look()
-            await asyncio.sleep(self._rest)
+            try:
+                async with asyncio.timeout(self._rest):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
 
     async def look(self) -> None:
         """Tell what has changed; what cannot be told now is told later."""

@@ -12,6 +12,7 @@ SYSTEM_NAMESPACE = "treadle-system"
 LEADER_LEASE = "treadle-operator"  # of the operator's leader: its leaseTransitions is the epoch
 NODE_LEASE_PREFIX = "treadle-node-"
 
+LEAVE_SECONDS = 25.0
 _RETRY = BackoffTiming(Seconds(5.0), Seconds(300.0))
 _REACH = BackoffTiming(Seconds(0.5), Seconds(8.0))
 
@@ -32,6 +33,8 @@ class ClusterSettings:
         reach: waits between tries to reach the API server.
         refine_seconds: between two refinements of one ModelProfile at least.
         linger_seconds: how long requests for a tenant that has left are passed on: as connections to it may last.
+        leave_seconds: how long tenants may take to be moved elsewhere when the agent is asked to stop. Pods are given
+            30 s to end (terminationGracePeriodSeconds), and the last requests have to be answered then, too.
     """
 
     node: str
@@ -45,6 +48,7 @@ class ClusterSettings:
     reach: BackoffTiming = _REACH
     refine_seconds: float = 60.0
     linger_seconds: float = 90.0
+    leave_seconds: float = LEAVE_SECONDS
 
     @property
     def lease(self) -> str:

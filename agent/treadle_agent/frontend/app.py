@@ -43,6 +43,7 @@ class FrontEnd:
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
         self._draining = False
+        self._hurried = False
         self._in_flight = 0
         self._idle = asyncio.Event()
 
@@ -60,16 +61,21 @@ class FrontEnd:
 
     async def drain(self) -> None:
         """Report not ready, close connections as their requests end, and wait until all accepted requests have ended,
-        at most `drain_timeout`. Requests that still come are answered.
+        at most `drain_timeout`, or until `hurry`. Requests that still come are answered.
         """
         self._draining = True
-        if self._in_flight:
+        if self._in_flight and not self._hurried:
             self._idle.clear()
             try:
                 async with asyncio.timeout(self._settings.drain_timeout):
                     await self._idle.wait()
             except TimeoutError:
                 pass
+
+    def hurry(self) -> None:
+        """Wait for no request any more, in `drain` and in `stop`: those under way are given up."""
+        self._hurried = True
+        self._idle.set()
 
     async def stop(self) -> None:
         """Stop listening, let accepted requests end as `drain` does, and close all connections."""
@@ -78,7 +84,8 @@ class FrontEnd:
         await self.drain()
         if self._server is not None:
             self._server.pre_shutdown()
-            await self._server.shutdown(timeout=1.0)  # for responses that are being written
+            # For responses that are being written; 0 would mean for ever.
+            await self._server.shutdown(timeout=0.01 if self._hurried else 1.0)
         await self._forwarder.close()
         self._gate.stop()
 

@@ -6,7 +6,7 @@ import json
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -224,15 +224,15 @@ def agent(
     accounts: Cluster, leader: Leader, program: Callable[..., Program], port: Callable[[], int], address: str,
     cache: Path,
 ) -> Iterator[Callable[..., Agent]]:  # fmt: skip
-    """Starts agents: ``agent(name, device, …, server=…)``; each must have ended at the end without a traceback."""
+    """Starts agents: ``agent(name, device, …, server=…, options=…)``; each must have ended without a traceback."""
     made: list[Agent] = []
 
-    def start(name: str, *devices: str, server: str | None = None) -> Agent:
+    def start(name: str, *devices: str, server: str | None = None, options: Sequence[str] = ()) -> Agent:
         place = f"{address}:{port()}"
         flags = [flag for device in devices or ("host",) for flag in ("--device", device)]
         command = [
             sys.executable, "-m", "treadle_agent", "--node-name", name, "--port", place.rpartition(":")[2],
-            "--address", place, *flags,
+            "--address", place, *flags, *options,
         ]  # fmt: skip
         kubeconfig = accounts.kubeconfig_for("treadle-agent", server=server)
         started = program(name, *command, kubeconfig=kubeconfig, XDG_CACHE_HOME=str(cache))

@@ -99,7 +99,7 @@ def test_a_replica_that_is_made_again_is_another_one(agent, replica, eventually)
 
 
 def test_sigterm_ends_it_in_order(agent, replica, infer_by, eventually, cluster):
-    it = agent("alpha")
+    it = agent("alpha", options=("--leave-seconds", "2"))  # no operator is there that would move what it serves
     one = replica("digits", "alpha", "2.onnx").create()
     one.wait_for("Serving", "True")
     stream = Stream(it.address, "digits", infer_by)

@@ -40,6 +40,8 @@ def flags(*more: str, **changed: str | None) -> list[str]:
         ({"device": "tpu"}, "--device tpu: must be auto, host, cuda or simulated:MODEL"),
         ({"device": "simulated:X"}, "the simulated GPUs are"),
         ({"device": "cuda"}, "--device cuda: "),
+        ({"leave_seconds": "-1"}, "--leave-seconds -1: must be 0 to 86400"),
+        ({"leave_seconds": "nan"}, "--leave-seconds nan: must be 0 to 86400"),
         ({"kubeconfig": "/nowhere"}, "kubeconfig /nowhere cannot be used: there is no such file"),
         ({}, "kubeconfig ~/.kube/config cannot be used: "),
     ],
@@ -90,5 +92,5 @@ def test_it_explains_itself():
     command = [sys.executable, "-m", "treadle_agent", "--help"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert re.match(r"usage: python -m treadle_agent ", said)
-    for word in ("InferenceReplicas", "SIGTERM", "examples:", "exit codes:", *USUAL):
+    for word in ("InferenceReplicas", "SIGTERM", "examples:", "exit codes:", "--leave-seconds", *USUAL):
         assert word in said

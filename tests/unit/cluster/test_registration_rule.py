@@ -51,6 +51,7 @@ class Server:
     def __init__(self) -> None:
         self.node: dict[str, object] | None = None
         self.asked: list[str] = []
+        self.applied = asyncio.Event()
 
     async def get(self, *_: object) -> dict[str, object]:
         self.asked.append("get")
@@ -68,6 +69,7 @@ class Server:
         if self.node is None:
             raise NotFoundError(404, "no such node")
         self.node = {**self.node, **body}
+        self.applied.set()
         return self.node
 
 
@@ -96,3 +98,25 @@ def test_it_is_made_once_and_looked_after():
     server.node["status"]["address"] = "another:1"  # somebody writes its status
     assert look(LOOKS) == ["get", "apply"]
     assert server.node["status"]["address"] == NODE.address
+
+
+def test_what_others_are_to_know_at_once_is_told_before_the_next_look():
+    async def body() -> None:
+        server, stopping = Server(), False
+
+        def describe(told: Node | None) -> Node:
+            ready = replace(READY, status=ConditionStatus.FALSE, reason="Stopping") if stopping else READY
+            return replace(NODE, conditions=(ready,), agent_version="0.1.0", generation=told.generation if told else 0)
+
+        it = Registration(server, "alpha", describe, 3600.0)
+        running = asyncio.create_task(it.run())
+        async with asyncio.timeout(10.0):
+            await server.applied.wait()
+            server.applied.clear()
+            stopping = True
+            it.look_soon()
+            await server.applied.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(body())
