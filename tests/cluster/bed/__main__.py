@@ -17,6 +17,7 @@ from controlplane import cache
 
 EXAMPLES = TREE / "examples"  # the agents run there: paths of the example tenants' models are relative to it
 NODES = ("node-a", "node-b")
+AT_ONCE = ("--leave-seconds", "0")  # all ends together: no tenant could be moved elsewhere
 LOOK = 1.0  # seconds between looks at whether all still run
 
 
@@ -42,7 +43,7 @@ def main() -> int:
 
 def _run(cluster: Cluster, binaries: Path, ended: threading.Event) -> None:
     cluster.apply_rbac()
-    agents = [deployment.agent(cluster, node, folder=EXAMPLES) for node in NODES]
+    agents = [deployment.agent(cluster, node, *AT_ONCE, folder=EXAMPLES) for node in NODES]
     programs = [deployment.operator(cluster, "operator"), *(agent.program for agent in agents)]
     try:
         for program in programs:
