@@ -105,7 +105,8 @@ class Replica:
 
     `tenant` is read from the template, the tenant's spec as of `tenant_generation`. `epoch` is that of the leader that
     wrote the spec last. `draining`: it takes no new requests; what still comes is forwarded to `successors`
-    (HOST:PORT), and it reports reason Drained when nothing is left.
+    (HOST:PORT), and it reports reason Drained when nothing is left. `uid` tells it from one that is made again under
+    its name.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Replica:
     generation: int
     deleting: bool
     status: ReplicaStatus
+    uid: str = ""
 
 
 def read_replica(manifest: Mapping[str, object]) -> Replica:
@@ -144,6 +146,7 @@ def read_replica(manifest: Mapping[str, object]) -> Replica:
         generation=read_generation(metadata, "generation"),
         deleting=metadata.has("deletionTimestamp"),
         status=_read_status(document.child("status", optional=True)),
+        uid=metadata.text("uid", None, 64, "", least=0),
     )
 
 

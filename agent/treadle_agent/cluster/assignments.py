@@ -3,6 +3,9 @@
 A leader that was paused, and goes on without knowing that another was elected, writes specs with its old epoch. So
 a change whose epoch is below the leader's is not taken: what was taken before stays, until the leader itself has
 written. What an agent finds when it starts it takes as it is: the leader re-writes what differs from its plan.
+
+A replica that is deleted and made again has its old name and another uid, and no watch need show what was in between:
+it is judged for itself.
 """
 
 from __future__ import annotations
@@ -79,19 +82,24 @@ class Assignments:
         key = key_of(replica)
         before = self._by_key.get(key)
         self._by_key[key] = self._changed(replica, before)
-        return before is None or before.latest.generation != replica.generation
+        return before is None or _version(before.latest) != _version(replica)
 
     def removed(self, key: str) -> None:
         """A replica is gone; whoever deleted it, since a deletion carries no epoch."""
         self._by_key.pop(key, None)
 
     def _changed(self, replica: Replica, known: Assignment | None) -> Assignment:
-        if known is not None and known.accepted is not None and known.accepted.generation == replica.generation:
+        accepted = known.accepted if known is not None and known.latest.uid == replica.uid else None
+        if accepted is not None and accepted.generation == replica.generation:
             return Assignment(replica, replica)  # the spec that was taken: only the status differs
-        return self._judged(replica, known.accepted if known is not None else None)
+        return self._judged(replica, accepted)
 
     def _judged(self, replica: Replica, accepted: Replica | None) -> Assignment:
         return Assignment(replica, replica if replica.epoch >= self._epoch else accepted)
+
+
+def _version(replica: Replica) -> tuple[str, int]:
+    return replica.uid, replica.generation
 
 
 def key_of(replica: Replica) -> str:

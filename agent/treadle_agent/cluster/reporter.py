@@ -53,9 +53,10 @@ class Reporter:
         self._wake.set()
 
     def known(self, key: str, uid: str, status: ReplicaStatus) -> None:
-        """What the API server has, for a replica of which nothing was told yet."""
-        if key not in self._told or self._told[key].uid != uid:
+        """What the API server has, for a replica of which nothing was told yet, whatever was of one before it."""
+        if not self._is_of(key, uid):
             self._told[key] = _Told(uid, status)
+            self._backoff.succeeded(key)
 
     def retain(self, keys: Collection[str]) -> None:
         """All other replicas are gone."""
@@ -109,15 +110,17 @@ class Reporter:
                 body = {"metadata": {"name": name, "uid": uid}, **status_manifest(status)}
                 await self._client.apply(REPLICAS, namespace, name, body, "status")
         except NotFoundError:
-            self._told.pop(key, None)  # deleted meanwhile: the watch will say so
+            if self._is_of(key, uid):
+                del self._told[key]  # deleted meanwhile: the watch will say so
         except KubeError as error:
-            self._backoff.failed(key, loop.time())
+            if self._is_of(key, uid):  # else it was deleted, and what was refused concerns nobody
+                self._backoff.failed(key, loop.time())
             if not self._failing:
                 _log.warning("the status of %s cannot be written; it is tried again: %s", key, error)
             self._failing = True
         else:
             self._backoff.succeeded(key)
-            if key in self._told and self._told[key].uid == uid:
+            if self._is_of(key, uid):
                 self._told[key] = _Told(uid, status, loop.time())
             if self._failing:
                 _log.warning("statuses are written again")
@@ -125,3 +128,8 @@ class Reporter:
         finally:
             self._writing.discard(key)
             self.mark([key])  # it may have changed meanwhile
+
+    def _is_of(self, key: str, uid: str) -> bool:
+        """Whether what was told of a name was told of the replica of this uid, and not of one before it."""
+        told = self._told.get(key)
+        return told is not None and told.uid == uid

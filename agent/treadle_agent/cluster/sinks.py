@@ -47,8 +47,11 @@ class ReplicaSink:
     def changed(self, manifest: Json) -> None:
         """See `following.Sink`."""
         replica = self._read(manifest)
-        if replica is None:  # what was accepted of it before goes on
-            self._on_change()
+        if replica is None:
+            key, _ = _identity(manifest)
+            if not self._is_same(key):
+                self._assignments.removed(key)
+            self._on_change()  # what was accepted of it before goes on
         elif replica.deleting:
             self._assignments.removed(key_of(replica))
             self._on_change()
@@ -62,6 +65,11 @@ class ReplicaSink:
         self.uids.pop(key, None)
         self._assignments.removed(key)
         self._on_change()
+
+    def _is_same(self, key: str) -> bool:
+        """Whether what was assigned under a key is the replica that was seen last, and not one before it."""
+        assignment = self._assignments.get(key)
+        return assignment is not None and assignment.latest.uid == self.uids[key]
 
     def _read(self, manifest: Json) -> Replica | None:
         key, generation = _identity(manifest)

@@ -84,3 +84,23 @@ def test_what_is_gone_is_forgotten(replica):
     assert len(it) == 1
     it.listed([])
     assert len(it) == 0
+
+
+def test_one_made_again_under_its_name_is_judged_for_itself(replica):
+    """Both have generation 1, and no watch told of what was in between."""
+    it = Assignments()
+    it.listed([replica(uid="old", epoch=1)])
+    it.lead(2)
+    it.listed([replica(uid="new", epoch=1)])
+    assert it.get(key_of(replica())).stale
+    assert accepted(it, replica()) is None, "neither an old leader's, nor what is deleted"
+    assert it.changed(replica(uid="newest", epoch=2)), "also where it comes as a change"
+    assert accepted(it, replica()).uid == "newest"
+
+
+def test_one_made_again_by_an_old_leader_takes_nothing_over(replica):
+    it = Assignments()
+    it.listed([replica(uid="old", epoch=2, generation=5)])
+    it.lead(2)
+    assert it.changed(replica(uid="new", epoch=1, generation=5))
+    assert accepted(it, replica()) is None

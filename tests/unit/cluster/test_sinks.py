@@ -78,6 +78,30 @@ def test_what_cannot_be_read_is_told_and_what_was_taken_before_stays(world):
     assert assignments.get("default/digits-1234567890").accepted.generation == 3
 
 
+def another(name: str, uid: str, **spec: object) -> dict[str, object]:
+    """One that was made again under the name."""
+    made = manifest(name, **spec)
+    return {**made, "metadata": {**made["metadata"], "uid": uid}}
+
+
+def test_one_made_again_within_a_gap_of_the_watch_is_a_change(world):
+    assignments, sink, changes = world
+    sink.listed([manifest()])
+    sink.changed(another("digits", "made-again"))
+    assert len(changes) == 2
+    assert assignments.get("default/digits-1234567890").accepted.uid == "made-again"
+
+
+def test_nothing_of_the_old_one_goes_on_where_the_new_one_cannot_be_read(world):
+    assignments, sink, _ = world
+    sink.listed([manifest()])
+    sink.changed(another("digits", "made-again", epoch="one"))
+    assert names(assignments) == []
+    sink.listed([manifest()])
+    sink.listed([another("digits", "made-again", epoch="one")])
+    assert names(assignments) == []
+
+
 def lease(**spec: object) -> dict[str, object]:
     return {"metadata": {"name": "treadle-operator"}, "spec": spec}
 
