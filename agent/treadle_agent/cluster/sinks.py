@@ -40,18 +40,17 @@ class ReplicaSink:
         """See `following.Sink`."""
         self.unreadable.clear()
         self.uids.clear()
-        replicas = [replica for manifest in objects if (replica := self._read(manifest)) is not None]
+        replicas = [replica for manifest in objects if (replica := self._read(manifest) or self._before(manifest))]
         self._assignments.listed([replica for replica in replicas if not replica.deleting])
         self._on_change()
 
     def changed(self, manifest: Json) -> None:
         """See `following.Sink`."""
         replica = self._read(manifest)
-        if replica is None:
-            key, _ = _identity(manifest)
-            if not self._is_same(key):
-                self._assignments.removed(key)
-            self._on_change()  # what was accepted of it before goes on
+        if replica is None:  # what was accepted of it before goes on
+            if self._before(manifest) is None:
+                self._assignments.removed(_identity(manifest)[0])
+            self._on_change()
         elif replica.deleting:
             self._assignments.removed(key_of(replica))
             self._on_change()
@@ -66,10 +65,11 @@ class ReplicaSink:
         self._assignments.removed(key)
         self._on_change()
 
-    def _is_same(self, key: str) -> bool:
-        """Whether what was assigned under a key is the replica that was seen last, and not one before it."""
+    def _before(self, manifest: Json) -> Replica | None:
+        """The last state of a replica that could be read; None where that was of another one of its name."""
+        key, _ = _identity(manifest)
         assignment = self._assignments.get(key)
-        return assignment is not None and assignment.latest.uid == self.uids[key]
+        return assignment.latest if assignment is not None and assignment.latest.uid == self.uids[key] else None
 
     def _read(self, manifest: Json) -> Replica | None:
         key, generation = _identity(manifest)

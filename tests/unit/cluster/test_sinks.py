@@ -78,6 +78,14 @@ def test_what_cannot_be_read_is_told_and_what_was_taken_before_stays(world):
     assert assignments.get("default/digits-1234567890").accepted.generation == 3
 
 
+def test_it_stays_in_a_later_list_too(world):
+    assignments, sink, _ = world
+    sink.listed([manifest()])
+    sink.listed([manifest(generation=2, device="")])
+    assert assignments.get("default/digits-1234567890").accepted.generation == 1
+    assert sink.unreadable["default/digits-1234567890"].generation == 2
+
+
 def another(name: str, uid: str, **spec: object) -> dict[str, object]:
     """One that was made again under the name."""
     made = manifest(name, **spec)
