@@ -121,12 +121,16 @@ class Reconciler:
         return Bytes(sum(weights.values()))
 
     async def run(self, agent: Agent) -> None:
-        """Apply what is wanted whenever it changes, and what was refused when its wait is over; never returns."""
+        """Apply what is wanted whenever it changes, and what was refused when its wait is over; never returns.
+
+        And forget who has left when that was long ago.
+        """
         loop = asyncio.get_running_loop()
         try:
             while True:
                 await self._sleep(loop)
                 self._wake.clear()
+                self._site.moves.forget_ended(loop.time())
                 retry = self._backoff.due(loop.time()) - self._trying
                 if self._wanted is None or (self._wanted is self._applied and not retry):
                     continue
@@ -144,9 +148,9 @@ class Reconciler:
 
     async def _sleep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Until something changes, or is due."""
-        due = self._backoff.next(loop.time())
+        dues = [due for due in (self._backoff.next(loop.time()), self._site.moves.next_end) if due is not None]
         try:
-            async with asyncio.timeout_at(due):
+            async with asyncio.timeout_at(min(dues, default=None)):
                 await self._wake.wait()
         except TimeoutError:
             pass
@@ -158,6 +162,7 @@ class Reconciler:
         keys = {replica.tenant.key for replica in leaving}
         for key in self._moving - keys:
             self._site.moves.end(key, now + self._linger)
+            self._wake.set()
         self._moving = keys
 
     def _wanted_of(self, replica: Replica) -> Tenant | None:

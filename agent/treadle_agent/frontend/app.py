@@ -33,7 +33,6 @@ class FrontEnd:
     ) -> None:
         """Nothing runs before `start`; `sites`: one a device; `clock` must be the gateways' CLOCK_MONOTONIC."""
         self._settings = settings or FrontEndSettings()
-        self._clock = clock
         self._sites = sites
         self._directory = Directory(sites, clock)
         self._gate = Gate(self._directory)
@@ -114,7 +113,7 @@ class FrontEnd:
 
     def _leaves(self, model: str) -> bool:
         """Whether a tenant leaves this node: its clients should come to know its other replicas."""
-        return self._directory.move(model, self._clock()) is not None
+        return self._directory.move(model) is not None
 
     async def _inform(self, request: web.BaseRequest, route: Route) -> Reply:
         match route.resource:

@@ -55,14 +55,14 @@ class Directory:
             raise NotFoundError(f"model {name!r} has no version {version!r}; version {contract.version} is served")
         return contract
 
-    def move(self, name: str, now: float) -> Move | None:
+    def move(self, name: str) -> Move | None:
         """Where requests for `name` go, now that every device that had the tenant gives it up; None where one stays."""
         keys = {key for site in self._sites for key in (*site.catalog.match(name), *site.moves.match(name))}
         if len(keys) != 1:
             return None
         key, found = keys.pop(), None
         for site in self._sites:
-            move, entry = site.moves.get(key, now), site.catalog.get(key)
+            move, entry = site.moves.get(key), site.catalog.get(key)
             if move is None and entry is not None and entry.served is not None:
                 return None
             found = found or move

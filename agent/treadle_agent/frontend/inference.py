@@ -65,7 +65,7 @@ class Inference:
             RequestError: any condition of `frontend.errors`, counted.
         """
         arrival = self._clock() - elapsed(request.headers)
-        if self._directory.leaving and self._directory.move(name, arrival) is not None:
+        if self._directory.leaving and self._directory.move(name) is not None:
             body = await self._bodies.read(request)
             forwarded = await self._forward(request, name, body, arrival)
             return forwarded or await self._infer_here(request, name, version, arrival, body)
@@ -123,7 +123,7 @@ class Inference:
 
     async def _forward(self, request: web.BaseRequest, name: str, body: bytes, arrival: float) -> Reply | None:
         """The answer of the replica that took over, which counts it, too; None where this node is to answer."""
-        move = self._directory.move(name, arrival)
+        move = self._directory.move(name)
         if move is None:
             return None
         try:

@@ -72,6 +72,7 @@ def test_after_a_while_nobody_is_passed_on_any_more(make_site):
     leave(old, new.url)
     old.call(lambda: old.catalog.remove([KEY]))
     old.call(lambda: old.devices[0].moves.end(KEY, time.monotonic() - 1.0))
+    old.call(lambda: old.devices[0].moves.forget_ended(time.monotonic()))
     assert old.infer(GOOD)[0] == 404
     assert not old.devices[0].moves
 

@@ -39,12 +39,12 @@ class Agent:
 class World:
     """A reconciler at work, with a clock in milliseconds instead of seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, linger: float) -> None:
         self.site = Site("host", object())
         self.agent = Agent()
         self.events = []
         self.it = Reconciler(
-            self.site, Backoff(BackoffTiming(Seconds(0.005), Seconds(0.04))), OWN, 60.0, self.events.append
+            self.site, Backoff(BackoffTiming(Seconds(0.005), Seconds(0.04))), OWN, linger, self.events.append
         )
 
     async def applied(self, count: int) -> list[tuple[list[str], frozenset[str]]]:
@@ -64,16 +64,16 @@ class World:
         self.it.observe(Refused(tenant.key, "spec", "ModelNotFound", "no", previous=False, temporary=False))
 
     def move(self, key: str):
-        return self.site.moves.get(key, asyncio.get_running_loop().time())
+        return self.site.moves.get(key)
 
 
 @pytest.fixture
-def at_work() -> Callable[[Callable[[World], Coroutine[Any, Any, None]]], None]:
-    """Runs a test beside a reconciler that runs."""
+def at_work() -> Callable[..., None]:
+    """Runs a test beside a reconciler that runs, and lets those who have left linger for so many seconds."""
 
-    def run(body: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+    def run(body: Callable[[World], Coroutine[Any, Any, None]], linger: float = 60.0) -> None:
         async def whole() -> None:
-            world = World()
+            world = World(linger)
             running = asyncio.create_task(world.it.run(world.agent))
             try:
                 await body(world)
@@ -163,10 +163,35 @@ def test_what_drains_stays_loaded_and_what_still_comes_is_passed_on(at_work, rep
         world.it.want([])
         assert [keys for keys, _ in await world.applied(2)][-1] == []
         now = asyncio.get_running_loop().time()
-        assert world.site.moves.get("a.default", now + 59.0) is not None, "connections that are kept may go on"
-        assert world.site.moves.get("a.default", now + 61.0) is None
+        world.site.moves.forget_ended(now + 59.0)
+        assert world.move("a.default") is not None, "connections that are kept may go on"
+        world.site.moves.forget_ended(now + 61.0)
+        assert world.move("a.default") is None
 
     at_work(body)
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_who_has_left_is_forgotten_in_time_though_nobody_asks(at_work, replica, loaded):
+    async def body(world):
+        one = replica("a")
+        world.it.want([one, replica("b")])
+        await world.applied(1)
+        if loaded:
+            world.serve(one.tenant)
+        leaving = replica("a", draining=True, successors=("10.0.0.8:8000",))
+        world.it.want([leaving, replica("b")])
+        await asyncio.sleep(0.1)
+        assert world.site.moves, "it drains for as long as it is there"
+        gone = asyncio.get_running_loop().time()
+        world.it.want([replica("b")])
+        async with asyncio.timeout(10.0):
+            while world.site.moves:
+                assert world.move("a.default") is not None
+                await asyncio.sleep(0.005)
+        assert asyncio.get_running_loop().time() - gone >= 0.05
+
+    at_work(body, linger=0.05)
 
 
 def test_what_drains_and_was_never_loaded_is_not_loaded(at_work, replica):
