@@ -121,9 +121,9 @@ class RequestMetrics:
             requests.extend(series)
         return requests
 
-    def retain(self, tenants: Iterable[TenantSeries]) -> None:
-        """Keep exactly these tenants: zero for new ones, the series of the others end."""
-        self._tenants = {f"{series.tenant}.{series.namespace}": self.of(series) for series in tenants}
+    def forget(self, key: str) -> None:
+        """A tenant has gone: its series end."""
+        self._tenants.pop(key, None)
 
 
 class RequestSeries(Collector):

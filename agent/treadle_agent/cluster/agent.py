@@ -187,6 +187,7 @@ class ClusterAgent:
     async def _look(self, device: LocalDevice) -> None:
         while True:
             await device.look()
+            self._profiles.retain({name for one in self._devices.values() for name in one.profiles})
             await asyncio.sleep(self._settings.look_seconds)
 
     def _assigned(self, replicas: Collection[str]) -> None:

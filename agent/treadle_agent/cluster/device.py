@@ -16,6 +16,7 @@ from treadle_agent.frontend.site import Site
 from treadle_agent.node_events import Event, Refused, Removed, Serving
 from treadle_api.backoff import Backoff
 from treadle_api.node import Device
+from treadle_api.profile import profile_name
 from treadle_api.replica import TierFigures
 from treadle_api.units import TierName
 
@@ -58,6 +59,7 @@ class LocalDevice:
             report = Report(self.site.device, None, None)
         now = asyncio.get_running_loop().time()
         self._gauge.add(report, now)
+        self._gauge.retain(self._windows.keys())
         self._reason = self._gauge.fault or await asyncio.to_thread(self._fault)
         for key, window in self._windows.items():
             window.add(self._totals(key), now)
@@ -83,6 +85,11 @@ class LocalDevice:
             figures=window.figures if window is not None else None,
             active_tier=active,
         )
+
+    @property
+    def profiles(self) -> frozenset[str]:
+        """The names of the ModelProfiles of what is loaded."""
+        return frozenset(profile_name(model, self.facts.model) for model in self.reconciler.models)
 
     def describe(self) -> Device:
         """As an InferenceNode's status has it."""

@@ -86,6 +86,7 @@ class Duties:
         for name, replicas in by_device.items():
             self._devices[name].reconciler.want(replicas)
         keys = {key for key, _ in self._assignments} | self.replicas.unreadable.keys()
+        self._stale &= keys
         for listener in self._listeners:
             listener(keys)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from treadle_agent.cluster.window import WINDOW
@@ -58,6 +59,10 @@ class DeviceGauge:
             seconds = _risen(known.device_seconds if known else 0.0, tenant.device_seconds)
             self._seconds[tenant.tenant] = self._seconds.get(tenant.tenant, 0.0) + seconds
         self._versions = document.tenants
+
+    def retain(self, tenants: Collection[str]) -> None:
+        """Forget the device time of all other tenants (their keys): they have gone."""
+        self._seconds = {key: seconds for key, seconds in self._seconds.items() if key in tenants}
 
     def version(self, number: int) -> VersionFigures | None:
         """What was reported of a version last."""

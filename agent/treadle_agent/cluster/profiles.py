@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from treadle_agent.cluster.errors import KubeError, NotFoundError
@@ -43,6 +43,10 @@ class Profiles:
         latencies = tuple(BatchLatency(rows, Seconds(seconds), Seconds(seconds)) for rows, seconds in batches)
         self._measured[name] = Profile(tier.sha256, device_model, tier.architecture, tier.memory, latencies)
         self._wake.set()
+
+    def retain(self, names: Collection[str]) -> None:
+        """Forget what is known of all others: their models are not loaded any more, and what is next is asked anew."""
+        self._settled = {name: settled for name, settled in self._settled.items() if name in names}
 
     async def run(self, retry_seconds: float) -> None:
         """Write what is measured, for as long as this runs; after a failure in `retry_seconds`."""

@@ -115,10 +115,14 @@ class Reconciler:
         return self._refused.get(key)
 
     @property
+    def models(self) -> dict[str, Bytes]:
+        """All loaded models by digest, with the bytes of their weights; one that several tiers share is there once."""
+        return {tier.sha256: tier.memory for tiers in self._loaded.values() for tier in tiers}
+
+    @property
     def used(self) -> Bytes:
-        """Bytes of all loaded weights; a model that several tiers share is there once."""
-        weights = {tier.sha256: tier.memory for tiers in self._loaded.values() for tier in tiers}
-        return Bytes(sum(weights.values()))
+        """Bytes of all loaded weights."""
+        return Bytes(sum(self.models.values()))
 
     async def run(self, agent: Agent) -> None:
         """Apply what is wanted whenever it changes, and what was refused when its wait is over; never returns.

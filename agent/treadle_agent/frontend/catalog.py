@@ -7,7 +7,7 @@ the gateway has drained it; when `open` raises GoneError after an await, look th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from treadle_agent.executor.gateway import Served
@@ -65,8 +65,13 @@ class Catalog:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._keys_by_name: dict[str, list[str]] = {}
+        self._removed: list[Callable[[str], None]] = []
         self._reconciled = False
         self._stopping = False
+
+    def on_removal(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the key of each tenant that is removed."""
+        self._removed.append(listener)
 
     def find(self, name: str) -> Entry:
         """The tenant that a client calls `name`, served or not.
@@ -124,6 +129,8 @@ class Catalog:
             same_name.remove(key)
             if not same_name:
                 del self._keys_by_name[entry.tenant.name]
+            for listener in self._removed:
+                listener(key)
 
     def mark_reconciled(self) -> None:
         """The first reconciliation is complete."""

@@ -76,12 +76,10 @@ class Directory:
                 return
 
     def refresh(self) -> None:
-        """Begin the counters of new tenants at zero, and forget those of tenants that have gone."""
+        """Begin the counters of new tenants at zero."""
         for site in self._sites:
-            entries = site.catalog.entries()
-            site.requests.retain(_series(entry) for entry in entries)
-            keys = {entry.key for entry in entries}
-            site.contracts = {key: contract for key, contract in site.contracts.items() if key in keys}
+            for entry in site.catalog.entries():
+                site.requests.of(_series(entry))
 
     def _serving(self, name: str) -> list[Contract]:
         """The contracts of all devices that serve a tenant; of those that it leaves only where no other is left."""

@@ -13,7 +13,8 @@ from treadle_agent.policy.routing import Backlog
 class Site:
     """A device's executor, the tenants it serves, those that leave it, and what is counted about it.
 
-    `device` is unique on the node. A node agent owns the catalog; who tells it what to serve owns the moves.
+    `device` is unique on the node. A node agent owns the catalog; who tells it what to serve owns the moves. What is
+    kept of a tenant is forgotten when it leaves the catalog; requests of it that are under way go on.
     """
 
     def __init__(self, device: str, gateway: Gateway, catalog: Catalog | None = None) -> None:
@@ -24,3 +25,8 @@ class Site:
         self.requests = RequestMetrics()
         self.backlog = Backlog()  # kept where there are several devices to choose from
         self.contracts: dict[str, Contract] = {}  # by tenant, made when first asked for
+        self.catalog.on_removal(self._forget)
+
+    def _forget(self, key: str) -> None:
+        self.contracts.pop(key, None)
+        self.requests.forget(key)

@@ -42,6 +42,15 @@ def test_every_admitted_tenant_begins_at_zero_and_ends_with_its_removal(site, en
     assert scrape(site)[labels("treadle_requests_total", tier="large", outcome="good")] == 1
 
 
+def test_what_is_kept_of_a_tenant_goes_with_it_though_nobody_scrapes(site):
+    device = site.devices[0]
+    site.infer(GOOD)
+    assert list(device.contracts) == [key for key, _ in device.requests] == ["linear.default"]
+    site.call(lambda: site.catalog.remove(["linear.default"]))
+    assert device.contracts == {}
+    assert list(device.requests) == []
+
+
 def test_requests_are_counted_with_credit_and_duration(site):
     for _ in range(3):
         site.infer(GOOD)

@@ -68,3 +68,16 @@ def test_versions_and_those_that_are_not_run_any_more():
     assert it.version(2) is None
     assert it.isolated(7) == "it killed the process"
     assert it.isolated(1) == ""
+
+
+def test_who_has_gone_is_forgotten_also_while_its_version_is_being_unloaded():
+    it = DeviceGauge()
+    it.add(report(digits=10.0, others=1.0), 0.0)
+    it.retain({"others.default"})
+    it.add(report(digits=11.0, others=2.0), 5.0)
+    it.retain({"others.default"})
+    assert it.seconds("digits.default") == 0.0
+    assert it.seconds("others.default") == 2.0
+    it.add(SILENCE, 10.0)
+    it.retain({"others.default"})
+    assert it.seconds("others.default") == 2.0, "an executor that does not answer has forgotten nothing"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from treadle_agent.cluster.profiles import refined
-from treadle_api.profile import BatchLatency, LoadLatency, Profile
-from treadle_api.units import Bytes, PerSecond, Seconds
+import asyncio
+
+from treadle_agent.cluster.errors import NotFoundError
+from treadle_agent.cluster.profiles import Profiles, refined
+from treadle_api.profile import BatchLatency, LoadLatency, Profile, profile_name
+from treadle_api.replica import TierFigures
+from treadle_api.units import Bytes, PerSecond, Seconds, TierName
 
 
 def profile(p50: float, p99: float | None = None, *more: BatchLatency) -> Profile:
@@ -29,3 +33,43 @@ def test_what_differs_keeps_the_tail_that_was_measured():
     assert found is not None
     assert [(one.rows, one.p50, one.p99) for one in found.batches] == [(1, 0.002, 0.006), (2, 0.003, 0.003)]
     assert found.loads == (), "others' rows and loads are theirs: server-side apply leaves them alone"
+
+
+class Server:
+    """Has no profile, and takes notes of what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def get(self, _: object, __: str, name: str) -> dict[str, object]:
+        self.asked.append(name)
+        raise NotFoundError(404, "no such profile")
+
+    async def apply(self, *_: object) -> dict[str, object]:
+        return {}
+
+
+def test_a_model_that_is_not_loaded_any_more_is_forgotten():
+    async def body() -> None:
+        server = Server()
+        it = Profiles(server, refine_seconds=3600.0)
+        running = asyncio.create_task(it.run(retry_seconds=3600.0))
+
+        async def measure(sha256: str) -> list[str]:
+            """Which profiles the API server is asked for, because of that."""
+            server.asked.clear()
+            tier = TierFigures(TierName("large"), sha256 * 32, "ef" * 32, "merged", Seconds(0.001), Bytes(4096))
+            it.measured(tier, "a CPU", [(1, 0.001)])
+            await asyncio.sleep(0.02)
+            return list(server.asked)
+
+        one, other = (profile_name(sha256 * 32, "a CPU") for sha256 in ("ab", "cd"))
+        assert await measure("ab") == [one]
+        assert await measure("cd") == [other]
+        it.retain({other})
+        assert await measure("ab") == [one], "it is loaded again, and looked at again"
+        assert await measure("cd") == [], "that was settled"
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(body())
