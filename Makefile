@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench gpu papers controlplane controlplane-if-possible cluster clean switching soak
+.PHONY: help install demo test check bench gpu papers controlplane controlplane-if-possible cluster clean switching switching-live soak
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -64,6 +64,11 @@ switching: $(READY) ## model switching on a simulated clock (some minutes); writ
 	$(BIN)/treadle simulate model-switching --paper --json benchmarks/results/model-switching.json --plots docs/model-switching
 	$(BIN)/python benchmarks/model_switching_page.py
 	$(BIN)/python benchmarks/check_model_switching.py
+
+switching-live: $(READY) ## tiers chosen and pinned through a spike, over real HTTP (half an hour); writes docs/switching.md
+	$(BIN)/treadle bench switching --json benchmarks/results/switching.json
+	$(BIN)/python benchmarks/switching_page.py
+	$(BIN)/python benchmarks/check_switching.py
 
 gpu: $(READY) ## device tests and kernels on this machine's GPU; writes benchmarks/results/gpu-kernels.json
 	@$(BIN)/python benchmarks/gpu.py --check

@@ -1,31 +1,12 @@
 """The committed page and plots say what the committed result says, and ranges are enforced."""
 
 import hashlib
-import importlib.util
-import sys
-from pathlib import Path
 
 import msgspec
 import pytest
 
 from treadle.simulate.model_switching.checks import checks
 from treadle.simulate.model_switching.report import Report
-
-BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
-
-
-@pytest.fixture(name="script")
-def _script(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-    def load(name):
-        spec = importlib.util.spec_from_file_location(f"treadle_benchmarks_{name}", BENCHMARKS / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    yield load
-    sys.modules.pop("check_expected", None)
 
 
 @pytest.fixture(name="report")
