@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from treadle_api import node, tenant
 from treadle_api.conditions import Condition, ConditionStatus, find_condition
 from treadle_api.node import CordonedDevice
+from treadle_api.tenant import Tenant, Tier
 from treadle_operator.policy.changes import RecordEvent
 from treadle_operator.policy.conditions import LOADING, NOT_ADMITTED, WAITING
 from treadle_operator.snapshot import NodeView, TenantView
@@ -32,13 +33,31 @@ def about(view: TenantView, reason: str, message: str, *, warning: bool) -> Reco
 
 
 def announce_status(view: TenantView, new: TenantStatus) -> Iterator[RecordEvent]:
-    """Events of the conditions that turn with this status."""
+    """Events of the conditions that turn with this status, and of degraded service that begins or ends with it."""
     for condition in new.conditions:
         old = find_condition(view.status.conditions, condition.type)
         if _is_news(condition, old):
             good, bad = _NAMES[TenantCondition(condition.type)]
             name, warning = (good, condition.type == TenantCondition.STRAGGLING) if condition.holds else (bad, True)
             yield about(view, name, f"{condition.reason}: {condition.message}", warning=warning)
+    before, after = (_given_up(view.tenant, status) for status in (view.status, new))
+    best = view.tenant.served_tiers[0]
+    if after is not None and before is None:
+        message = f"to be in time most requests are answered by {_says(after)} instead of {_says(best)}"
+        yield about(view, "Degraded", message, warning=False)
+    if before is not None and after is None:
+        yield about(view, "Restored", f"most requests are answered by {_says(best)} again", warning=False)
+
+
+def _given_up(tenant: Tenant, status: TenantStatus) -> Tier | None:
+    """The tier that answers most requests for the load alone, where it is not the best one; None where it is."""
+    best, *others = tenant.served_tiers
+    worse = (tier for tier in others if tier.name == status.active_tier and tier.accuracy < best.accuracy)
+    return next(worse, None) if tenant.pinned is None else None
+
+
+def _says(tier: Tier) -> str:
+    return f"tier {tier.name} ({tier.accuracy:g} %)"
 
 
 def announce_cordons(view: NodeView, cordoned: Sequence[CordonedDevice]) -> Iterator[RecordEvent]:

@@ -57,3 +57,30 @@ def test_a_long_message_is_cut_as_the_api_server_would_refuse_it() -> None:
     status = TenantStatus(conditions=(Condition(TenantCondition.ADMITTED, F, "NoNodeMatches", "x" * 5000),))
     (one,) = announce_status(view_tenant(make_tenant()), status)
     assert len(one.message) <= 1024
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "pinned", "event"),
+    [
+        (None, "t0", None, None),
+        (None, "t1", None, "Degraded"),
+        ("t0", "t1", None, "Degraded"),
+        ("t1", "t1", None, None),
+        ("t1", "t2", None, None),  # it goes on
+        ("t2", "t0", None, "Restored"),
+        ("t0", "t0", None, None),
+        ("t0", "t1", "t1", None),  # nothing is given up that anybody wants
+        ("gone", "t1", None, "Degraded"),  # of an earlier spec
+    ],
+)
+def test_degraded_service_is_told_when_it_begins_and_ends(old, new, pinned, event: str | None) -> None:
+    tenant = make_tenant(models=("large", "medium", "small"), pinned=pinned)
+    view = view_tenant(tenant, status=TenantStatus(active_tier=old))
+    found = list(announce_status(view, TenantStatus(active_tier=new)))
+    assert [(one.reason, one.warning) for one in found] == ([] if event is None else [(event, False)])
+
+
+def test_what_is_degraded_to_is_named() -> None:
+    view = view_tenant(make_tenant(floor=90.0), status=TenantStatus(active_tier="t0"))
+    (one,) = announce_status(view, TenantStatus(active_tier="t1"))
+    assert "by tier t1 (90 %) instead of tier t0 (95 %)" in one.message
