@@ -82,11 +82,12 @@ class _Refusal(msgspec.Struct):
 
 
 class KubeClient:
-    """One API server. Every method raises `errors.KubeError`."""
+    """One API server; what is written is `manager`'s. Every method raises `errors.KubeError`."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, manager: str = FIELD_MANAGER) -> None:
         self._client = ApiClient(configuration)
-        self._client.user_agent = f"{FIELD_MANAGER}/{version('treadle')}"
+        self._client.user_agent = f"{manager}/{version('treadle')}"
+        self._manager = manager
         self.server = str(configuration.host)
 
     async def close(self) -> None:
@@ -99,21 +100,21 @@ class KubeClient:
 
     async def create(self, kind: Kind, namespace: str, body: Json, seconds: float = REQUEST_SECONDS) -> Json:
         """Create an object; raises ConflictError where one of its name exists."""
-        return await self._ask("POST", kind.path(namespace), {"fieldManager": FIELD_MANAGER}, body, seconds=seconds)
+        return await self._ask("POST", kind.path(namespace), {"fieldManager": self._manager}, body, seconds=seconds)
 
     async def replace(
         self, kind: Kind, namespace: str, name: str, body: Json, seconds: float = REQUEST_SECONDS
     ) -> Json:
         """Replace an object, if it is still of the resourceVersion in `body`; raises ConflictError if not."""
-        query = {"fieldManager": FIELD_MANAGER}
+        query = {"fieldManager": self._manager}
         return await self._ask("PUT", kind.path(namespace, name), query, body, seconds=seconds)
 
     async def apply(
         self, kind: Kind, namespace: str, name: str, body: Json, subresource: str = "",
         seconds: float = REQUEST_SECONDS,
     ) -> Json:  # fmt: skip
-        """Server-side apply: the fields of `body` become the agent's, those it had before and gave up go."""
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        """Server-side apply: the fields of `body` become the manager's, those it had before and gave up go."""
+        query = {"fieldManager": self._manager, "force": "true"}
         body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": name}, **body}
         return await self._ask("PATCH", kind.path(namespace, name, subresource), query, body, _APPLY, seconds)
 

@@ -46,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=1.0, metavar="S", help="with -f: of each measurement (default %(default)g)"
     )
     parser.add_argument("--write", type=Path, metavar="DIR", help="with -f: write ModelProfile manifests here")
+    parser.add_argument("--apply", action="store_true", help="with -f: write the ModelProfiles into a cluster")
+    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="with --apply: which one (default: as kubectl)")
     parser.add_argument("--clusters", action="store_true", help="products by shape: what padding could merge")
     parser.add_argument("--kernels", action="store_true", help="implementation, tile and number of problems by kernel")
     parser.add_argument(
@@ -100,6 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _wrong(arguments: argparse.Namespace) -> str | None:
     if arguments.plot and find_spec("matplotlib") is None:
         return "--plot: matplotlib is not installed: pip install 'treadle[demo]'"
+    if arguments.kubeconfig and not arguments.apply:
+        return "--kubeconfig says where --apply writes: say --apply, too"
     return _wrong_tenant(arguments) if arguments.filename else _wrong_models(arguments)
 
 
@@ -114,8 +118,8 @@ def _wrong_tenant(arguments: argparse.Namespace) -> str | None:
 def _wrong_models(arguments: argparse.Namespace) -> str | None:
     if not arguments.models:
         return "say what to profile: -f TENANT, or MODEL files"
-    if arguments.write:
-        return "--write writes what -f measures: say -f, too"
+    if arguments.write or arguments.apply:
+        return "--write and --apply write what -f measures: say -f, too"
     if not (arguments.clusters or arguments.kernels):
         return "say what to profile: --clusters, --kernels or both"
     if not 0 <= arguments.padding < 1:

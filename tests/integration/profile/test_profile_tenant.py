@@ -1,7 +1,11 @@
 """`treadle profile -f` from a manifest to curves and ModelProfiles, with the real executor."""
 
 import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
@@ -64,6 +68,71 @@ def test_every_tier_is_measured_by_batch_and_by_load_and_written_as_a_profile(ma
         assert [load.p99 for load in profile.loads] == pytest.approx([load.p99 for load in tier.loads])
     assert "By load" in plot.read_text()
     assert "(measured):" in capsys.readouterr().out
+
+
+class ApiServer(BaseHTTPRequestHandler):
+    """Takes server-side apply, until `refusal` is set; keeps what it was sent."""
+
+    refusal = ""
+    applied: list[tuple[str, dict[str, list[str]], dict[str, object]]]
+
+    def do_PATCH(self):
+        url, body = urlsplit(self.path), json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.applied.append((url.path, parse_qs(url.query), body))
+        answer = json.dumps({"message": self.refusal} if self.refusal else body).encode()
+        self.send_response(403 if self.refusal else 200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(name="api_server")
+def _api_server(tmp_path):
+    """A class of its own, and the kubeconfig that leads to it."""
+    taker = type("Taker", (ApiServer,), {"applied": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), taker) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        config = {
+            "apiVersion": "v1", "kind": "Config", "current-context": "here",
+            "clusters": [{"name": "here", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
+            "users": [{"name": "me", "user": {"token": "mine"}}],
+        }  # fmt: skip
+        path = tmp_path / "kubeconfig"
+        path.write_text(yaml.safe_dump(config))
+        yield taker, path
+        server.shutdown()
+        thread.join()
+
+
+def test_profiles_become_objects_of_a_cluster(manifest, tmp_path, api_server, capsys):
+    taker, kubeconfig = api_server
+    flags = ["--device", "host", "--seconds", "0.1", "--write", str(tmp_path / "profiles")]
+    apply = ["--apply", "--kubeconfig", str(kubeconfig)]
+    assert main(["profile", "-f", str(manifest), *flags, *apply]) == 0
+    written = sorted((tmp_path / "profiles").iterdir())
+    assert len(written) == len(taker.applied) == 2
+    for path, query, body in taker.applied:
+        ((_, document),) = read_documents(tmp_path / "profiles" / f"{body['metadata']['name']}.yaml")
+        assert body == document, "the same that is written as a file"
+        assert path == f"/apis/treadle.dev/v1alpha1/modelprofiles/{body['metadata']['name']}"
+        assert query == {"fieldManager": ["treadle-profile"], "force": ["true"]}
+    said = capsys.readouterr().err
+    assert all(f"applied: modelprofile/{path.stem}" in said for path in written)
+    taker.refusal = "not you"
+    assert main(["profile", "-f", str(manifest), *flags, *apply]) == 1
+    assert "403: not you" in capsys.readouterr().err
+
+
+def test_where_to_apply_is_asked_before_anything_is_measured(manifest, tmp_path, capsys):
+    assert main(["profile", "-f", str(manifest), "--apply", "--kubeconfig", str(tmp_path / "nowhere")]) == 2
+    assert f"--apply: kubeconfig {tmp_path / 'nowhere'} cannot be used" in capsys.readouterr().err
+    assert main(["profile", "-f", str(manifest), "--kubeconfig", str(tmp_path / "nowhere")]) == 2
+    assert "say --apply, too" in capsys.readouterr().err
 
 
 def test_a_simulated_device_says_so(manifest, tmp_path, capsys):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -20,14 +22,23 @@ from treadle.results import page_console, result_text
 from treadle_agent.node import cache_folder
 from treadle_api.tenant import Tenant
 
+if TYPE_CHECKING:
+    from treadle.profile.latency.cluster import Cluster
+
 _PAGE_WIDTH = 120
+
+
+class _UnusableError(Exception):
+    """Raised when there is nothing to measure, or nowhere to write it (exit code 2); the message says which."""
 
 
 def run(arguments: argparse.Namespace, device: str) -> int:
     """Measure the one tenant of a manifest: 0 done, 1 a tier cannot be profiled, 2 wrong usage."""
-    tenant = _tenant(arguments.filename)
-    if isinstance(tenant, str):
-        print(tenant, file=sys.stderr)
+    try:
+        tenant = _tenant(arguments.filename)
+        cluster = asyncio.run(_cluster(arguments.kubeconfig)) if arguments.apply else None
+    except _UnusableError as error:
+        print(error, file=sys.stderr)
         return 2
     plan = Plan(device, arguments.seconds, dict(arguments.shape))
     try:
@@ -38,6 +49,30 @@ def run(arguments: argparse.Namespace, device: str) -> int:
         print(f"treadle profile: {error}", file=sys.stderr)
         return 1
     _tell(report, arguments)
+    return 0 if cluster is None else asyncio.run(_apply(cluster, report))
+
+
+async def _cluster(kubeconfig: Path | None) -> Cluster:
+    """Where to apply; asked for before minutes of measuring."""
+    if find_spec("kubernetes") is None:
+        raise _UnusableError("--apply: kubernetes is not installed: pip install 'treadle[agent]'")
+    from treadle.profile.latency.cluster import Cluster, ClusterError
+
+    try:
+        return await Cluster.find(kubeconfig)
+    except ClusterError as error:
+        raise _UnusableError(f"--apply: {error}") from error
+
+
+async def _apply(cluster: Cluster, report: Report) -> int:
+    from treadle.profile.latency.cluster import ClusterError
+
+    try:
+        for name in await cluster.apply(report):
+            print(f"applied: modelprofile/{name}", file=sys.stderr)
+    except ClusterError as error:
+        print(f"treadle profile: --apply: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -54,14 +89,14 @@ def _tell(report: Report, arguments: argparse.Namespace) -> None:
         arguments.plot.write_text(draw(report))
 
 
-def _tenant(path: Path) -> Tenant | str:
-    """The tenant of a manifest, or why there is none."""
+def _tenant(path: Path) -> Tenant:
+    """The tenant of a manifest."""
     try:
         manifests = ManifestReader().read(path)
     except OSError as error:
-        return f"-f {path}: {error.strerror}"
+        raise _UnusableError(f"-f {path}: {error.strerror}") from error
     if manifests.refusals:
-        return "\n".join(f"refused {refusal}" for refusal in manifests.refusals)
+        raise _UnusableError("\n".join(f"refused {refusal}" for refusal in manifests.refusals))
     if len(manifests.accepted) != 1:
-        return f"-f {path}: holds {len(manifests.accepted)} tenants; one is profiled at a time"
+        raise _UnusableError(f"-f {path}: holds {len(manifests.accepted)} tenants; one is profiled at a time")
     return manifests.accepted[0].tenant

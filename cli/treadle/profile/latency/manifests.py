@@ -18,33 +18,33 @@ def write_profiles(report: Report, folder: Path) -> list[Path]:
     paths = []
     for tier in report.tiers:
         path = folder / f"{tier.profile}.yaml"
-        path.write_text(yaml.safe_dump(manifest(tier, report.device_model), sort_keys=False))
+        document = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {"name": tier.profile},
+            "spec": spec(tier, report.device_model),
+        }
+        path.write_text(yaml.safe_dump(document, sort_keys=False))
         paths.append(path)
     return paths
 
 
-def manifest(tier: Tier, device_model: str) -> dict[str, object]:
-    """One ModelProfile."""
+def spec(tier: Tier, device_model: str) -> dict[str, object]:
+    """Of a ModelProfile."""
     return {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "metadata": {"name": tier.profile},
-        "spec": {
-            "sha256": tier.sha256,
-            "deviceModel": device_model,
-            "architecture": tier.architecture,
-            "memoryBytes": tier.memory_bytes,
-            "batches": [
-                {"rows": one.rows, "p50": format_decimal(one.p50), "p99": format_decimal(one.p99)}
-                for one in tier.batches
-            ],
-            "loads": [
-                {
-                    "requestsPerSecond": format_decimal(one.requests_per_second),
-                    "p50": format_decimal(one.p50),
-                    "p99": format_decimal(one.p99),
-                }
-                for one in tier.loads
-            ],
-        },
+        "sha256": tier.sha256,
+        "deviceModel": device_model,
+        "architecture": tier.architecture,
+        "memoryBytes": tier.memory_bytes,
+        "batches": [
+            {"rows": one.rows, "p50": format_decimal(one.p50), "p99": format_decimal(one.p99)} for one in tier.batches
+        ],
+        "loads": [
+            {
+                "requestsPerSecond": format_decimal(one.requests_per_second),
+                "p50": format_decimal(one.p50),
+                "p99": format_decimal(one.p99),
+            }
+            for one in tier.loads
+        ],
     }
