@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from treadle.simulate.model_switching.arrivals import PAPER_RATES, parse_rates, poisson_load
 from treadle.simulate.model_switching.contenders import Device, Scenario, contenders
 from treadle.simulate.model_switching.figures import parallel
 from treadle.simulate.model_switching.neighbours import BURST, neighbour
-from treadle.simulate.model_switching.report import ALGORITHM1, SINGLE, STICKY, Row
+from treadle.simulate.model_switching.report import ALGORITHM1, SINGLE, SLACK_BUCKETS, STICKY, Report, Row
 from treadle.simulate.model_switching.study import Study
 from treadle.simulate.model_switching.tiers import RESNETS
 
 BASE = Scenario(0.75)
+COMMITTED = Path(__file__).parents[2] / "benchmarks" / "results" / "model-switching.json"
 
 
 @pytest.fixture(name="study", scope="module")
@@ -77,3 +81,24 @@ def test_a_neighbour_s_burst_is_the_neighbour_s() -> None:
 
 def test_the_search_finds_the_published_parallelism() -> None:
     assert {(one.replicas, one.threads) for one in parallel(Device(RESNETS, 4), 0.75)} == {(4, 4)}
+
+
+@pytest.mark.parametrize(
+    ("policy", "scenario"),
+    [
+        (STICKY, BASE),
+        (STICKY, Scenario(0.25)),
+        (STICKY, Scenario(0.75, profile_error=1.6)),
+        (STICKY, Scenario(0.75, switch_cost=0.5)),
+        (ALGORITHM1, BASE),
+        (SLACK_BUCKETS, BASE),
+    ],
+)
+def test_the_committed_figures_are_what_the_policies_earn_today(study: Study, policy: str, scenario: Scenario) -> None:
+    committed = msgspec.json.decode(COMMITTED.read_bytes(), type=Report)
+    key = policy, 1e3 * scenario.deadline, scenario.profile_error, 1e3 * scenario.switch_cost
+    (then,) = (
+        one for one in committed.rows if (one.policy, one.deadline_ms, one.profile_error, one.switch_cost_ms) == key
+    )
+    found = row(study, policy, scenario)
+    assert found.effective_accuracy == pytest.approx(then.effective_accuracy_by_seed[0], abs=0.02), "make switching"

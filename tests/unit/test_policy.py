@@ -258,6 +258,23 @@ def test_company_is_no_larger_than_the_most_urgent_request_allows() -> None:
     assert len(launch.group.streams) == 3  # a fourth would make the first one late
 
 
+def test_a_tier_that_merges_with_others_is_cheaper_and_is_kept_longer() -> None:
+    chosen = {}
+    for company in (1, 8):
+        scheduler, shared = SpaceTime(max_problems=8, quantum=1.0), executable("shared", seconds=0.1)
+        made = [tenant(key, (0.1, shared), (0.01, FAST)) for key in range(company)]
+        for one in made:
+            one.pinned = 0
+            scheduler.add(one)
+            for index in range(30):
+                scheduler.submit(one, Asked(100 * one.id + index, deadline=1e6))
+        while (launch := scheduler.step(0.0)) is not None:
+            finish(scheduler, launch, seconds=0.1)
+        made[0].pinned, made[0].rows = -1, 9
+        chosen[company] = choose_tier(made[0], Asked(1), 0.0, 0.0)
+    assert chosen == {1: 1, 8: 0}  # eight before it take 0.8 s one by one, 0.1 s merged with seven others' each
+
+
 def test_a_tenant_that_does_not_join_does_not_switch() -> None:
     shared = executable("shared", seconds=0.4)
     urgent, calm = tenant(1, (0.4, shared), deadline=0.5), tenant(2, (0.1, SLOW), (0.01, shared))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from treadle_agent.cluster.errors import NotFoundError
 from treadle_agent.cluster.profiles import Profiles, refined
 from treadle_api.profile import BatchLatency, LoadLatency, Profile, profile_name
@@ -35,6 +37,14 @@ def test_what_differs_keeps_the_tail_that_was_measured():
     assert found.loads == (), "others' rows and loads are theirs: server-side apply leaves them alone"
 
 
+@pytest.mark.parametrize("error", [1.3, 1.6])
+def test_a_stale_profile_is_corrected(error: float):
+    found = refined(profile(0.001, 0.002), profile(0.001 * error))
+    assert found is not None
+    assert (found.batches[0].p50, found.batches[0].p99) == pytest.approx((0.001 * error, 0.002 * error))
+    assert refined(found, profile(0.001 * error)) is None, "and then left alone"
+
+
 class Server:
     """Has no profile, and takes notes of what it is asked."""
 
@@ -45,7 +55,7 @@ class Server:
         self.asked.append(name)
         raise NotFoundError(404, "no such profile")
 
-    async def apply(self, *_: object) -> dict[str, object]:
+    async def apply(self, *_: object, **__: object) -> dict[str, object]:
         return {}
 
 
@@ -60,7 +70,10 @@ def test_a_model_that_is_not_loaded_any_more_is_forgotten():
             server.asked.clear()
             tier = TierFigures(TierName("large"), sha256 * 32, "ef" * 32, "merged", Seconds(0.001), Bytes(4096))
             it.measured(tier, "a CPU", [(1, 0.001)])
-            await asyncio.sleep(0.02)
+            for _ in range(20):
+                await asyncio.sleep(0.01)
+                if server.asked:
+                    break
             return list(server.asked)
 
         one, other = (profile_name(sha256 * 32, "a CPU") for sha256 in ("ab", "cd"))
