@@ -19,6 +19,7 @@ DOWN_SHARE = 0.5  # of a device's time: what the load may take of each device th
 DOWN_AFTER = Seconds(300.0)  # that it must have been so low
 UP_AGAIN_AFTER = Seconds(90.0)  # since the last replica was placed: its figures must show whether it was enough
 ENOUGH = 30  # requests of a window that say something
+GIVEN_UP = 0.1  # points of accuracy that answers lack to the best tier: less is a moment's switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,10 @@ def target(state: TenantState, demand: Demand, slots: int, low: LowLoad | None, 
     needed = max(1, math.ceil(round(state.offered * cheapest / LIMIT, 6)))
     inside = min(max(slots, bounds.minimum), bounds.maximum)
     if (wanted := min(max(inside, needed), bounds.maximum)) != slots:
-        return Target(wanted, needed, _says(state, needed) if wanted == needed else _bounds(bounds))
+        return Target(wanted, needed, _says(state, demand, needed) if wanted == needed else _bounds(bounds))
     if slots < bounds.maximum and _overwhelmed(state, demand, now):
-        return Target(slots + 1, needed, "its objective is missed although the cheapest tier answers")
+        message = f"its objective is missed although the cheapest tier answers{_gave_up(state, demand)}"
+        return Target(slots + 1, needed, message)
     if slots <= bounds.minimum or _gives_up_accuracy(state, demand) or not _fits(state, demand, slots - 1):
         return Target(slots, needed)
     low = low if low is not None and low.replicas == slots else LowLoad(now, slots)
@@ -63,8 +65,21 @@ def target(state: TenantState, demand: Demand, slots: int, low: LowLoad | None, 
     return Target(slots - 1, needed, f"{state.offered:.3g} requests/s have asked for less for {DOWN_AFTER:g} s", low)
 
 
-def _says(state: TenantState, needed: int) -> str:
-    return f"{state.offered:.3g} requests/s take {needed} device{'s' if needed > 1 else ''} even at the cheapest tier"
+def given_up(state: TenantState, demand: Demand) -> float:
+    """Points of accuracy that the last window's answers in time lack to the best tier's; 0 without any."""
+    if not state.served.good:
+        return 0.0
+    return max((demand.best or demand.fastest).accuracy - state.served.accuracy_credit / state.served.good, 0.0)
+
+
+def _says(state: TenantState, demand: Demand, needed: int) -> str:
+    devices = f"{needed} device{'s' if needed > 1 else ''}"
+    return f"{state.offered:.3g} requests/s take {devices} even at the cheapest tier{_gave_up(state, demand)}"
+
+
+def _gave_up(state: TenantState, demand: Demand) -> str:
+    points = given_up(state, demand)
+    return f", with {points:.2g} points of accuracy given up" if points > GIVEN_UP else ""
 
 
 def _bounds(bounds: Replicas) -> str:
@@ -84,8 +99,11 @@ def _overwhelmed(state: TenantState, demand: Demand, now: float) -> bool:
 
 
 def _gives_up_accuracy(state: TenantState, demand: Demand) -> bool:
+    """Whether they answer from less than the best tier, most of the time or now and then."""
     best = (demand.best or demand.fastest).name
-    return any(one.replica.status.active_tier not in (None, best) for one in state.current)
+    return given_up(state, demand) > GIVEN_UP or any(
+        one.replica.status.active_tier not in (None, best) for one in state.current
+    )
 
 
 def _fits(state: TenantState, demand: Demand, replicas: int) -> bool:

@@ -106,12 +106,27 @@ def test_less_is_wanted_only_after_it_has_lasted() -> None:
     [
         (make_figures(100 * 60), "t0"),  # one could not carry 200 a second at the accurate tier
         (make_figures(10 * 60), "t1"),  # accuracy is given up now
+        (make_figures(10 * 60, accuracy=94.0), "t0"),  # a fifth of the answers come from the other tier
         (make_figures(20 * 60, device_seconds=30.0), "t0"),  # measured: 25 ms each
     ],
 )
 def test_less_is_not_wanted_while_something_would_be_given_up(figures: Figures, tier: str) -> None:
     found = decide(2, figures, tier=tier, low=LowLoad(NOW - 2 * DOWN_AFTER, 2))
     assert (found.replicas, found.low) == (2, None)
+
+
+def test_a_moment_s_switch_keeps_no_replica() -> None:
+    figures = make_figures(10 * 60, accuracy=94.95)
+    assert decide(2, figures, low=LowLoad(NOW - 2 * DOWN_AFTER, 2)).replicas == 1
+
+
+def test_what_is_given_up_is_told_with_the_replica_that_is_to_end_it() -> None:
+    found = decide(1, make_figures(500 * 60, accuracy=91.5), tier="t1")
+    assert (
+        found.message == "500 requests/s take 2 devices even at the cheapest tier, with 3.5 points of accuracy given up"
+    )
+    found = decide(1, make_figures(6000, shed=600, accuracy=90.0), tier="t1")
+    assert found.message.endswith("although the cheapest tier answers, with 5 points of accuracy given up")
 
 
 def test_a_number_once_reached_is_kept_by_the_load_that_asked_for_it() -> None:
