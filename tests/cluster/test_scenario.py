@@ -72,6 +72,10 @@ class Scene:
         (endpoint,) = self.endpoints()
         return next(agent for agent in self.agents if agent.address == endpoint)
 
+    def reasons(self) -> list[str]:
+        """Of the Events, one each."""
+        return self.kubectl("get", "events", "-o", "jsonpath={.items[*].reason}").split()
+
     def leftovers(self) -> str:
         kinds = "inferencetenants,inferencereplicas,services,endpointslices"
         return self.kubectl("get", kinds, "-o", "name").strip()
@@ -145,6 +149,7 @@ def test_a_tenants_life(scene: Scene, started: Started, eventually: Eventually) 
     started(burst)
     eventually(lambda: scene.status().get("activeTier") == "medium", seconds=60)
     burst.kill()
+    eventually(lambda: "Degraded" in scene.reasons(), seconds=10)
     watch.wait_for(rf"^{TENANT} +100ms +True +True +\w+ +1 +medium ", seconds=10)
 
     # Its node is lost: the other one takes over.
@@ -152,7 +157,11 @@ def test_a_tenants_life(scene: Scene, started: Started, eventually: Eventually) 
     (survivor,) = (agent for agent in scene.agents if agent is not first)
     eventually(lambda: scene.endpoints() == [survivor.address], seconds=45)  # for 15 s its Lease still holds
     assert classify(f"http://{survivor.address}", eventually)[0] > 0.97
-    assert "NodeLost" in scene.kubectl("get", "events", "-o", "jsonpath={.items[*].reason}")
+    assert "NodeLost" in scene.reasons()
+
+    # Service is as good as it was. Of tens of thousands of requests a handful of Events tell.
+    eventually(lambda: "Restored" in scene.reasons(), seconds=60)
+    assert sum(scene.reasons().count(reason) for reason in ("Degraded", "Restored")) <= 6
 
     # Nothing of it stays.
     scene.kubectl("delete", "it", TENANT, "--timeout=20s")
