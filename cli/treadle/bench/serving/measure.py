@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from treadle.bench.analysis import Summary, summarise, throughput
-from treadle.bench.serving.server import RunningServer
+from treadle.bench.serving.server import QUICK_SECONDS, RunningServer
 from treadle.load.process import LoadProcess
 from treadle.load.records import Batch, concatenate
 from treadle.load.schedule import Phase, Schedule, at_once, poisson
@@ -31,9 +31,16 @@ class OpenRun:
     generator_load: float
 
 
-async def saturation(server: RunningServer, targets: Sequence[Target], *, concurrency: int, seconds: float) -> float:
-    """Answers per second in a closed loop."""
-    await server.settle(targets[0])
+async def saturation(
+    server: RunningServer,
+    targets: Sequence[Target],
+    *,
+    concurrency: int,
+    seconds: float,
+    within: float = QUICK_SECONDS,
+) -> float:
+    """Answers per second in a closed loop, once the server answers `within` so many seconds."""
+    await server.settle(targets[0], within)
     schedule = at_once(int(_CEILING_RPS * seconds), len(targets), seconds=seconds)
     batch, _ = await _load(server, targets, schedule, concurrency, grace=0.0)
     return throughput(batch.records, begin=_WARM_UP * seconds, end=seconds)

@@ -18,7 +18,7 @@ from treadle.bench.machine import machine, versions
 from treadle.bench.progress import Progress
 from treadle.bench.serving.deployment import Deployment
 from treadle.bench.serving.measure import saturation
-from treadle.bench.serving.server import RunningServer, free_ports, running
+from treadle.bench.serving.server import QUICK_SECONDS, RunningServer, free_ports, running
 from treadle.bench.serving.workload import Workload
 from treadle.bench.switching.checks import checks
 from treadle.bench.switching.contestants import (
@@ -43,6 +43,8 @@ _SHAPE = ((0.0, 35.0), (60.0, 55.0), (125.0, 165.0), (140.0, 140.0), (165.0, 90.
 _SHAPE_SECONDS, _SHAPE_SATURATION = 300.0, 62.0
 _CONNECTIONS = 2048
 _GRACE_DEADLINES = 4.0
+_CLIENTS, _CLIENTS_LEFT = 4, 1.0  # of a closed loop, and seconds in which what they left is answered on any machine
+_AT_REST = 3.0  # service times of the best tier: more than one request takes alone, with HTTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,16 @@ QUICK = Plan((8.0, 16.0), 1, 10.0, 1.0)
 FULL = Plan((6.0, 8.0, 12.0, 16.0, 24.0), 3, 20.0, 3.0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What all runs share; `service`: seconds of the best tier alone, HTTP included."""
+
+    trained: Sequence[TrainedTier]
+    asked: Pages
+    load: Sequence[tuple[float, float]]
+    service: float
+
+
 class Benchmark:
     """One benchmark; `folder` is empty and its own."""
 
@@ -73,9 +85,9 @@ class Benchmark:
         decisions = measure_decisions()
         trained, asked = train_tiers(self._folder / "models")
         rates = await self._saturations(trained, asked)
-        deadlines = self._deadlines(rates[trained[0].name])
-        load = scaled_load(rates[trained[0].name], self._plan.seconds)
-        rows = await self._sweep(trained, asked, deadlines, load)
+        best = rates[trained[0].name]
+        load = scaled_load(best, self._plan.seconds)
+        rows = await self._sweep(_Setting(trained, asked, load, 1.0 / best), self._deadlines(best))
         report = Report(
             machine(), versions(), command, datetime.now(UTC).isoformat(timespec="seconds"), quick, self._plan.rounds,
             self._plan.seconds, tuple((round(begin, 3), round(rate, 2)) for begin, rate in load),
@@ -91,8 +103,9 @@ class Benchmark:
             for tier in trained:
                 self._progress.step(f"saturation of {tier.name}")
                 target = asked.target(tenant_name(tier.name, 1000))
+                seconds = self._plan.saturation_seconds
                 rates[tier.name] = await saturation(
-                    server, [target], concurrency=4, seconds=self._plan.saturation_seconds
+                    server, [target], concurrency=_CLIENTS, seconds=seconds, within=_CLIENTS_LEFT
                 )
         return rates
 
@@ -100,47 +113,34 @@ class Benchmark:
         """Milliseconds, up to the next 10."""
         return tuple(-(-round(1e3 * share / rate) // 10) * 10 for share in self._plan.deadlines)
 
-    async def _sweep(
-        self,
-        trained: Sequence[TrainedTier],
-        asked: Pages,
-        deadlines: Sequence[int],
-        load: Sequence[tuple[float, float]],
-    ) -> tuple[Row, ...]:
+    async def _sweep(self, setting: _Setting, deadlines: Sequence[int]) -> tuple[Row, ...]:
         found: dict[tuple[str, int], list[Row]] = {}
-        async with self._server("sweep", trained, asked, deadlines) as server:
+        async with self._server("sweep", setting.trained, setting.asked, deadlines) as server:
             for seed in range(self._plan.rounds):
                 for deadline in deadlines:
-                    for contestant in contestants(trained):
+                    for contestant in contestants(setting.trained):
                         self._progress.step(f"{contestant}, {deadline} ms")
-                        row = await self._play(server, contestant, deadline, trained, asked, load, seed)
+                        row = await self._play(server, contestant, deadline, setting, seed)
                         found.setdefault((contestant, deadline), []).append(row)
         return tuple(_median(rows) for rows in found.values())
 
     async def _play(
-        self,
-        server: RunningServer,
-        contestant: str,
-        deadline_ms: int,
-        trained: Sequence[TrainedTier],
-        asked: Pages,
-        load: Sequence[tuple[float, float]],
-        seed: int,
+        self, server: RunningServer, contestant: str, deadline_ms: int, setting: _Setting, seed: int
     ) -> Row:
         """One run."""
         tenant = tenant_name(contestant, deadline_ms)
-        target = asked.target(tenant)
-        await server.settle(target)
+        target = setting.asked.target(tenant)
+        await server.settle(target, max(QUICK_SECONDS, _AT_REST * setting.service))
         before = await read_counters(server.url, tenant)
-        ends = [begin for begin, _ in load[1:]] + [self._plan.seconds]
-        phases = [Phase(end - begin, rate) for (begin, rate), end in zip(load, ends, strict=True)]
+        ends = [begin for begin, _ in setting.load[1:]] + [self._plan.seconds]
+        phases = [Phase(end - begin, rate) for (begin, rate), end in zip(setting.load, ends, strict=True)]
         schedule = poisson(phases, seed=seed)
         grace = _GRACE_DEADLINES * deadline_ms / 1e3
         async with LoadProcess([target], schedule, server.url, connections=_CONNECTIONS, grace=grace) as process:
             batch = concatenate([batch async for batch in process])
         sent = len(batch.records)
         counted = (await read_when_counted(server.url, tenant, before.requests + sent)).since(before)
-        accuracies = {tier.name: tier.accuracy for tier in trained}
+        accuracies = {tier.name: tier.accuracy for tier in setting.trained}
         return _row(contestant, deadline_ms, batch, accuracies, counted)
 
     @contextlib.asynccontextmanager
