@@ -22,7 +22,7 @@ _HEAD = """\
 # Model switching, simulated
 
 Written by `python benchmarks/model_switching_page.py` from `benchmarks/results/model-switching.json`; do not edit.
-`make switching` does all of it anew.
+`make switching` does all of it anew. What was measured with real models over HTTP: [switching.md](switching.md).
 
 **Every figure here is simulated.** The queue, the choice of tier and the shedding are the executor's own objects; the
 servers exist on a clock of events only. Command: `{command}`, {date}.
