@@ -117,6 +117,29 @@ def test_a_lost_nodes_tenants_are_served_elsewhere_within_20_seconds_and_stay_wh
     assert process.metric('treadle_operator_moves_total\\{reason="\\w+"\\}') == moved
 
 
+def test_while_no_agent_is_heard_of_what_serves_is_left_as_it_is(
+    world: World, players: StartPlayers, operator: StartOperator, eventually: Eventually
+) -> None:
+    agents = players(2)
+    operator()
+    names = ("one", "two")
+    for name in names:
+        world.apply_tenant(name)
+        eventually(lambda name=name: world.holds(name, "Ready"), 10.0)
+    uids = {name: [one["metadata"]["uid"] for one in world.replicas(name)] for name in names}
+    endpoints = {name: world.endpoints(name) for name in names}
+    agents.lose("a", "b")
+    for name in names:
+        eventually(lambda name=name: world.condition(name, "Ready")["reason"] == "NodeLost", 15.0)
+    time.sleep(2.0)  # more plans
+    assert {name: [one["metadata"]["uid"] for one in world.replicas(name)] for name in names} == uids
+    assert {name: world.endpoints(name) for name in names} == endpoints
+    agents.revive("a", "b")
+    for name in names:
+        eventually(lambda name=name: world.holds(name, "Ready"), 20.0)
+    assert {name: [one["metadata"]["uid"] for one in world.replicas(name)] for name in names} == uids
+
+
 def test_a_straggler_is_moved_before_it_is_taken_away(
     world: World, players: StartPlayers, operator: StartOperator, eventually: Eventually
 ) -> None:
