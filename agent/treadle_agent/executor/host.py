@@ -14,7 +14,7 @@ from treadle_agent.executor.versions import binding_of, requests_of, row_of
 from treadle_agent.policy.scheduling import Group, Stream
 from treadle_agent.program.ops.registry import Array, Launch
 
-Launched = list[tuple[str, float]]  # (signature, seconds) of each kernel
+Launched = list[tuple[str, float, int]]  # (signature, seconds, launches that it took) of each kernel
 
 
 @dataclass(slots=True, eq=False)
@@ -76,11 +76,12 @@ class HostDevice:
         if isinstance(body, SegmentChain):
             assert isinstance(place, ChainPlace)
             durations = body.run(place.tensors, begin, end, self._clock)
-            return list(zip(body.signatures[begin:end], durations, strict=True))
+            return [(name, seconds, 1) for name, seconds in zip(body.signatures[begin:end], durations, strict=True)]
         assert isinstance(body, MergedProgram)
         assert isinstance(place, MergedPlace)
         durations = run(place.composed, begin, end, self._clock)
-        return list(zip(body.signatures[begin:end], durations, strict=True))
+        calls = map(len, place.composed[begin:end])
+        return list(zip(body.signatures[begin:end], durations, calls, strict=True))
 
     def collect(self, group: Group) -> None:
         """Write the outputs of a finished group to its requests' blocks, and free its place."""

@@ -43,7 +43,7 @@ class SimulatedDevice(HostDevice):
         rest = sum(seconds) - (self._clock() - started)
         if rest > 0.0:
             time.sleep(rest)
-        return list(zip(body.signatures[begin:end], seconds, strict=True))
+        return [(name, each, 1) for name, each in zip(body.signatures[begin:end], seconds, strict=True)]
 
 
 class SimulatedTuner(HostMemory):

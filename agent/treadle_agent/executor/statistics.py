@@ -30,18 +30,11 @@ class Histogram(msgspec.Struct):
         self.counts[bisect_left(BOUNDS, seconds)] += 1
         self.seconds += seconds
 
-    def quantile(self, share: float) -> float:
-        """An upper bound of the quantile `share` (0–1), in seconds: that of its bucket; 0.0 without observations."""
-        wanted, seen = share * self.count, 0
-        for index, count in enumerate(self.counts):
-            seen += count
-            if seen and seen >= wanted:
-                return BOUNDS[min(index, len(BOUNDS) - 1)]
-        return 0.0
-
 
 class SignatureStatistics(msgspec.Struct):
-    """One kernel signature: `launches` of it computed `problems` problems; `latency` is of launches."""
+    """One kernel signature: `launches` of it computed `problems` problems; `latency` is of all problems that ran
+    together, however many launches they took.
+    """
 
     launches: int = 0
     problems: int = 0
@@ -92,18 +85,23 @@ class Document(msgspec.Struct):
         """Mean problems a launch; 0.0 before the first."""
         return self.problems / self.launches if self.launches else 0.0
 
-    def launched(self, launches: Sequence[tuple[str, float]], problems: int) -> None:
-        """Count launches (signature, seconds), each with `problems` problems."""
-        for signature, seconds in launches:
+    def launched(self, kernels: Sequence[tuple[str, float, int]], problems: int) -> None:
+        """Count kernels (signature, seconds, launches), each of `problems` problems.
+
+        Problems that are no neighbours in memory may take several launches; they count as spread evenly over these.
+        """
+        for signature, seconds, launches in kernels:
             entry = self.signatures.get(signature)
             if entry is None:
                 name = signature if len(self.signatures) < SIGNATURES else OTHER
                 entry = self.signatures.setdefault(name, SignatureStatistics())
-            entry.launches += 1
+            entry.launches += launches
             entry.problems += problems
             entry.latency.observe(seconds)
             self.busy_seconds += seconds
-        count = len(launches)
-        self.launches += count
-        self.problems += count * problems
-        self.sizes[problems] = self.sizes.get(problems, 0) + count
+            self.launches += launches
+            least, more = divmod(problems, launches)
+            for size, count in ((least, launches - more), (least + 1, more)):
+                if count:
+                    self.sizes[size] = self.sizes.get(size, 0) + count
+        self.problems += len(kernels) * problems

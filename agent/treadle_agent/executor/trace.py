@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from treadle_agent.executor.host import Launched
+
 EVENT_LIMIT = 500_000  # events kept in memory; later ones are counted and dropped
 
 
@@ -30,14 +32,14 @@ class Recorder:
         self.events: list[TraceEvent] = []
         self.dropped = 0
 
-    def launches(self, names: list[tuple[str, float]], finished: float, problems: int, tenants: list[str]) -> None:
-        """Add a run of launches (signature, seconds), back to back, the last of which ended at `finished`."""
+    def launches(self, names: Launched, finished: float, problems: int, tenants: list[str]) -> None:
+        """Add a run of kernels, back to back, the last of which ended at `finished`."""
         if len(self.events) + len(names) > EVENT_LIMIT:
             self.dropped += len(names)
             return
-        start = finished - sum(seconds for _, seconds in names)
-        for name, seconds in names:
-            args: dict[str, object] = {"problems": problems, "tenants": tenants}
+        start = finished - sum(seconds for _, seconds, _ in names)
+        for name, seconds, launches in names:
+            args: dict[str, object] = {"problems": problems, "launches": launches, "tenants": tenants}
             self.events.append(TraceEvent(name, start * 1e6, seconds * 1e6, 1, args))
             start += seconds
 

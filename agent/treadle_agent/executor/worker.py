@@ -256,7 +256,7 @@ class Worker:
         if self.recorder is not None:
             tenants = [version_of(stream).version.tenant for stream in group.streams]
             self.recorder.launches(result, time.monotonic(), len(group.streams), tenants)
-        seconds = sum(seconds for _, seconds in result)
+        seconds = sum(seconds for _, seconds, _ in result)
         self.isolation.launched(launch, seconds)
         if not self.scheduler.launched(launch, seconds):
             return

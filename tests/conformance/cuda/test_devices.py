@@ -130,8 +130,8 @@ class Bench:
         group = self.group(tenants, rows)
         self.device.stage(group)
         launched = [*self.device.run(group, 0, cut), *self.device.run(group, cut, self.body.length)]
-        assert [signature for signature, _ in launched] == list(self.body.signatures)
-        assert all(seconds >= 0.0 for _, seconds in launched)
+        assert [signature for signature, _, _ in launched] == list(self.body.signatures)
+        assert all(seconds >= 0.0 for _, seconds, _ in launched)
         self.device.collect(group)
         assert group.place is None
         return self.answers(group)

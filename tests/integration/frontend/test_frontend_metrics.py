@@ -73,8 +73,8 @@ def test_requests_are_counted_with_credit_and_duration(site):
 
 def test_the_executor_reports_when_it_is_asked(site):
     document = Document("host", "space-time", busy_seconds=1.0, weight_bytes=4096)
-    document.launched([("matmul 4x3", 0.002), ("matmul 4x3", 0.004)], problems=5)
-    document.launched([("relu 3", 0.0001)], problems=1)
+    document.launched([("matmul 4x3", 0.002, 1), ("matmul 4x3", 0.004, 1)], problems=5)
+    document.launched([("relu 3", 0.0001, 1)], problems=1)
     document.tenants[1] = TenantStatistics("linear.default", 0.25, 2, "large", {"up/room": 1, "down/slack": 2}, 1.5)
     document.tenants[9] = TenantStatistics("linear.default", 0.5, 1, "large", {"up/room": 1, "down/slack": 0}, 1.25)
     site.gateway.document = document

@@ -58,7 +58,7 @@ class GpuDevice:
         with self._gpu.stream() as stream:
             stream.wait_event(place.ready)
             durations = timed(self._gpu, place.bound, begin, end, stream)
-        return list(zip(body.signatures[begin:end], durations, strict=True))
+        return [(name, seconds, 1) for name, seconds in zip(body.signatures[begin:end], durations, strict=True)]
 
     def collect(self, group: Group) -> None:
         """Write the outputs of a finished group to its requests' blocks, and free its place."""

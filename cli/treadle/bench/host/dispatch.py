@@ -87,7 +87,7 @@ class Dispatcher:
                 device.stage(launch.group)
             result = device.run(launch.group, launch.begin, launch.end)
             self.device_seconds += time.perf_counter() - begin
-            seconds = sum([one for _, one in result])
+            seconds = sum([one for _, one, _ in result])
             self.kernel_seconds += seconds
             if scheduler.launched(launch, seconds):
                 begin = time.perf_counter()
