@@ -114,6 +114,7 @@ class Submit(msgspec.Struct, tag=4, array_like=True):
 class Cancel(msgspec.Struct, tag=5, array_like=True):
     """Front end: the client has gone; answered like any request."""
 
+    version: int
     request: int
 
 

@@ -199,7 +199,7 @@ class Requests:
         if call.request not in self._pending:
             return
         if call.posted:
-            self._post(Cancel(call.request))
+            self._post(Cancel(call.resident.version.id, call.request))
         elif not call.suspect:  # suspects run all the same, to find the culprit
             del self._pending[call.request]
             self._end(call)

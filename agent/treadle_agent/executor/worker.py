@@ -119,8 +119,8 @@ class Worker:
                 self._unbind(self.versions[version], binding)
             case Unload(version):
                 self.versions[version].draining = True
-            case Cancel(request):
-                self._cancel(request)
+            case Cancel(version, request):
+                self._cancel(self.versions.get(version), request)
             case Report(sequence):
                 self.channel.post(Statistics(sequence, msgspec.json.encode(self._report())))
             case Trace(path):
@@ -137,10 +137,10 @@ class Worker:
         elif not self.scheduler.submit(version, request):
             self._answer(request, Outcome.OVERLOADED, reason=f"{version.queue_limit} requests wait already")
 
-    def _cancel(self, request: int) -> None:
-        for tenant in self.versions.values():
-            if self.scheduler.cancel(tenant, request) is not None:
-                self._answer_id(request, Outcome.SHED, reason="cancelled")
+    def _cancel(self, version: LoadedVersion | None, request: int) -> None:
+        """One that runs, alone or not, is answered as usual: a crash's culprit is to be found."""
+        if version is not None and self.scheduler.cancel(version, request) is not None:
+            self._answer_id(request, Outcome.SHED, reason="cancelled")
 
     def _record(self, path: str) -> None:
         if self.recorder is not None:

@@ -20,6 +20,7 @@ from treadle_agent.frontend.scrape import Scrape
 from treadle_agent.frontend.server import Server
 from treadle_agent.frontend.settings import FrontEndSettings
 from treadle_agent.frontend.site import Site
+from treadle_agent.frontend.turn import TurnLength
 
 
 class FrontEnd:
@@ -35,9 +36,10 @@ class FrontEnd:
         self._settings = settings or FrontEndSettings()
         self._sites = sites
         self._directory = Directory(sites, clock)
-        self._gate = Gate(self._directory)
+        self._turn = TurnLength()
+        self._gate = Gate(self._directory, self._turn)
         self._forwarder = Forwarder(clock)
-        self._inference = Inference(self._directory, self._forwarder, self._settings, clock)
+        self._inference = Inference(self._directory, self._forwarder, self._settings, self._turn, clock)
         self._scrape = Scrape(sites, self._directory, self._settings.statistics_timeout)
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
@@ -55,7 +57,7 @@ class FrontEnd:
         self._server = Server(self._handle, self._settings, self._gate.refusal)
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(self._server, host, port, backlog=1024)
-        self._gate.start()
+        self._turn.start()
         return int(self._listener.sockets[0].getsockname()[1])
 
     async def drain(self) -> None:
@@ -86,7 +88,7 @@ class FrontEnd:
             # For responses that are being written; 0 would mean for ever.
             await self._server.shutdown(timeout=0.01 if self._hurried else 1.0)
         await self._forwarder.close()
-        self._gate.stop()
+        self._turn.stop()
 
     async def _handle(self, request: web.BaseRequest) -> Reply:
         self._in_flight += 1

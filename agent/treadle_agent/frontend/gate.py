@@ -19,20 +19,12 @@ _SPECIAL = re.compile(rb"\r\n(expect|connection|transfer-encoding):", re.IGNOREC
 class Gate:
     """Looks at whole requests as they arrive; costs a comparison while turns of the loop are short."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, turn: TurnLength) -> None:
         self._directory = directory
-        self._turn = TurnLength()
+        self._turn = turn
         self._refusal = error_reply(
             ShedError("more requests arrive than this node can take in; try again, or another replica")
         )
-
-    def start(self) -> None:
-        """Measure the running loop's turns."""
-        self._turn.start()
-
-    def stop(self) -> None:
-        """Measure no more."""
-        self._turn.stop()
 
     def refusal(self, data: bytes) -> bytes | None:
         """The whole response to `data`, one whole request, where it is to be refused; else None."""

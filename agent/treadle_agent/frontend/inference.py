@@ -30,7 +30,9 @@ from treadle_agent.frontend.query import Query, read_query
 from treadle_agent.frontend.reply import BINARY, HEADER_LENGTH, Reply, compress
 from treadle_agent.frontend.settings import FrontEndSettings
 from treadle_agent.frontend.tensors import fill, list_values
+from treadle_agent.frontend.turn import TurnLength
 from treadle_agent.metrics import RequestOutcome, TenantRequests
+from treadle_agent.policy.way_back import WayBack
 
 JSON_ITEM_BYTES = 20  # a float32 as the shortest decimal of the double it becomes, with its comma
 
@@ -50,12 +52,15 @@ class Inference:
     """Answers inference requests of all tenants."""
 
     def __init__(
-        self, directory: Directory, forwarder: Forwarder, settings: FrontEndSettings, clock: Callable[[], float]
-    ) -> None:
+        self, directory: Directory, forwarder: Forwarder, settings: FrontEndSettings, turn: TurnLength,
+        clock: Callable[[], float],
+    ) -> None:  # fmt: skip
         self._directory = directory
         self._forwarder = forwarder
         self._settings = settings
+        self._turn = turn
         self._clock = clock
+        self._way_back = WayBack()
         self._bodies = BodyReader(settings)
 
     async def infer(self, request: web.BaseRequest, name: str, version: str | None) -> Reply:
@@ -97,12 +102,14 @@ class Inference:
                 del body  # it may be large, and its tensors are in the call's memory now
                 if query.timeout:
                     deadline = arrival + query.timeout
-                done = await contract.answer(call, deadline, query.priority, query.tier, query.forbidden)
+                until = self._way_back.leave(arrival, deadline, self._turn.seconds, self._clock())
+                done = await contract.answer(call, until, query.priority, query.tier, query.forbidden)
                 reply = _respond(contract, query, call, done, self._settings)
             finally:
                 call.release()
             tier = contract.tiers[done.tier]
             now = self._clock()
+            self._way_back.observe(now - done.finished, now)
             contract.requests.answered(tier.name, tier.accuracy, now - arrival, in_time=now <= deadline)
         except RequestError as error:
             _count(contract.requests, error)

@@ -70,7 +70,8 @@ class Scheduler(ABC):
     def cancel(self, tenant: Tenant, request: int) -> Request | None:
         """Take out a request that waits; None when it is on the device or answered."""
         cancelled = tenant.remove(request)
-        self._changed(tenant)
+        if cancelled is not None:
+            self._changed(tenant)
         return cancelled
 
     def shed(self, now: float) -> list[tuple[Tenant, Request]]:

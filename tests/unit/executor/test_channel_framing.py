@@ -40,7 +40,7 @@ def test_an_absurd_length_is_no_frame() -> None:
 MESSAGES: list[ToExecutor] = [
     Submit(1, 2, 3, 4, 65536, 1.0, 2.0, priority=1, tier=0, solo=True),
     Bind(1, 0, (TensorType("float32", (1, 8)),), (TensorType("int64", ()),)),
-    Cancel(2**40),
+    Cancel(1, 2**40),
 ]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from treadle_agent.frontend.errors import NotFoundError
 from treadle_agent.frontend.gate import Gate
+from treadle_agent.frontend.turn import TurnLength
 from treadle_agent.metrics import RequestOutcome
 from treadle_agent.policy.admission import Admission
 
@@ -33,9 +34,9 @@ def directory() -> Directory:
 
 
 def gate(directory: Directory, turn: float) -> Gate:
-    made = Gate(directory)  # type: ignore[arg-type]
-    made._turn.seconds = turn
-    return made
+    measured = TurnLength()
+    measured.seconds = turn
+    return Gate(directory, measured)  # type: ignore[arg-type]
 
 
 def test_a_whole_request_is_refused_in_one_piece_and_counted(directory: Directory) -> None:
