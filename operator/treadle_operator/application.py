@@ -90,7 +90,7 @@ class Operator:
         )
         self._planner = Planner(
             mirror,
-            lambda: self._node_leases.alive,
+            self._node_leases,
             self._leadership,
             self._outbox,
             self._catch_up,

@@ -2,7 +2,7 @@
 
 As in `election`, only time that passes between two looks counts, so agents' clocks need not agree with ours. And only a
 look at the Leases can tell that a node is lost: while the API server does not answer, nothing is known, and nothing is
-moved.
+moved. Nor while no agent at all is heard of: that all died at once is less likely than that they are cut off.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from treadle_api.units import Seconds
 
 NODE_LEASE_PREFIX = "treadle-node-"
+HUSH_SHARE = 0.6  # of a Lease: agents renew three times in one, so each has missed nearly two by then
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +45,19 @@ class Heartbeats:
         self._longest_gap = longest_gap
         self._pulses: dict[str, _Pulse] = {}
         self._looked_at: Seconds | None = None
+        self._hushed = False
 
     def look(self, leases: Iterable[NodeLease], now: Seconds, wall: Seconds) -> None:
         """Take in all Leases as listed at `now`, which is `wall` by this machine's clock."""
         last, self._looked_at = self._looked_at, now
         gap = None if last is None else Seconds(now - last)
-        blind = gap is None or gap > self._longest_gap
+        leases = list(leases)
+        blind = gap is None or gap > self._longest_gap or (self._hushed and self._any_renewed(leases))
         pulses = {}
         for lease in leases:
             known = self._pulses.get(lease.node)
             if known is None or blind:
-                # An outage of the API server, or our own start: every agent gets the time to renew once more.
+                # An outage of the API server, for us or for them, or our own start: every agent gets the time to renew.
                 beat_at = now
             elif known.lease.stamp != lease.stamp:
                 # It was renewed since the last look: when exactly, the agent's clock says, within that interval.
@@ -63,12 +66,24 @@ class Heartbeats:
                 beat_at = known.beat_at
             pulses[lease.node] = _Pulse(lease, beat_at)
         self._pulses = pulses
+        self._hushed = bool(pulses) and all(
+            now - pulse.beat_at > HUSH_SHARE * pulse.lease.duration for pulse in pulses.values()
+        )
+
+    @property
+    def hushed(self) -> bool:
+        """Whether no agent was heard of lately, by the last look, although there are some."""
+        return self._hushed
 
     def alive(self) -> frozenset[str]:
         """The nodes whose Lease had not expired at the last look."""
         if self._looked_at is None:
             return frozenset()
         return frozenset(node for node, pulse in self._pulses.items() if pulse.expires > self._looked_at)
+
+    def _any_renewed(self, leases: Iterable[NodeLease]) -> bool:
+        known = self._pulses
+        return any(lease.node not in known or known[lease.node].lease.stamp != lease.stamp for lease in leases)
 
     @property
     def next_expiry(self) -> Seconds | None:

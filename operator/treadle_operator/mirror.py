@@ -186,8 +186,8 @@ class Mirror:
         """How many objects of a kind there are."""
         return len(self._shelves[kind])
 
-    def snapshot(self, epoch: int, alive: frozenset[str]) -> Snapshot:
-        """All of it as it is now; `alive`: the nodes whose agents renew their Leases."""
+    def snapshot(self, epoch: int, alive: frozenset[str], *, hushed: bool = False) -> Snapshot:
+        """All of it as it is now; `alive`: the nodes whose agents renew their Leases; `hushed`: none is heard of."""
         core_nodes = self._core_nodes.by_key()
         return Snapshot(
             epoch=epoch,
@@ -200,6 +200,7 @@ class Mirror:
             profiles={(profile.sha256, profile.device_model): profile for profile in self._profiles.views()},
             services=self._services.by_key(),
             slices=self._slices.by_key(),
+            hushed=hushed,
         )
 
 

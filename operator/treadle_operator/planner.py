@@ -39,12 +39,19 @@ class Office(Protocol):
         """The epoch that this process leads now; None while it does not."""
 
 
+class Heard(Protocol):
+    """Which agents are heard of: `kube.lease.NodeLeases`."""
+
+    alive: frozenset[str]
+    hushed: bool
+
+
 class Planner:
     """Plans for as long as this process leads, and waits otherwise.
 
     Args:
         mirror: what there is.
-        alive: the nodes whose agents renew their Leases.
+        leases: which agents are heard of.
         office: whether this process leads.
         outbox: takes the changes.
         catch_up: brings the mirror up to date, before the first plan in office; raises ApiError.
@@ -56,7 +63,7 @@ class Planner:
     def __init__(
         self,
         mirror: Mirror,
-        alive: Callable[[], frozenset[str]],
+        leases: Heard,
         office: Office,
         outbox: Outbox,
         catch_up: Callable[[], Awaitable[None]],
@@ -66,7 +73,7 @@ class Planner:
         wanted: asyncio.Event,
     ) -> None:
         self._mirror = mirror
-        self._alive = alive
+        self._leases = leases
         self._office = office
         self._outbox = outbox
         self._catch_up = catch_up
@@ -134,7 +141,7 @@ class Planner:
 
     async def _plan(self, epoch: int) -> None:
         self._wanted.clear()  # before the look: what changes from now on asks for the next one
-        snapshot = self._mirror.snapshot(epoch, self._alive())
+        snapshot = self._mirror.snapshot(epoch, self._leases.alive, hushed=self._leases.hushed)
         wall, begun = self._clock.wall(), self._clock.steady()
         # Not in a thread: both would take turns at the interpreter, and each take several times as long.
         changes, self._memory, wake = _decide(snapshot, self._memory, wall)

@@ -161,7 +161,8 @@ class Snapshot:
     """The objects as last seen.
 
     `epoch` is the planning leader's. `tenants` by `Tenant.key`; `replicas`, `services` and `slices` by
-    ``NAMESPACE/NAME``; `nodes` by name; `profiles` by model digest and device model.
+    ``NAMESPACE/NAME``; `nodes` by name; `profiles` by model digest and device model. `hushed`: no agent at all is heard
+    of (`heartbeats`).
     """
 
     epoch: int
@@ -171,3 +172,4 @@ class Snapshot:
     profiles: Mapping[tuple[str, str], Profile] = field(default_factory=dict)
     services: Mapping[str, ServiceView] = field(default_factory=dict)
     slices: Mapping[str, EndpointSliceView] = field(default_factory=dict)
+    hushed: bool = False

@@ -84,9 +84,9 @@ def test_the_audit_log_tells_which_permissions_a_service_account_used(
     def asked() -> set[tuple]:
         everything = read_requests(cluster.control_plane.audit_log)
         user = f"system:serviceaccount:{namespace}:audited"
-        return {(r.verb, r.group, r.resource, r.namespace, r.code) for r in everything if r.user == user}
+        return {(r.verb, r.group, r.resource, r.namespace, r.code, r.permitted) for r in everything if r.user == user}
 
-    assert eventually(asked) == {("list", "treadle.dev", "inferencetenants", namespace, 403)}
+    assert eventually(asked) == {("list", "treadle.dev", "inferencetenants", namespace, 403, False)}
 
 
 def test_endpoint_slices_take_this_machines_own_address(cluster: Cluster, namespace: str, address: str) -> None:

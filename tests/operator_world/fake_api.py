@@ -42,6 +42,7 @@ class FakeApi:
     events: list[RecordEvent] = field(default_factory=list)
     writes: Counter[str] = field(default_factory=Counter)
     version: int = 0
+    hushed: bool = False
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
@@ -52,6 +53,7 @@ class FakeApi:
             dict(self.profiles),
             dict(self.services),
             dict(self.slices),
+            self.hushed,
         )
 
     def put_tenant(self, tenant: Tenant) -> None:

@@ -113,12 +113,15 @@ def test_while_no_agent_is_heard_of_what_serves_is_left_as_it_is(world: World) -
     world.settle()
     replicas = {key: view.uid for key, view in world.api.replicas.items()}
     slices = {key: one.endpoints for key, one in world.api.slices.items()}
+    world.api.hushed = True
     for node in list(world.api.nodes):
         world.lose(node)
+        world.step()
     world.settle()
     assert {key: view.uid for key, view in world.api.replicas.items()} == replicas
     assert {key: one.endpoints for key, one in world.api.slices.items()} == slices
     assert all(world.condition(tenant, "Ready").reason == "NodeLost" for tenant in tenants)
+    world.api.hushed = False
     for node, view in list(world.api.nodes.items()):
         world.api.nodes[node] = replace(view, alive=True)
     world.settle()

@@ -220,6 +220,7 @@ class NodeLeases:
         self._every = every
         self._changed = changed
         self.alive: frozenset[str] = frozenset()
+        self.hushed = False
         self.looked_at: Seconds | None = None
 
     async def run(self) -> None:
@@ -244,7 +245,12 @@ class NodeLeases:
             leases += filter(None, map(_read_node_lease, page.items))
         self._heartbeats.look(leases, asked_at, wall)
         self.looked_at = asked_at
-        alive = self._heartbeats.alive()
+        alive, hushed = self._heartbeats.alive(), self._heartbeats.hushed
+        if hushed != self.hushed:
+            if hushed:
+                _log.warning("no agent is heard of: what serves is left as it is until one is")
+            self.hushed = hushed
+            self._changed()
         if alive != self.alive:
             if lost := self.alive - alive:
                 _log.warning("lost: %s", ", ".join(sorted(lost)))

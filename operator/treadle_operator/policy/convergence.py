@@ -32,8 +32,8 @@ def converge(snapshot: Snapshot, plan: Plan, now: float) -> tuple[Change, ...]:
     changes of one tenant must keep their order, those of different tenants may overlap. Events come behind the change
     that they tell of. When all are applied and nothing else changes, the next call returns ().
 
-    While not one agent is heard of, it is more likely that they cannot reach the API server than that all are dead:
-    what serves is left as it is, and only told of.
+    While no agent at all is heard of, what serves is left as it is, and only told of. What a single silent agent had is
+    taken away once all that is wanted answers elsewhere: it may be cut off, and serve on.
 
     Args:
         snapshot: the objects that the plan was made from, or later ones.
@@ -75,7 +75,6 @@ class _Tenant:
     ) -> None:
         self._snapshot = snapshot
         self._view = view
-        self._blind = bool(snapshot.nodes) and not alive
         self._plan = plan
         self._replicas = replicas
         self._alive = alive
@@ -86,12 +85,14 @@ class _Tenant:
         self._draining = [one for one in leaving if not self._has_drained(one)]
         self._current = [one for one in replicas if not one.replica.draining and not one.replica.deleting]
         surplus = [one for one in self._current if one.place not in self._wanted]
-        self._gone += [one for one in surplus if not self._serves(one)]
+        silent = [one for one in surplus if not self._is_alive(one) and serves(one.replica)]
+        self._gone += self._may_go(silent)
+        self._gone += [one for one in surplus if not serves(one.replica)]
         self._to_drain = self._may_go([one for one in surplus if self._serves(one)])
 
     def changes(self, slices: list[EndpointSliceView]) -> Iterator[Change]:
         """What is to be done, in order: first what adds, then what takes away; at the end it is told."""
-        if not self._blind:
+        if not self._snapshot.hushed:
             yield from self._create()
             yield from self._service(slices)
             yield from self._update()
@@ -160,7 +161,10 @@ class _Tenant:
         return is_stale(one.replica) and one.replica.epoch < self._snapshot.epoch
 
     def _serves(self, one: ReplicaView) -> bool:
-        return one.replica.node in self._alive and serves(one.replica)
+        return self._is_alive(one) and serves(one.replica)
+
+    def _is_alive(self, one: ReplicaView) -> bool:
+        return one.replica.node in self._alive
 
     def _has_drained(self, one: ReplicaView) -> bool:
         """Whether nothing is left to answer there, or there is nobody who could."""

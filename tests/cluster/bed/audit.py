@@ -10,7 +10,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One answered request for a resource: what a rule of a role is about. `code`: the HTTP status it got."""
+    """One answered request for a resource: what a rule of a role is about. `code`: the HTTP status it got; `permitted`:
+    whether a role allows it (403 is also what a namespace answers that is on its way out).
+    """
 
     user: str
     verb: str
@@ -19,6 +21,7 @@ class Request:
     namespace: str
     name: str
     code: int
+    permitted: bool
 
 
 def read_requests(log: Path) -> Iterator[Request]:
@@ -40,4 +43,5 @@ def read_requests(log: Path) -> Iterator[Request]:
                 namespace=target.get("namespace", ""),
                 name=target.get("name", ""),
                 code=event["responseStatus"]["code"],
+                permitted=event.get("annotations", {}).get("authorization.k8s.io/decision") == "allow",
             )

@@ -95,3 +95,50 @@ def test_a_node_without_a_lease_does_not_live(cluster: Cluster) -> None:
 
 def test_before_the_first_look_nothing_is_known() -> None:
     assert Heartbeats(Seconds(6.0)).alive() == frozenset()
+
+
+def run(cluster: Cluster, begin: float, end: float, *renewing: str) -> None:
+    """Look every two seconds, while some agents renew every five."""
+    for at in range(int(begin), int(end)):
+        for number, node in enumerate(renewing):
+            if (at + number) % 5 == 0:
+                cluster.renew(node, at)
+        if at % 2 == 0:
+            cluster.look(at)
+
+
+def test_one_silent_agent_is_no_hush(cluster: Cluster) -> None:
+    run(cluster, 0, 30, "a", "b")
+    run(cluster, 30, 60, "b")
+    assert cluster.heartbeats.alive() == {"b"}
+    assert not cluster.heartbeats.hushed
+
+
+def test_before_the_first_of_all_is_taken_for_lost_it_is_a_hush(cluster: Cluster) -> None:
+    names = ("a", "b", "c", "d", "e")
+    run(cluster, 0, 30, *names)
+    for at in range(30, 60):
+        alive = cluster.look(at)
+        if alive != set(names):
+            assert cluster.heartbeats.hushed, f"{set(names) - alive} were lost first"
+            break
+    else:
+        pytest.fail("nobody was lost")
+
+
+def test_when_a_hush_is_over_every_agent_gets_its_time(cluster: Cluster) -> None:
+    names = {"a", "b", "c"}
+    run(cluster, 0, 30, *names)
+    run(cluster, 30, 120)
+    assert cluster.heartbeats.hushed
+    assert cluster.heartbeats.alive() == frozenset()
+    cluster.renew("b", 121.0)
+    assert cluster.look(122.0) == names
+    assert not cluster.heartbeats.hushed
+    run(cluster, 123, 145, "b")
+    assert cluster.heartbeats.alive() == {"b"}, "those who are dead are found out"
+
+
+def test_where_there_is_no_agent_there_is_no_hush(cluster: Cluster) -> None:
+    cluster.look(0.0)
+    assert not cluster.heartbeats.hushed

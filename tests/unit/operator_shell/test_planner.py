@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -60,8 +61,8 @@ class World:
         )
         outbox: Any = self.tray
         self.planner = Planner(
-            self.mirror, lambda: frozenset({"a"}), self, outbox, self.catch_up, Clock(), timing, OperatorMetrics(),
-            self.wanted,
+            self.mirror, SimpleNamespace(alive=frozenset({"a"}), hushed=False), self, outbox, self.catch_up, Clock(),
+            timing, OperatorMetrics(), self.wanted,
         )  # fmt: skip
 
     async def catch_up(self) -> None:
