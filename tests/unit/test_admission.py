@@ -2,7 +2,7 @@
 
 import pytest
 
-from treadle_agent.policy.admission import BEGIN_SHARE, END_SHARE, Admission
+from treadle_agent.policy.admission import BEGIN_SHARE, END_SHARE, ORDINARY_TURN, Admission
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ def test_who_has_time_is_taken_on_while_who_has_none_is_refused() -> None:
 
 def test_an_ordinary_turn_refuses_nobody_however_short_the_deadline() -> None:
     admission = Admission()
-    assert all(admission.admit(0.004, 0.002) for _ in range(100))
+    assert all(admission.admit(ORDINARY_TURN, 0.002) for _ in range(100))

@@ -6,6 +6,7 @@ never stops the others' launches.
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 import time
@@ -337,5 +338,6 @@ def main(connection: socket.socket, memory: SharedMemory, settings: WorkerSettin
     """Entry point of the executor process."""
     sys.setswitchinterval(0.0005)  # a thread that loads a model must not keep the dispatch thread waiting
     ignore_warnings()
+    gc.freeze()  # see node.open_node
     channel = ExecutorChannel(connection)
     Worker(channel, memory.buffer, memory.record, settings).run()

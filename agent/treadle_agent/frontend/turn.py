@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 PERIOD = 0.002  # seconds between looks
 FORGET = 0.7  # of the length that is kept at each look: a long turn is believed in for some milliseconds
+MEMORY = 0.02  # seconds over which `sustained` is a mean
 
 
 class TurnLength:
-    """Measures by a timer's delay; `seconds` is the longest turn of late."""
+    """Measures by a timer's delay.
+
+    `seconds` is the longest turn of late. `sustained` is the mean over time: a single long turn (a large body, a
+    garbage collection) counts little in it, a loop that cannot keep up counts in full.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.sustained = 0.0
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -33,4 +40,5 @@ class TurnLength:
     def _look(self) -> None:
         late = self._loop.time() - self._due
         self.seconds = max(late, FORGET * self.seconds)
+        self.sustained += (1.0 - math.exp(-(late + PERIOD) / MEMORY)) * (late - self.sustained)
         self._arm()

@@ -140,6 +140,7 @@ class FakeGateway:
     deadlines: list[float] = field(default_factory=list)
     priorities: list[int] = field(default_factory=list)
     wishes: list[tuple[int, int]] = field(default_factory=list)
+    clock: Callable[[], float] = time.monotonic
     document: Document | None = field(default_factory=lambda: Document("host", "space-time"))
     reports_without_executor: bool = False
     supervisor: Mapping[str, Any] = field(default_factory=lambda: {"restarts": 2, "replays": 5, "pending": 0})
@@ -200,7 +201,7 @@ class FakeGateway:
         if self.done.outcome == Outcome.DONE:
             call.compute()
         self.answered += 1
-        return self.done
+        return msgspec.structs.replace(self.done, finished=self.clock())
 
     def under_way(self, served: Served) -> int:
         assert served.version.id not in self.gone

@@ -9,13 +9,13 @@ HEAD = b"POST /v2/models/%s/infer HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\
 
 def test_refused_at_the_door_and_answered_on_the_same_connection(make_site: Callable[..., Any]) -> None:
     site = make_site()
-    turn = site.front_end._gate._turn
+    turn = site.front_end._turn
     site.call(turn.stop)
     name = next(entry.tenant.name for entry in site.catalog.entries() if entry.served)
     with socket.create_connection(("127.0.0.1", site.port), timeout=10) as connection:
         statuses = []
         for seconds in (0.0, 60.0, 0.0):
-            turn.seconds = seconds
+            turn.sustained = seconds
             connection.sendall(HEAD % name.encode())
             response = connection.recv(65536)
             statuses.append(int(response.split()[1]))

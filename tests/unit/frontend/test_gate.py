@@ -35,7 +35,7 @@ def directory() -> Directory:
 
 def gate(directory: Directory, turn: float) -> Gate:
     measured = TurnLength()
-    measured.seconds = turn
+    measured.sustained = turn
     return Gate(directory, measured)  # type: ignore[arg-type]
 
 
