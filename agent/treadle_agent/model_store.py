@@ -15,6 +15,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import aiohttp
 
 from treadle_agent.settings import ModelStoreSettings
+from treadle_api.replica import LoadedReason
 from treadle_api.tenant import Model
 
 Progress = Callable[[int, int | None], None]  # bytes so far, and in all where the server said so
@@ -26,48 +27,48 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class FetchError(Exception):
     """Raised when a model cannot be had; the message is for its owner.
 
-    `field` is the member of `model` at fault, `cause` one CamelCase word for the condition.
+    `field` is the member of `model` at fault, `cause` the condition's reason.
     """
 
     field = "uri"
-    cause = "ModelNotFetched"
+    cause: LoadedReason
 
 
 class NotFoundError(FetchError):
     """Raised when there is no such file, or it cannot be read."""
 
-    cause = "ModelNotFound"
+    cause = LoadedReason.MODEL_NOT_FOUND
 
 
 class UnreachableError(FetchError):
     """Raised when the model's server cannot be reached, or breaks off; a later try may succeed."""
 
-    cause = "ModelUnreachable"
+    cause = LoadedReason.MODEL_UNREACHABLE
 
 
 class RefusedByServerError(FetchError):
     """Raised when the model's server answers with an error, or points to a place that is not allowed."""
 
-    cause = "ModelRefused"
+    cause = LoadedReason.MODEL_REFUSED
 
 
 class TooLargeError(FetchError):
     """Raised when the file is larger than the store's limit."""
 
-    cause = "ModelTooLarge"
+    cause = LoadedReason.MODEL_TOO_LARGE
 
 
 class DigestError(FetchError):
     """Raised when the file is not the one whose sha256 the manifest gives."""
 
     field = "sha256"
-    cause = "DigestMismatch"
+    cause = LoadedReason.DIGEST_MISMATCH
 
 
 class StorageError(FetchError):
     """Raised when the store's own folder cannot be written: no fault of the model's owner."""
 
-    cause = "StorageFailed"
+    cause = LoadedReason.STORAGE_FAILED
 
 
 class ModelStore:

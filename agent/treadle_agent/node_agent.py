@@ -24,6 +24,7 @@ from treadle_agent.node_events import Leaking, Loading, Observer, Refused, Remov
 from treadle_agent.program.artifact import Artifact, read_artifact
 from treadle_agent.program.errors import ModelError
 from treadle_agent.settings import NodeAgentSettings
+from treadle_api.replica import LoadedReason
 from treadle_api.tenant import Model, Tenant, Tier
 
 _MEBIBYTE = 1 << 20
@@ -47,7 +48,7 @@ class Compiler(Protocol):
 class _RefusalError(Exception):
     """Raised when a tenant's version cannot be served because of one of its fields."""
 
-    def __init__(self, field: str, cause: str, reason: str, *, temporary: bool = False) -> None:
+    def __init__(self, field: str, cause: LoadedReason, reason: str, *, temporary: bool = False) -> None:
         super().__init__(reason)
         self.field = field
         self.cause = cause
@@ -166,7 +167,8 @@ class NodeAgent:
         for tier in tiers:
             artifacts.append(await self._make(tenant, tier))
             if different := difference(artifacts[0][1], artifacts[-1][1], tiers[0].name):
-                raise _RefusalError(_field(tier, "model"), "TiersDiffer", f"{different}; all tiers must agree")
+                cause = LoadedReason.TIERS_DIFFER
+                raise _RefusalError(_field(tier, "model"), cause, f"{different}; all tiers must agree")
         self._observe(Loading(tenant.key, "loading and measuring"))
         version = Version(
             id=next(self._versions),
@@ -184,7 +186,7 @@ class NodeAgent:
         try:
             served = await asyncio.shield(loading)
         except RefusedError as error:
-            raise _RefusalError("spec.tiers", "LoadFailed", str(error)) from error
+            raise _RefusalError("spec.tiers", error.cause, str(error)) from error
         except asyncio.CancelledError:
             # Nobody wants this version any more, but the executor may have it soon.
             self._in_background(self._abandon(tenant.key, loading))
@@ -208,11 +210,12 @@ class NodeAgent:
         try:
             folder = await asyncio.to_thread(self._compiler.compile, file)
         except ModelError as error:
-            cause = "ModelUnsupported" if error.unsupported else "ModelInvalid"
+            cause = LoadedReason.MODEL_UNSUPPORTED if error.unsupported else LoadedReason.MODEL_INVALID
             raise _RefusalError(_field(tier, "model"), cause, str(error)) from error
         artifact = await asyncio.to_thread(read_artifact, folder)
         if tier.model.sha256 not in (None, artifact.model_sha256):
-            raise _RefusalError(_field(tier, "model.sha256"), "DigestMismatch", "the file changed while it was loaded")
+            cause = LoadedReason.DIGEST_MISMATCH
+            raise _RefusalError(_field(tier, "model.sha256"), cause, "the file changed while it was loaded")
         return folder, artifact
 
     def _remove(self, key: str) -> None:
@@ -246,7 +249,8 @@ def _refused(key: str, error: Exception, *, previous: bool) -> Refused:
     if isinstance(error, _RefusalError):
         return Refused(key, error.field, error.cause, error.reason, previous, error.temporary)
     _log.error("%s could not be loaded", key, exc_info=error)
-    return Refused(key, "spec", "InternalError", f"treadle failed: {error!r}", previous, temporary=True)
+    reason = f"treadle failed: {error!r}"
+    return Refused(key, "spec", LoadedReason.INTERNAL_ERROR, reason, previous, temporary=True)
 
 
 def _was_refused(task: asyncio.Task[Refused | None]) -> bool:

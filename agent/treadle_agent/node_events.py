@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from treadle_agent.executor.gateway import Served
 from treadle_agent.program.artifact import Artifact
+from treadle_api.replica import LoadedReason
 from treadle_api.tenant import Tenant
 
 
@@ -29,14 +30,14 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A wanted version of a tenant cannot be served. `field` is the manifest's; `cause` is one CamelCase word.
+    """A wanted version of a tenant cannot be served. `field` is the manifest's; `cause` is the condition's reason.
 
     `previous`: an earlier version goes on answering. `temporary`: the same may succeed when tried again.
     """
 
     key: str
     field: str
-    cause: str
+    cause: LoadedReason
     reason: str
     previous: bool
     temporary: bool

@@ -51,6 +51,29 @@ class ReplicaCondition(StrEnum):
     STRAGGLING = "Straggling"  # the agent's verdict: slower than its kernels should be, isolated already
 
 
+class LoadedReason(StrEnum):
+    """Reasons of condition `Loaded`: all that agents say, and so all that the operator may tell apart."""
+
+    LOADED = "Loaded"
+    LOADING = "Loading"
+    MODEL_NOT_FOUND = "ModelNotFound"
+    MODEL_UNREACHABLE = "ModelUnreachable"
+    MODEL_REFUSED = "ModelRefused"  # by its server
+    MODEL_TOO_LARGE = "ModelTooLarge"
+    DIGEST_MISMATCH = "DigestMismatch"
+    MODEL_INVALID = "ModelInvalid"
+    MODEL_UNSUPPORTED = "ModelUnsupported"
+    TIERS_DIFFER = "TiersDiffer"
+    LOAD_FAILED = "LoadFailed"  # on this device
+    EXECUTOR_FAILED = "ExecutorFailed"  # loading it, or its requests, killed the executor
+    STORAGE_FAILED = "StorageFailed"
+    INTERNAL_ERROR = "InternalError"
+    DEVICE_NOT_FOUND = "DeviceNotFound"
+    SPEC_INVALID = "SpecInvalid"
+    NOT_LOADED = "NotLoaded"  # it drains, and was never loaded
+    STALE_EPOCH = "StaleEpoch"  # the spec is of a leader that the agent knows to be gone
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What a replica answered in its last `window`: they add up over replicas.

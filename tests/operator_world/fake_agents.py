@@ -11,7 +11,7 @@ from operator_objects import GPU, MIB, digest, make_figures, model_of, stamp
 from treadle_api.conditions import Condition, ConditionStatus, find_condition, with_condition
 from treadle_api.node import Device
 from treadle_api.profile import BatchLatency, Profile
-from treadle_api.replica import Figures, TierFigures
+from treadle_api.replica import Figures, LoadedReason, TierFigures
 from treadle_api.units import Bytes, Seconds, TierName
 from treadle_operator.snapshot import ReplicaView
 
@@ -107,11 +107,11 @@ class FakeAgents:
         models = frozenset(model_of(tier) for tier in view.replica.tenant.served_tiers)
         fault = next((self.faults[model] for model in sorted(models) if model in self.faults), "")
         if not fault and self._size(self._models_at(view.place) | models) > device.memory:
-            fault = "InsufficientMemory"
+            fault = LoadedReason.LOAD_FAILED
             if view.replica.generation == 1:
                 self.refused.add(view.uid)
         if fault:
-            self.say(key, self.condition(key, "Loaded", fault, holds=False))
+            self.say(key, self.condition(key, "Loaded", LoadedReason(fault), holds=False))
             return
         previous = mine.models if mine is not None else frozenset()
         generation = view.replica.generation

@@ -471,7 +471,7 @@ def test_a_device_that_cannot_load_it_is_left_for_another_less_and_less_often(wo
     assert len(world.agents.refused) <= 7
     assert world.api.writes[tenant.key] <= 40
     assert not world.condition(tenant, "Admitted").holds
-    assert world.condition(tenant, "Admitted").reason == "InsufficientMemory"
+    assert world.condition(tenant, "Admitted").reason == "LoadFailed"
     world.add_nodes(1, devices=[make_device(memory=400 * MIB)])
     world.run(3000, step=5)
     assert world.places(tenant) == ["n004/0"]

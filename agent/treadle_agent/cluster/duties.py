@@ -13,7 +13,7 @@ from treadle_agent.cluster.device import LocalDevice
 from treadle_agent.cluster.sinks import LeaderSink, ReplicaSink
 from treadle_agent.cluster.status import Observation, status_of, unreadable
 from treadle_agent.node_events import Refused
-from treadle_api.replica import Replica, ReplicaStatus
+from treadle_api.replica import LoadedReason, Replica, ReplicaStatus
 
 _log = logging.getLogger(__name__)
 
@@ -107,6 +107,7 @@ class Duties:
         device = self._devices.get(replica.device)
         if device is not None:
             return device.observation(replica.tenant.key)
+        key, cause = replica.tenant.key, LoadedReason.DEVICE_NOT_FOUND
         reason = f"the node has no device {replica.device}; it has {', '.join(self._devices)}"
-        refused = Refused(replica.tenant.key, "spec.device", "DeviceNotFound", reason, previous=False, temporary=True)
+        refused = Refused(key, "spec.device", cause, reason, previous=False, temporary=True)
         return Observation(refused=refused)

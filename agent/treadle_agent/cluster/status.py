@@ -9,7 +9,7 @@ from treadle_agent.cluster.assignments import Assignment
 from treadle_agent.frontend.catalog import Entry
 from treadle_agent.node_events import Refused
 from treadle_api.conditions import Condition, ConditionStatus, with_condition
-from treadle_api.replica import Figures, Replica, ReplicaCondition, ReplicaStatus, TierFigures
+from treadle_api.replica import Figures, LoadedReason, Replica, ReplicaCondition, ReplicaStatus, TierFigures
 from treadle_api.units import TierName
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
@@ -71,7 +71,7 @@ def unreadable(problem: str, generation: int, address: str, now: str) -> Replica
     """What is told of a replica whose spec this agent cannot read."""
     message = f"{problem}; is the agent older than the operator?"
     conditions = (
-        Condition(ReplicaCondition.LOADED, FALSE, "SpecInvalid", message, generation, now),
+        Condition(ReplicaCondition.LOADED, FALSE, LoadedReason.SPEC_INVALID, message, generation, now),
         Condition(ReplicaCondition.SERVING, FALSE, "NotLoaded", "nothing is loaded", generation, now),
     )
     return ReplicaStatus(observed_generation=generation, conditions=conditions, address=address)
@@ -95,22 +95,23 @@ def _loaded(assignment: Assignment, seen: Observation, generation: int) -> Condi
     type_, wanted = ReplicaCondition.LOADED, assignment.accepted
     if seen.unreadable:
         message = f"{seen.unreadable}; is the agent older than the operator? What was loaded before goes on"
-        return Condition(type_, FALSE, "SpecInvalid", message, generation)
+        return Condition(type_, FALSE, LoadedReason.SPEC_INVALID, message, generation)
     if assignment.stale or wanted is None:
         message = f"a change of epoch {assignment.latest.epoch} is refused: it is not the leader's who wrote it"
-        return Condition(type_, FALSE, "StaleEpoch", message, generation)
+        return Condition(type_, FALSE, LoadedReason.STALE_EPOCH, message, generation)
     entry, refused = seen.entry, seen.refused
     if seen.isolated:
-        return Condition(type_, FALSE, "ExecutorFailed", f"it is not run any more: {seen.isolated}", generation)
+        message = f"it is not run any more: {seen.isolated}"
+        return Condition(type_, FALSE, LoadedReason.EXECUTOR_FAILED, message, generation)
     if entry is not None and entry.served is not None and entry.tenant == wanted.tenant and not entry.loading:
-        return Condition(type_, TRUE, "Loaded", f"{len(seen.tiers)} tiers are loaded", generation)
+        return Condition(type_, TRUE, LoadedReason.LOADED, f"{len(seen.tiers)} tiers are loaded", generation)
     if refused is not None:
         again = "; it is tried again, less and less often"
         previous = "; the version before it goes on" if refused.previous else ""
         return Condition(type_, FALSE, refused.cause, f"{refused.field}: {refused.reason}{again}{previous}", generation)
     if wanted.draining:
-        return Condition(type_, FALSE, "NotLoaded", "it drains, and was never loaded", generation)
-    return Condition(type_, FALSE, "Loading", "its models are fetched, compiled and measured", generation)
+        return Condition(type_, FALSE, LoadedReason.NOT_LOADED, "it drains, and was never loaded", generation)
+    return Condition(type_, FALSE, LoadedReason.LOADING, "its models are fetched, compiled and measured", generation)
 
 
 def _draining(wanted: Replica | None, seen: Observation, generation: int) -> Condition:

@@ -14,10 +14,18 @@ from treadle_agent.executor.protocol import Done, Version
 from treadle_agent.program.artifact import TensorSpec
 from treadle_agent.program.model import Shape
 from treadle_agent.program.ops.registry import Array
+from treadle_api.replica import LoadedReason
 
 
 class RefusedError(Exception):
-    """Raised when a version cannot be loaded; the message is for the tenant's owner."""
+    """Raised when a version cannot be loaded; the message is for the tenant's owner.
+
+    `cause` tells what lies in this device (`LoadFailed`) from what would go wrong on any other too.
+    """
+
+    def __init__(self, message: str, cause: LoadedReason = LoadedReason.LOAD_FAILED) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class FullError(Exception):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from treadle_agent.executor.gateway import RefusedError
 from treadle_agent.executor.protocol import Bind, Load, Loaded, Refused, ToExecutor, Unload, Unloaded
 from treadle_agent.executor.resident import Resident, Stage
+from treadle_api.replica import LoadedReason
 
 
 class Roster:
@@ -69,10 +70,10 @@ class Roster:
         elif resident.stage in (Stage.QUEUED, Stage.ISOLATED):
             self._forget(resident)
 
-    def isolate(self, resident: Resident, reason: str) -> None:
+    def isolate(self, resident: Resident, reason: str, cause: LoadedReason = LoadedReason.EXECUTOR_FAILED) -> None:
         """Never load a version again: its requests fail with the reason; if it never served, it is refused."""
         if not resident.loaded.done():
-            resident.loaded.set_exception(RefusedError(reason))
+            resident.loaded.set_exception(RefusedError(reason, cause))
         resident.stage = Stage.ISOLATED
         resident.reason = reason
         if resident.served is None:
@@ -98,7 +99,7 @@ class Roster:
         """The executor does not serve a version."""
         resident = self._take_loading(message.version)
         if resident is not None:
-            self.isolate(resident, message.reason)
+            self.isolate(resident, message.reason, LoadedReason.LOAD_FAILED)
         self._load_next()
 
     def on_unloaded(self, message: Unloaded) -> None:

@@ -13,6 +13,7 @@ from treadle_agent.executor.protocol import Version
 from treadle_agent.program.artifact import Artifact, read_artifact
 from treadle_agent.program.errors import ModelError
 from treadle_agent.program.model import Program, Shape, TensorType
+from treadle_api.replica import LoadedReason
 
 CompileBinding = Callable[[Path, Mapping[str, Shape]], Program]
 """Artifact folder and one row's input shapes by name, to the program: `program.loader.Loader.bind`.
@@ -37,7 +38,8 @@ def read_common(version: Version) -> Artifact:
             if getattr(artifact, field) != getattr(first, field):
                 raise RefusedError(
                     f"tier {tier.name}: its {field} differ from tier {version.tiers[0].name}'s: "
-                    f"{getattr(artifact, field)} against {getattr(first, field)}; make them the same"
+                    f"{getattr(artifact, field)} against {getattr(first, field)}; make them the same",
+                    LoadedReason.TIERS_DIFFER,
                 )
     return first
 
@@ -79,6 +81,7 @@ def compile_types(
         values = {port.name: program.values[port.value] for port in program.outputs}
         found.setdefault(tuple(values[spec.name] for spec in served.outputs), tier.name)
     if len(found) != 1:
-        raise RefusedError(f"tiers differ in the outputs for input shapes {list(one_row)}: {found}")
+        message = f"tiers differ in the outputs for input shapes {list(one_row)}: {found}"
+        raise RefusedError(message, LoadedReason.TIERS_DIFFER)
     inputs = tuple(TensorType(spec.dtype, shape) for spec, shape in zip(served.inputs, one_row, strict=True))
     return inputs, next(iter(found))

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from treadle_api import histogram
 from treadle_api.conditions import ConditionStatus, find_condition
-from treadle_api.replica import Figures, Replica, ReplicaCondition
+from treadle_api.replica import Figures, LoadedReason, Replica, ReplicaCondition
 from treadle_api.tenant import Tenant
 from treadle_api.units import PerSecond, Seconds
 from treadle_operator.policy.capacity import UNKNOWN_RATE
@@ -17,12 +17,20 @@ from treadle_operator.snapshot import ReplicaView, Snapshot, TenantView
 DRAINED = "Drained"
 DRAIN_LEAST = 60.0  # seconds that draining may take, ...
 DRAIN_DEADLINES = 2.0  # ... or so many deadlines: no request is worth an answer by then
-STALE_EPOCH = "StaleEpoch"  # reason of Loaded=False: the spec is of a leader that the agent knows to be gone
-_ON_THE_WAY = frozenset({"Loading", "NotLoaded", STALE_EPOCH})  # reasons of Loaded=False that are no refusal
+
+# Reasons of Loaded=False that are no refusal.
+_ON_THE_WAY = frozenset({LoadedReason.LOADING, LoadedReason.NOT_LOADED, LoadedReason.STALE_EPOCH})
 
 # Reasons of Loaded=False that another device may not have; all others lie in the tenant's models or manifest.
 # ExecutorFailed is not among them: a tenant that is isolated for it would bring down the next executor too.
-DEVICE_FAULTS = frozenset({"InsufficientMemory", "StorageFailed", "DeviceNotFound", "DeviceFailed", "InternalError"})
+DEVICE_FAULTS = frozenset(
+    {
+        LoadedReason.LOAD_FAILED,
+        LoadedReason.STORAGE_FAILED,
+        LoadedReason.DEVICE_NOT_FOUND,
+        LoadedReason.INTERNAL_ERROR,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +139,7 @@ def is_replaced(view: ReplicaView, others: Iterable[ReplicaView]) -> bool:
 def is_stale(replica: Replica) -> bool:
     """Whether its agent refuses its spec because an earlier leader wrote it."""
     condition = find_condition(replica.status.conditions, ReplicaCondition.LOADED)
-    return condition is not None and condition.reason == STALE_EPOCH
+    return condition is not None and condition.reason == LoadedReason.STALE_EPOCH
 
 
 def refusal(replica: Replica) -> Refusal | None:

@@ -27,7 +27,7 @@ class Reason(StrEnum):
 class Verdict:
     """Whether a tenant is admitted.
 
-    `reason` is one of `Reason`, or what an agent gave for not loading its models (`ModelMissing`, `DigestMismatch` …).
+    `reason` is one of `Reason`, or what an agent gave for not loading its models (`ModelNotFound`, `DigestMismatch` …).
     """
 
     admitted: bool

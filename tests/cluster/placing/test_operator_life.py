@@ -10,6 +10,7 @@ from played.agents import Players
 from played.operators import OperatorProcess
 from played.world import World
 from treadle.bench.placement.agents import Part, Refusal
+from treadle_api.replica import LoadedReason
 
 Eventually = Callable[..., Any]
 StartOperator = Callable[..., OperatorProcess]
@@ -247,13 +248,14 @@ def test_what_agents_refuse_is_told_and_tried_again_less_and_less_often(
     world: World, players: StartPlayers, operator: StartOperator, eventually: Eventually
 ) -> None:
     agents = players(3)
-    agents.play(lambda part: part.refusals.update(digits=Refusal("ModelMissing", "spec.tiers[large].model: 404")))
+    refusal = Refusal(LoadedReason.MODEL_NOT_FOUND, "spec.tiers[large].model: 404")
+    agents.play(lambda part: part.refusals.update(digits=refusal))
     process = operator()
     world.apply_tenant("digits")
-    eventually(lambda: world.condition("digits", "Admitted")["reason"] == "ModelMissing", 10.0)
+    eventually(lambda: world.condition("digits", "Admitted")["reason"] == "ModelNotFound", 10.0)
     assert "404" in world.condition("digits", "Admitted")["message"]
     events = eventually(lambda: [one for one in world.events("digits") if one["type"] == "Warning"])
-    assert any("ModelMissing" in event["note"] for event in events)
+    assert any("ModelNotFound" in event["note"] for event in events)
     # Nothing is done over and over: in ten seconds there is next to no write.
     before = process.writes()
     time.sleep(10.0)

@@ -106,8 +106,10 @@ def test_a_hang_between_launches_is_noticed(house) -> None:
 def test_a_version_that_cannot_be_loaded_is_refused_and_the_others_go_on(house, tenant: str) -> None:
     async def body(house) -> None:
         good = await house.load("good")
-        with pytest.raises(RefusedError, match="loading it ended the executor process repeatedly: signal SIGABRT"):
+        reason = "loading it ended the executor process repeatedly: signal SIGABRT"
+        with pytest.raises(RefusedError, match=reason) as caught:
             await house.load(tenant)
+        assert caught.value.cause == "ExecutorFailed", "it would bring down the next executor too"
         assert (await house.ask(good, 1.0)).outcome == Outcome.DONE
         assert (await house.counters())["restarts"] == 2
         assert (await house.counters())["isolated"] == {}

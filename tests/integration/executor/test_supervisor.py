@@ -93,8 +93,9 @@ def test_bindings_are_bounded_and_reused(house) -> None:
 def test_refusals_say_why_and_harm_nobody(house) -> None:
     async def body(house) -> None:
         good = await house.load("good")
-        with pytest.raises(RefusedError, match="the double refuses it"):
+        with pytest.raises(RefusedError, match="the double refuses it") as caught:
             await house.load("refused")
+        assert caught.value.cause == "LoadFailed", "another device may load it"
         broken = house.version("broken")
         (house.folder / "broken-3" / "artifact.json").write_text("{}")
         with pytest.raises(RefusedError, match="tier only: its artifact cannot be read"):
@@ -108,8 +109,9 @@ def test_tiers_must_look_alike(house) -> None:
     async def body(house) -> None:
         one, other = house.version("one"), house.version("other", shape=(-1, 17))
         both = type(one)(9, "both", 1.0, 0, 10, one.tiers + other.tiers)
-        with pytest.raises(RefusedError, match="its inputs differ"):
+        with pytest.raises(RefusedError, match="its inputs differ") as caught:
             await house.supervisor.load(both)
+        assert caught.value.cause == "TiersDiffer"
 
     house(body)
 

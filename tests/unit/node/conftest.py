@@ -19,6 +19,7 @@ from treadle_agent.node_events import Event
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec
 from treadle_agent.program.errors import ModelError
 from treadle_agent.settings import NodeAgentSettings
+from treadle_api.replica import LoadedReason
 from treadle_api.tenant import Model, Tenant, read_tenant
 
 
@@ -30,6 +31,7 @@ class FakeGateway:
         self.loaded: list[Version] = []
         self.retired: list[int] = []
         self.refuse: dict[str, str] = {}  # tenant key to reason
+        self.cause = LoadedReason.LOAD_FAILED
         self.hold: asyncio.Event | None = None
         self.loading = 0
         self.most_loading = 0
@@ -48,7 +50,7 @@ class FakeGateway:
         finally:
             self.loading -= 1
         if version.tenant in self.refuse:
-            raise RefusedError(self.refuse[version.tenant])
+            raise RefusedError(self.refuse[version.tenant], self.cause)
         self.live[version.id] = version
         spec = (TensorSpec("x", "float32", (-1, 4)),)
         count = len(version.tiers)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from treadle_agent.node_events import Loading, Refused, Removed, Serving
+from treadle_api.replica import LoadedReason
 
 
 async def settle(condition, turns: int = 2000) -> None:
@@ -136,6 +139,16 @@ def test_refusals_name_field_and_reason_while_the_others_are_served(node, tenant
         assert (found["full"].field, found["full"].reason) == ("spec.tiers", "the device's memory is full")
         assert "ZeroDivisionError" in found["bug"].reason
         assert it.catalog.ready, "refused tenants do not take the node off"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("cause", ["LoadFailed", "ExecutorFailed"])
+def test_the_executor_says_whether_it_lies_in_the_device(node, tenant, cause):
+    async def run() -> None:
+        it = node()
+        it.gateway.refuse["a.default"], it.gateway.cause = "no", LoadedReason(cause)
+        assert [one.cause for one in await it.agent.apply([tenant("a")])] == [cause]
 
     asyncio.run(run())
 

@@ -22,7 +22,9 @@ from operator_objects import (
 )
 
 from treadle_api.profile import Profile
+from treadle_api.replica import LoadedReason
 from treadle_api.tenant import Tenant
+from treadle_operator.policy.observation import DEVICE_FAULTS
 from treadle_operator.policy.plan import Memory, TenantPlan
 from treadle_operator.policy.planning import plan
 from treadle_operator.snapshot import NodeView, ReplicaView
@@ -196,6 +198,20 @@ def test_what_agents_refuse_is_refused_with_their_reason(reason: str) -> None:
     verdict = found.tenants[view.tenant.key].verdict
     assert (verdict.admitted, verdict.reason, verdict.message) == (False, reason, "tier t0: no such file")
     assert [placement.place for placement in found.tenants[view.tenant.key].placements] == ["n0/0"], "not elsewhere"
+
+
+@pytest.mark.parametrize("reason", ["LoadFailed", "StorageFailed", "DeviceNotFound", "InternalError"])
+def test_what_lies_in_the_device_is_tried_on_another(reason: str) -> None:
+    view = view_tenant(make_tenant())
+    refused = make_replica(view, serving=False, conditions=[said("Loaded", reason, message="no memory is left")])
+    found = plan(make_snapshot([view], [make_node(), make_node("n1")], [refused], PROFILES), Memory(), NOW)
+    assert found.tenants[view.tenant.key].verdict.admitted
+    tried = [placement.place for placement in found.tenants[view.tenant.key].placements]
+    assert tried == ["n1/0", "n0/0"], "the failed one is remembered"
+
+
+def test_only_what_agents_say_is_told_apart() -> None:
+    assert {*DEVICE_FAULTS} <= {*LoadedReason}
 
 
 def test_a_refusal_of_an_earlier_spec_says_nothing_of_this_one() -> None:

@@ -26,7 +26,15 @@ from treadle_api.conditions import Condition, ConditionStatus, with_condition
 from treadle_api.fields import Fields
 from treadle_api.node import Device, Node
 from treadle_api.profile import BatchLatency, Profile
-from treadle_api.replica import Figures, Replica, ReplicaCondition, ReplicaStatus, TierFigures, read_replica
+from treadle_api.replica import (
+    Figures,
+    LoadedReason,
+    Replica,
+    ReplicaCondition,
+    ReplicaStatus,
+    TierFigures,
+    read_replica,
+)
 from treadle_api.tenant import Tenant, Tier
 from treadle_api.units import Bytes, Seconds
 
@@ -39,9 +47,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the played agents do not load a tenant: a reason of condition Loaded, and its message."""
+    """Why the played agents do not load a tenant."""
 
-    reason: str
+    reason: LoadedReason
     message: str
 
 
@@ -259,7 +267,7 @@ class PlayedAgents:
     async def _refuse(self, key: str, replica: Replica) -> None:
         """Tell that a change is not taken: it is of an epoch that has ended."""
         played = self._played.setdefault(key, _Played(told=replica.status))
-        stale = Condition(ReplicaCondition.LOADED, FALSE, "StaleEpoch", "as played", replica.generation)
+        stale = Condition(ReplicaCondition.LOADED, FALSE, LoadedReason.STALE_EPOCH, "as played", replica.generation)
         conditions = with_condition(played.told.conditions, stale, _now())
         await self._send(key, played, dataclasses.replace(played.told, conditions=conditions))
 
@@ -293,11 +301,11 @@ class PlayedAgents:
         generation = replica.generation
         refusal = self._part.refusals.get(replica.tenant.name)
         if played.loaded == replica.tenant:
-            yield Condition(ReplicaCondition.LOADED, TRUE, "Loaded", "its tiers are loaded", generation)
+            yield Condition(ReplicaCondition.LOADED, TRUE, LoadedReason.LOADED, "its tiers are loaded", generation)
         elif refusal is not None:
             yield Condition(ReplicaCondition.LOADED, FALSE, refusal.reason, refusal.message, generation)
         else:
-            yield Condition(ReplicaCondition.LOADED, FALSE, "Loading", "its models are loaded", generation)
+            yield Condition(ReplicaCondition.LOADED, FALSE, LoadedReason.LOADING, "its models are loaded", generation)
         serving = (TRUE, "Serving") if played.loaded is not None else (FALSE, "NotLoaded")
         yield Condition(ReplicaCondition.SERVING, *serving, "as played", generation)
         if drained is None:
