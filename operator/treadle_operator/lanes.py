@@ -49,10 +49,14 @@ def in_lanes(changes: Iterable[Change], snapshot: Snapshot) -> dict[Lane, tuple[
 
 
 def _begun(changes: Sequence[Change]) -> tuple[Change, ...]:
-    """What to do of a lane now: after a replica is created its status is another, for the next plan to tell."""
+    """What to do of a lane now.
+
+    After a replica is created its status is another, for the next plan to tell; and the Service, of no use before the
+    replica answers, would keep others waiting for their place.
+    """
     if not any(isinstance(change, CreateReplica) for change in changes):
         return tuple(changes)
-    return tuple(takewhile(lambda change: not isinstance(change, WriteTenantStatus), changes))
+    return tuple(takewhile(lambda change: not isinstance(change, ApplyService | WriteTenantStatus), changes))
 
 
 def _rank(changes: Sequence[Change]) -> int:

@@ -11,7 +11,7 @@ from math import inf
 from treadle_agent.cluster.errors import KubeError, NotFoundError
 from treadle_agent.cluster.kube import REPLICAS, KubeClient
 from treadle_agent.cluster.manifests import status_manifest
-from treadle_agent.cluster.reporting import is_due
+from treadle_agent.cluster.reporting import HELD, held, is_due
 from treadle_api.backoff import Backoff
 from treadle_api.replica import ReplicaStatus
 
@@ -29,6 +29,7 @@ class _Told:
     uid: str
     status: ReplicaStatus
     at: float = -inf
+    known: float = -inf
 
 
 class Reporter:
@@ -55,8 +56,10 @@ class Reporter:
     def known(self, key: str, uid: str, status: ReplicaStatus) -> None:
         """What the API server has, for a replica of which nothing was told yet, whatever was of one before it."""
         if not self._is_of(key, uid):
-            self._told[key] = _Told(uid, status)
+            loop = asyncio.get_running_loop()
+            self._told[key] = _Told(uid, status, known=loop.time())
             self._backoff.succeeded(key)
+            loop.call_later(HELD + HURRY, self.mark, [key])  # timers may be a little early
 
     def retain(self, keys: Collection[str]) -> None:
         """All other replicas are gone."""
@@ -96,7 +99,9 @@ class Reporter:
             if told is None or key in self._writing or self._backoff.waits(key, now):
                 continue
             status = self._status_of(key, told.status)
-            if status is not None and is_due(told.status, status, rested=now - told.at >= self._rest):
+            if status is None or now - told.known < held(told.status, status):
+                continue
+            if is_due(told.status, status, rested=now - told.at >= self._rest):
                 self._writing.add(key)
                 task = loop.create_task(self._write(key, told.uid, status))
                 self._tasks.add(task)

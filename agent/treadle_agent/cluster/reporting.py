@@ -1,16 +1,21 @@
-"""When a replica's status is written: what flips is told at once, what moves at most every few seconds."""
+"""When a replica's status is written: what flips is told at once, what moves at most every few seconds.
+
+That a new replica loads is told only of loads that take long: nobody acts on it, the operator knows it without.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import zip_longest
 
-from treadle_api.conditions import Condition
+from treadle_api.conditions import Condition, find_condition
 from treadle_api.histogram import quantile
-from treadle_api.replica import ReplicaStatus
+from treadle_api.replica import LoadedReason, ReplicaCondition, ReplicaStatus
+from treadle_api.units import Seconds
 
 MOVED = 0.1  # of the figure that was told last
 QUANTILES = (0.5, 0.99)
+HELD = Seconds(1.5)  # a first `Loading` is
 
 
 def is_due(told: ReplicaStatus, now_true: ReplicaStatus, *, rested: bool) -> bool:
@@ -22,6 +27,13 @@ def is_due(told: ReplicaStatus, now_true: ReplicaStatus, *, rested: bool) -> boo
         rested: whether the shortest time between two reports of figures has passed since.
     """
     return flipped(told, now_true) or (rested and moved(told, now_true))
+
+
+def held(told: ReplicaStatus, now_true: ReplicaStatus) -> Seconds:
+    """How long after its replica was first seen a status is told at the earliest."""
+    loaded = find_condition(now_true.conditions, ReplicaCondition.LOADED)
+    loads = loaded is not None and loaded.reason == LoadedReason.LOADING
+    return HELD if loads and not told.conditions else Seconds(0.0)
 
 
 def flipped(old: ReplicaStatus, new: ReplicaStatus) -> bool:

@@ -10,7 +10,9 @@ import pytest
 
 from treadle_agent.cluster.errors import ConflictError, KubeError, NotFoundError
 from treadle_agent.cluster.reporter import Reporter
+from treadle_agent.cluster.reporting import HELD
 from treadle_api.backoff import Backoff, BackoffTiming
+from treadle_api.conditions import ConditionStatus
 from treadle_api.replica import ReplicaStatus
 from treadle_api.units import Seconds
 
@@ -93,6 +95,28 @@ def test_a_write_that_finds_the_old_one_gone_does_not_hold_up_the_new_one(at_wor
         world.assign("new")  # while the write is under way
         world.server.held["old"].set()
         assert await world.server.told.get() == "new"
+
+    at_work(body)
+
+
+def test_a_load_is_told_only_when_it_takes_long(at_work, status):
+    async def body(world):
+        loop, loaded = asyncio.get_running_loop(), world.true
+        world.true = status(loaded=ConditionStatus.FALSE, reason="Loading")
+        began = loop.time()
+        world.assign("quick")
+        await asyncio.sleep(0.1)
+        world.true = loaded
+        world.it.mark([KEY])
+        await world.server.told.get()
+        assert loop.time() - began < HELD
+        await asyncio.sleep(HELD)
+        assert world.server.told.empty(), "once is enough"
+
+        world.true, began = status(loaded=ConditionStatus.FALSE, reason="Loading"), loop.time()
+        world.assign("slow")
+        await world.server.told.get()
+        assert HELD <= loop.time() - began < HELD + 1.0
 
     at_work(body)
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle_agent.cluster.reporting import differs, is_due
+from treadle_agent.cluster.reporting import HELD, differs, held, is_due
 from treadle_api.conditions import ConditionStatus
+from treadle_api.replica import ReplicaStatus
 from treadle_api.units import TierName
 
 
@@ -31,6 +32,16 @@ FLIPS = {
 @pytest.mark.parametrize("what", FLIPS)
 def test_a_flip_is_told_at_once(status, what):
     assert is_due(status(), status(**FLIPS[what]), rested=False)
+
+
+LOADING = {"loaded": ConditionStatus.FALSE, "reason": "Loading"}
+
+
+def test_that_a_new_one_loads_is_held_back_a_moment_and_nothing_else(status):
+    assert held(ReplicaStatus(), status(**LOADING)) == HELD
+    assert held(ReplicaStatus(), status()) == 0.0
+    assert held(ReplicaStatus(), status(**(LOADING | {"reason": "ModelNotFound"}))) == 0.0
+    assert held(status(), status(**LOADING)) == 0.0, "something was told that is no longer so"
 
 
 MOVES = {

@@ -123,8 +123,8 @@ def test_changes_of_a_tenant_or_a_node_share_a_lane_and_keep_their_order(tenant:
     node_event = RecordEvent("InferenceNode", "", "a", "uid", warning=True, reason="Cordoned", message="")
     lanes = lanes_of(create, service("other"), service("digits"), status("digits"), event("digits"), cordon, node_event)
     assert lanes == {
-        # Its status is told once it is known what came of that.
-        Lane("team", "digits"): (create, service("digits")),
+        # The Service waits until others have their place; the status is told once it is known what came of that.
+        Lane("team", "digits"): (create,),
         Lane("team", "other"): (service("other"),),
         Lane("", "a"): (cordon, node_event),
     }

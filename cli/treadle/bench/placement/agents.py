@@ -19,6 +19,7 @@ from treadle_agent.cluster.following import Follower
 from treadle_agent.cluster.kube import LEASES, NODES, PROFILES, REPLICAS, Json, KubeClient, Selection
 from treadle_agent.cluster.lease import NodeLease
 from treadle_agent.cluster.manifests import node_manifest, profile_manifest, status_manifest
+from treadle_agent.cluster.reporting import held
 from treadle_agent.cluster.settings import LEADER_LEASE, ClusterSettings
 from treadle_agent.cluster.sinks import LeaderSink
 from treadle_api.backoff import Backoff, BackoffTiming
@@ -258,11 +259,19 @@ class PlayedAgents:
             await self._tell(key, replica, played, drained=True)
             return
         if played.loaded != replica.tenant and replica.tenant.name not in self._part.refusals:
-            await self._tell(key, replica, played)
-            await asyncio.sleep(self._part.load_seconds)
-            played.loaded = replica.tenant
-            await self._profile(replica.tenant)
+            await self._load(key, replica, played)
         await self._tell(key, replica, played)
+
+    async def _load(self, key: str, replica: Replica, played: _Played) -> None:
+        """As long as that takes; told of, unless it is over as soon as agents do not tell of."""
+        seconds = self._part.load_seconds
+        quiet = min(seconds, held(played.told, self._status(replica, played)))
+        await asyncio.sleep(quiet)
+        if quiet < seconds:
+            await self._tell(key, replica, played)
+            await asyncio.sleep(seconds - quiet)
+        played.loaded = replica.tenant
+        await self._profile(replica.tenant)
 
     async def _refuse(self, key: str, replica: Replica) -> None:
         """Tell that a change is not taken: it is of an epoch that has ended."""
@@ -272,11 +281,14 @@ class PlayedAgents:
         await self._send(key, played, dataclasses.replace(played.told, conditions=conditions))
 
     async def _tell(self, key: str, replica: Replica, played: _Played, *, drained: bool | None = None) -> None:
+        await self._send(key, played, self._status(replica, played, drained=drained))
+
+    def _status(self, replica: Replica, played: _Played, *, drained: bool | None = None) -> ReplicaStatus:
         conditions, now = played.told.conditions, _now()
         for condition in self._conditions(replica, played, drained=drained):
             conditions = with_condition(conditions, condition, now)
         loaded = played.loaded
-        status = ReplicaStatus(
+        return ReplicaStatus(
             observed_generation=replica.generation,
             observed_epoch=replica.epoch,
             conditions=conditions,
@@ -285,7 +297,6 @@ class PlayedAgents:
             tiers=tuple(self._tier(tier) for tier in loaded.served_tiers) if loaded is not None else (),
             figures=self._part.figures.get(replica.tenant.name, Figures(Seconds(0.0))),
         )
-        await self._send(key, played, status)
 
     async def _send(self, key: str, played: _Played, status: ReplicaStatus) -> None:
         if status == played.told:
