@@ -87,15 +87,23 @@ class LowLoad:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Since when a new status has been held back, and the uid of the tenant's newest replica then; "" without one."""
+
+    since: float
+    replica: str
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What a plan passes on to the next: timers only. Without them, after a restart, things happen later, not else.
 
-    By tenant key: low load, since when a new status has been held back, when figures were written last. By
+    By tenant key: low load, the new status that is held back, when figures were written last. By
     ``NODE/DEVICE``: since when it has been slow. Times are seconds since the epoch.
     """
 
     low: Mapping[str, LowLoad] = field(default_factory=dict)
-    held_since: Mapping[str, float] = field(default_factory=dict)
+    held: Mapping[str, Held] = field(default_factory=dict)
     written: Mapping[str, float] = field(default_factory=dict)
     slow_since: Mapping[str, float] = field(default_factory=dict)
 

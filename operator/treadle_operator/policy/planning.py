@@ -66,7 +66,7 @@ def plan(snapshot: Snapshot, memory: Memory, now: float) -> Plan:
         },
         memory=Memory(
             low={case.tenant.key: case.target.low for case in cases if case.target.low is not None},
-            held_since=reporter.held_since,
+            held=reporter.held,
             written=reporter.written,
             slow_since=cordons.slow_since,
         ),

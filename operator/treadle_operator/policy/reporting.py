@@ -12,7 +12,7 @@ from treadle_operator.policy import conditions
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.changes import service_name, tenant_url
 from treadle_operator.policy.observation import serves
-from treadle_operator.policy.plan import Memory, Verdict
+from treadle_operator.policy.plan import Held, Memory, Verdict
 from treadle_operator.snapshot import ReplicaView, Snapshot
 from treadle_operator.tenant_status import CounterOffer, TenantCondition, TenantStatus
 
@@ -25,7 +25,7 @@ _ENOUGH = 20  # requests, for a quantile
 
 
 class Reporter:
-    """The statuses of one plan. `held_since`, `written` and `wake` are to be passed on."""
+    """The statuses of one plan. `held`, `written` and `wake` are to be passed on."""
 
     def __init__(self, snapshot: Snapshot, memory: Memory, now: float) -> None:
         self._snapshot = snapshot
@@ -33,7 +33,7 @@ class Reporter:
         self._alive = {name for name, node in snapshot.nodes.items() if node.alive}
         self._now = now
         self._time = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self.held_since: dict[str, float] = {}
+        self.held: dict[str, Held] = {}
         self.written: dict[str, float] = {}
         self.wake = math.inf
 
@@ -51,14 +51,19 @@ class Reporter:
                 self.wake = min(self.wake, self.written[key] + FIGURES_EVERY)
                 return old
         elif _passes(old, new):
-            since = self._memory.held_since.get(key, self._now)
-            if self._now - since < QUIET:
-                self.held_since[key] = since
-                self.wake = min(self.wake, since + QUIET)
+            held = self.held[key] = self._held(case)
+            if self._now - held.since < QUIET:
+                self.wake = min(self.wake, held.since + QUIET)
                 return old
-            self.held_since[key] = since
         self.written[key] = self._now
         return new
+
+    def _held(self, case: Case) -> Held:
+        """The quiet begins anew with a new replica: what comes of it is told, not the wait for its creation."""
+        current = case.state.current
+        newest = current[-1].uid if current else ""
+        held = self._memory.held.get(case.tenant.key)
+        return held if held is not None and held.replica == newest else Held(self._now, newest)
 
     def _observed(self, case: Case, verdict: Verdict) -> TenantStatus:
         view, served = case.state.view, case.state.served

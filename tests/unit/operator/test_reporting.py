@@ -187,12 +187,15 @@ def test_what_passes_by_itself_is_held_back_a_moment() -> None:
     first = planned(view)
     assert first.tenants[view.tenant.key].status == TenantStatus()
     assert first.wake == NOW + QUIET
+    late = planned(view, (), first.memory, NOW + QUIET)
+    assert condition(late.tenants[view.tenant.key].status, "Ready").reason == "Loading", "nothing came of it"
     loading = make_replica(view, serving=False, age=0.0)
-    still = planned(view, [loading], first.memory, NOW + QUIET - 0.1)
-    assert still.tenants[view.tenant.key].status == TenantStatus()
-    told = planned(view, [loading], still.memory, NOW + QUIET)
+    begun = planned(view, [loading], first.memory, NOW + QUIET)
+    assert begun.tenants[view.tenant.key].status == TenantStatus(), "it took its time to be created, and loads only now"
+    assert begun.wake == NOW + 2 * QUIET
+    told = planned(view, [loading], begun.memory, NOW + 2 * QUIET)
     assert condition(told.tenants[view.tenant.key].status, "Ready").reason == "Loading"
-    served_ = planned(view, [make_replica(view, age=0.0)], still.memory, NOW + 1.0)
+    served_ = planned(view, [make_replica(view, age=0.0)], begun.memory, NOW + QUIET + 0.1)
     assert condition(served_.tenants[view.tenant.key].status, "Ready").holds, "what has become good is told at once"
 
 
