@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench gpu papers controlplane controlplane-if-possible cluster clean switching switching-live soak
+.PHONY: help install demo test check bench gpu papers controlplane controlplane-if-possible cluster clean switching switching-live scale soak
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -69,6 +69,12 @@ switching-live: $(READY) ## tiers chosen and pinned through a spike, over real H
 	$(BIN)/treadle bench switching --json benchmarks/results/switching.json
 	$(BIN)/python benchmarks/switching_page.py
 	$(BIN)/python benchmarks/check_switching.py
+
+scale: $(READY) ## the operator with 2,000 tenants on 200 nodes, on a real API server (some minutes); writes docs/scale.md
+	@$(BUILD_CONTROLPLANE) > /dev/null
+	$(BIN)/python benchmarks/placement_scale.py --json benchmarks/results/placement.json
+	$(BIN)/python benchmarks/scale_page.py
+	$(BIN)/python benchmarks/check_placement.py
 
 gpu: $(READY) ## device tests and kernels on this machine's GPU; writes benchmarks/results/gpu-kernels.json
 	@$(BIN)/python benchmarks/gpu.py --check
