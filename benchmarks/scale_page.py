@@ -34,8 +34,8 @@ The agents are played by one process: it writes what agents write, by their own 
 """
 _PARTS = """\
 **Cold**: all tenants are there, and the operator starts. **Loss**: a tenth of the nodes falls silent at once, with
-{moved:,} tenants; their Leases hold for another {lease} s, which count. **Edit**: the spec of every tenant is edited, as
-fast as the API server takes it ({edit:.1f} s); *placed* is when that is done.
+{moved:,} tenants; their Leases hold for another {lease} s, which count. **Edit**: the spec of every tenant is edited,
+as fast as the API server takes it ({edit:.1f} s); *placed* is when that is done.
 
 *Placed*: every tenant has an InferenceReplica on a living node. *Ready*: every tenant's `Ready` is True, and of its
 present generation. *Writes* are those of requests that changed something, Leases aside, over all tenants; after a loss
