@@ -150,13 +150,20 @@ def _model(features: Features, readout: Mapping[str, Array]) -> bytes:
 
 
 def _run(session: onnxruntime.InferenceSession, features: Features, images: Array) -> Array:
-    """The session's result for each image: (N, width); the last page is filled up with blanks."""
+    """The session's result for each image: (N, width); the last page is filled up with blanks.
+
+    A page at a time: what lies between two layers of all images together does not fit a cache.
+    """
     per_row = int(np.prod(features.shape)) // PIXELS
-    rows = -(-len(images) // per_row)
-    padded = np.zeros((rows * per_row, PIXELS), np.float32)
+    step = max(PAGE, per_row)
+    padded = np.zeros((-(-len(images) // step) * step, PIXELS), np.float32)
     padded[: len(images)] = images
-    (result,) = session.run(None, {INPUT: padded.reshape(rows, *features.shape)})
-    flat: Array = result.reshape(rows * per_row, -1)[: len(images)]
+    shape = (step // per_row, *features.shape)
+    results = [
+        session.run(None, {INPUT: padded[begin : begin + step].reshape(shape)})[0].reshape(step, -1)
+        for begin in range(0, len(padded), step)
+    ]
+    flat: Array = np.concatenate(results)[: len(images)]
     return flat
 
 
@@ -166,7 +173,7 @@ def _readout(features: Array, labels: Array, ridge: float) -> tuple[Array, Array
     Solved in the smaller of the two spaces, digits or features.
     """
     centre = features.mean(axis=0, dtype=np.float64)
-    centred = features - centre
+    centred = features - centre.astype(np.float32)
     targets = np.eye(CLASSES)[labels]
     mean = targets.mean(axis=0)
     count, width = centred.shape

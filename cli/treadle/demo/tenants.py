@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from treadle.demo.digits import Digits, load_digits, pages
 from treadle.demo.files import FileTypeModel, sample_files
-from treadle.demo.recipes import INPUT, OUTPUT, Recipe, convolutional, dense, open_session, train
+from treadle.demo.recipes import INPUT, OUTPUT, Recipe, Trained, convolutional, dense, open_session, train
 
 SEED = 20  # of everything that is drawn
 COPIES = 8  # tenants of one architecture
@@ -64,7 +68,7 @@ class Tenant:
 def train_tenants(folder: Path, progress: Progress) -> tuple[Tenant, ...]:
     """Train COPIES page readers of three tiers and COPIES digit readers of one; models go under `folder`.
 
-    `progress` is told each model's name when it is there.
+    `progress` is told each model's name when it is there; what it raises ends the training.
     """
     train_digits, held_out = load_digits(SEED)
     random = np.random.default_rng(SEED)
@@ -74,19 +78,31 @@ def train_tenants(folder: Path, progress: Progress) -> tuple[Tenant, ...]:
         ("pages", PAGES, page_images[:, None], page_labels),
         ("digits", DIGITS, single.images[:, None], single.labels[:, None]),
     )
+    trained = _train_all(
+        {
+            (f"{family}-{copy}", recipe.name): partial(_train, recipe, copy, train_digits, held_out)
+            for family, recipes, _, _ in families
+            for copy in range(1, COPIES + 1)
+            for recipe in recipes
+        },
+        progress,
+    )
     tenants = []
     slowest = 0.0
     for family, recipes, images, labels in families:
         inputs = tuple({INPUT: image} for image in images)
-        services: dict[str, float] = {}
+        # The same for every tenant of the architecture.
+        services = {
+            recipe.name: _service(open_session(trained[f"{family}-1", recipe.name].model), inputs[0])
+            for recipe in recipes
+        }
+        slowest = max(slowest, *services.values())
         for copy in range(1, COPIES + 1):
             name = f"{family}-{copy}"
-            examples = train_digits.sample(np.random.default_rng((SEED, copy)), EXAMPLES)
-            tiers = []
-            for recipe in recipes:
-                progress(f"{name} {recipe.name}")
-                tiers.append(_train_tier(recipe, examples, held_out, folder / name, copy, services, inputs[0]))
-            slowest = max(slowest, *services.values())
+            tiers = [
+                _write_tier(recipe.name, trained[name, recipe.name], folder / name, services[recipe.name])
+                for recipe in recipes
+            ]
             tenants.append(
                 Tenant(
                     name=name,
@@ -127,22 +143,34 @@ def round_up(seconds: float) -> float:
     return max(0.04, math.ceil(seconds * 100) / 100)
 
 
-def _train_tier(
-    recipe: Recipe,
-    examples: Digits,
-    held_out: Digits,
-    folder: Path,
-    seed: int,
-    services: dict[str, float],
-    example: Mapping[str, Array],
-) -> Tier:
-    trained = train(recipe, examples, held_out, seed)
+def _train_all(
+    jobs: Mapping[tuple[str, str], Callable[[], Trained]], progress: Progress
+) -> dict[tuple[str, str], Trained]:
+    """The result of each job; a thread for each core, since ONNX Runtime and NumPy work outside the interpreter."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+    with threadpool_limits(1, "blas"):  # whose own threads would wait for each other's cores
+        try:
+            pending = {key: pool.submit(job) for key, job in jobs.items()}
+            results = {}
+            for (name, tier), future in pending.items():
+                results[name, tier] = future.result()
+                progress(f"{name} {tier}")
+            return results
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _train(recipe: Recipe, copy: int, train_digits: Digits, held_out: Digits) -> Trained:
+    """A model of tenant number `copy`, which learns from digits of its own choice."""
+    examples = train_digits.sample(np.random.default_rng((SEED, copy)), EXAMPLES)
+    return train(recipe, examples, held_out, seed=copy)
+
+
+def _write_tier(name: str, trained: Trained, folder: Path, service: float) -> Tier:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{recipe.name}.onnx"
+    path = folder / f"{name}.onnx"
     path.write_bytes(trained.model)
-    if recipe.name not in services:  # the same for every tenant of the architecture
-        services[recipe.name] = _service(open_session(trained.model), example)
-    return Tier(recipe.name, 100 * trained.accuracy, path, services[recipe.name])
+    return Tier(name, 100 * trained.accuracy, path, service)
 
 
 def _service(session: Any, inputs: Mapping[str, Array]) -> float:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import yaml
+from sklearn.datasets import load_digits as load_with_sklearn
 
+from treadle.demo import tenants as tenants_module
 from treadle.demo.digits import HELD_OUT, PAGE, PIXELS, load_digits, pages
 from treadle.demo.files import FileTypeModel, NoFilesError, UnknownFeaturesError, read_model, sample_files
 from treadle.demo.manifests import manifest, write_manifests
-from treadle.demo.recipes import INPUT, OUTPUT, open_session, train
-from treadle.demo.tenants import DIGITS, PAGES
+from treadle.demo.recipes import INPUT, OUTPUT, Recipe, dense, open_session, train
+from treadle.demo.tenants import COPIES, DIGITS, EXAMPLES, PAGES, train_tenants
 from treadle_api.tenant import read_tenant
 
 
@@ -26,6 +30,17 @@ def test_held_out_digits_are_not_trained_on(digits):
     images, labels = pages(held_out, np.random.default_rng(0), 3)
     assert images.shape == (3, PAGE, PIXELS)
     assert labels.shape == (3, PAGE)
+
+
+def test_the_digits_are_those_that_scikit_learn_loads(digits):
+    sklearn = load_with_sklearn()
+    known = {(image.tobytes(), label) for image, label in zip(sklearn.data, sklearn.target, strict=True)}
+    read = {
+        ((images * 16).astype(np.float64).tobytes(), label)
+        for part in digits
+        for images, label in zip(part.images, part.labels, strict=True)
+    }
+    assert read == known
 
 
 def test_tiers_differ_in_accuracy_and_tenants_in_weights(digits):
@@ -48,6 +63,58 @@ def test_rows_are_independent_and_answers_are_scores_of_ten_digits(digits, recip
     alone = np.concatenate([session.run([OUTPUT], {INPUT: row[None]})[0] for row in rows])
     assert together.shape == (3, *shape[:-1], 10)
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def tiny(name):
+    return Recipe(name, dense((8,), per_page=name == "page"), ridge=0.01)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """`train_tenants` with architectures of a moment, and the digits that each training was given, in any order."""
+    given = []
+
+    def note(recipe, examples, held_out, seed):
+        given.append(({image.tobytes() for image in examples.images}, {image.tobytes() for image in held_out.images}))
+        return train(recipe, examples, held_out, seed)
+
+    monkeypatch.setattr(tenants_module, "PAGES", (tiny("page"),))
+    monkeypatch.setattr(tenants_module, "DIGITS", (tiny("digit"),))
+    monkeypatch.setattr(tenants_module, "train", note)
+    return given
+
+
+def test_each_tenant_learns_from_digits_of_its_own_choice_and_no_held_out_ones(quick, tmp_path):
+    told = []
+    made = train_tenants(tmp_path, told.append)
+    assert [tenant.name for tenant in made] == [f"{family}-{n}" for family in ("pages", "digits") for n in range(1, 9)]
+    assert len(told) == len(quick) == 16
+    subsets = {frozenset(examples) for examples, _ in quick}
+    assert len(subsets) == COPIES, "the pages and the digits reader of one number learn from the same"
+    for examples, held_out in quick:
+        assert len(examples) > 0.9 * EXAMPLES  # two digits may have the same pixels
+        assert len(examples & held_out) < 5
+    for family in ("pages", "digits"):
+        models = [tenant.tiers[0].model.read_bytes() for tenant in made if tenant.family == family]
+        assert len(set(models)) == COPIES
+        assert len(set(map(len, models))) == 1
+
+
+def test_training_ends_when_nobody_waits_for_it_any_more(quick, tmp_path, monkeypatch):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    def slow(*arguments, **named):
+        time.sleep(0.05)
+        return noting(*arguments, **named)
+
+    noting = tenants_module.train
+    monkeypatch.setattr(tenants_module, "train", slow)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    with pytest.raises(KeyboardInterrupt):
+        train_tenants(tmp_path, stop)
+    assert len(quick) < 16
+    assert list(tmp_path.iterdir()) == []
 
 
 MODEL = FileTypeModel(None, "bytes", "target_label", ("python", "png"), begin=4, end=3, block=8)
