@@ -156,11 +156,11 @@ def test_what_does_not_compile_is_named_and_the_rest_is_kept(builder: Builder) -
     assert code == 1
     assert "kube-scheduler does not build" in errors
     assert "syntax error" in errors
-    assert cache.missing() == ("kube-scheduler", "kwok")
+    assert cache.missing() == ("kube-scheduler", "kwok", "helm")
     (builder.tools / "build-error-kube-scheduler").unlink()
     (builder.tools / "calls").unlink()
     assert builder.run()[0] == 0
-    assert builder.builds() == ["kube-scheduler", "kwok"]
+    assert builder.builds() == ["kube-scheduler", "kwok", "helm"]
 
 
 def test_without_go_and_without_a_package_index_it_says_so(builder: Builder) -> None:

@@ -46,6 +46,12 @@ def _kubernetes(name: str) -> Component:
     return Component(name, "kubernetes", f"k8s.io/kubernetes/cmd/{name}", ("-s", "-w", *stamps))
 
 
+def _helm() -> Component:
+    # A binary without this calls itself by the main version alone, and charts and plugins ask for more.
+    stamp = f"-X helm.sh/helm/v4/internal/version.version={_version('helm', 'helm.sh/helm/v4')}"
+    return Component("helm", "helm", "helm.sh/helm/v4/cmd/helm", ("-s", "-w", stamp))
+
+
 # In the order in which they are wanted: what most tests use is there first.
 COMPONENTS = (
     Component("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
@@ -53,6 +59,7 @@ COMPONENTS = (
     _kubernetes("kube-controller-manager"),
     _kubernetes("kube-scheduler"),
     Component("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+    _helm(),
 )
 BINARIES = ("kubectl", *(component.name for component in COMPONENTS))
 
