@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench gpu papers controlplane controlplane-if-possible cluster clean switching switching-live scale soak
+.PHONY: help install demo test check bench gpu papers controlplane controlplane-if-possible cluster clean switching switching-live scale soak chart-files
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -34,6 +34,9 @@ controlplane-if-possible:
 cluster: $(READY) ## a control plane, the operator and two agents to try things on, until Ctrl-C
 	@$(BUILD_CONTROLPLANE) > /dev/null
 	@PYTHONPATH=tests/cluster $(BIN)/python -m bed
+
+chart-files: ## the chart's copies of what lies elsewhere in the tree
+	cp crds/*.yaml charts/treadle/files/crds/
 
 test: $(READY) controlplane-if-possible ## all tests
 	$(BIN)/python -m pytest $(TEST_ARGS)

@@ -57,6 +57,19 @@ class Cluster:
             finally:
                 cluster.control_plane.stop()
 
+    @classmethod
+    @contextmanager
+    def bare(cls, binaries: Path) -> Iterator[Self]:
+        """One that knows neither our kinds nor our namespace: for what is to bring them itself."""
+        with Lifeline() as lifeline:
+            cluster = cls(binaries, lifeline)
+            try:
+                cluster.control_plane.start()
+                cluster.control_plane.start_controllers()
+                yield cluster
+            finally:
+                cluster.control_plane.stop()
+
     def kubectl(
         self, *arguments: str | Path, stdin: str | None = None, kubeconfig: Path | None = None, seconds: float = 60.0
     ) -> str:

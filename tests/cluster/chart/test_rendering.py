@@ -1,0 +1,162 @@
+"""What the chart makes of each documented combination of values, judged by helm and by a real API server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from bed.cluster import SYSTEM_NAMESPACE, TREE, Cluster
+from bed.helm import Helm, HelmError, Manifest, Values
+from treadle_agent.__main__ import _options as agent_options
+from treadle_agent.__main__ import _parser as agent_parser
+from treadle_agent.frontend.routes import Resource, resolve
+from treadle_operator.__main__ import _parser as operator_parser
+from treadle_operator.__main__ import _settings as operator_settings
+
+ABSENT_KINDS = {"PodMonitor", "PrometheusRule"}  # the Prometheus operator's, which the bed does not have
+
+
+def documented() -> Iterator[Any]:
+    text = (TREE / "docs" / "install.md").read_text()
+    for before, block in re.findall(r"([^\n]+)\n\n```yaml\n(.*?)```", text, re.DOTALL):
+        yield pytest.param(yaml.safe_load(block), id=before.split(",")[0].split(":")[0])
+
+
+COMBINATIONS = [pytest.param({}, id="defaults"), *documented()]
+
+
+def one(objects: list[Manifest], kind: str, name: str) -> Manifest:
+    [found] = [each for each in objects if (each["kind"], each["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def container(objects: list[Manifest], kind: str, name: str) -> Manifest:
+    [found] = one(objects, kind, name)["spec"]["template"]["spec"]["containers"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_there_are_combinations_to_judge():
+    assert len(COMBINATIONS) >= 9
+
+
+@pytest.mark.parametrize("values", COMBINATIONS)
+def test_the_api_server_takes_every_object(helm: Helm, bare_cluster: Cluster, values: Values) -> None:
+    objects = helm.render(values)
+    judged = [each for each in objects if each["kind"] not in ABSENT_KINDS]
+    told = bare_cluster.kubectl(
+        "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_dump_all(judged)
+    )
+    assert len(told.splitlines()) == len(judged)
+    names = [(each["apiVersion"], each["kind"], each["metadata"]["name"]) for each in objects]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("values", COMBINATIONS)
+def test_pods_fit_pod_security_restricted(helm: Helm, bare_cluster: Cluster, values: Values) -> None:
+    namespace = "restricted"
+    bare_cluster.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": namespace, "labels": {"pod-security.kubernetes.io/enforce": namespace}},
+        }
+    )
+    for each in helm.render(values):
+        if each["kind"] not in ("Deployment", "DaemonSet", "Pod"):
+            continue
+        spec = each["spec"] if each["kind"] == "Pod" else each["spec"]["template"]["spec"]
+        # Whether there is such an account, or class, is none of Pod Security's business.
+        spec = {key: value for key, value in spec.items() if key not in ("serviceAccountName", "runtimeClassName")}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "namespace": namespace}, "spec": spec}
+        bare_cluster.apply(pod, "--dry-run=server")
+
+
+@pytest.mark.parametrize("values", COMBINATIONS)
+def test_the_programs_take_their_arguments(helm: Helm, values: Values) -> None:
+    objects = helm.render(values)
+    operator = container(objects, "Deployment", "treadle-operator")
+    settings = operator_settings(operator_parser().parse_args(operator["args"]))
+    assert settings.namespace == SYSTEM_NAMESPACE
+    assert settings.listen[1] == operator["ports"][0]["containerPort"]
+
+    agent = container(objects, "DaemonSet", "treadle-agent")
+    fields = {variable["name"]: variable for variable in agent["env"]}
+    assert fields["NODE_NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName"
+    assert fields["POD_IP"]["valueFrom"]["fieldRef"]["fieldPath"] == "status.podIP"
+    arguments = [
+        argument.replace("$(NODE_NAME)", "node-a").replace("$(POD_IP)", "10.0.0.7") for argument in agent["args"]
+    ]
+    parsed = agent_parser().parse_args(arguments)
+    assert (parsed.node_name, parsed.namespace) == ("node-a", SYSTEM_NAMESPACE)
+    assert parsed.address == f"10.0.0.7:{parsed.port}"
+    assert parsed.port == agent["ports"][0]["containerPort"]
+    if parsed.device != ["cuda"]:  # which this machine may not have
+        agent_options(parsed)
+    probes = {probe: agent[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "liveness", "readiness")}
+    asked = {probe: resolve(path, "GET").resource for probe, path in probes.items()}
+    assert asked == {"startup": Resource.LIVE, "liveness": Resource.LIVE, "readiness": Resource.READY}
+
+
+@pytest.mark.parametrize("seconds", [0, 25, 600])
+def test_a_pod_gets_the_time_that_its_agent_takes_to_leave(helm: Helm, seconds: int) -> None:
+    agent = one(helm.render({"agent": {"leaveSeconds": seconds}}), "DaemonSet", "treadle-agent")
+    answering, farewell = 30, 3  # FrontEndSettings.drain_timeout; LAST_WORDS_SECONDS and the Lease
+    assert agent["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] >= seconds + answering + farewell
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"operator": {"replicas": 0}}, "/operator/replicas"),
+        ({"operator": {"replicas": "two"}}, "/operator/replicas"),
+        ({"agent": {"device": "gpu"}}, "/agent/device"),
+        ({"agent": {"device": "simulated:K80"}}, "/agent/device"),
+        ({"agent": {"port": 80}}, "/agent/port"),
+        ({"agent": {"leaveSeconds": -1}}, "/agent/leaveSeconds"),
+        ({"agent": {"cacheSize": "much"}}, "/agent/cacheSize"),
+        ({"agent": {"maxUnavailable": "0%"}}, "/agent/maxUnavailable"),
+        ({"agent": {"image": {"pullPolicy": "Sometimes"}}}, "/agent/image/pullPolicy"),
+        ({"monitoring": {"enabled": "yes"}}, "/monitoring/enabled"),
+        ({"monitoring": {"interval": "often"}}, "/monitoring/interval"),
+        ({"crds": {"enabled": 1}}, "/crds/enabled"),
+        ({"crds": {"keep": "no"}}, "/crds/keep"),
+        ({"crds": {"kept": True}}, "kept"),
+        ({"agents": {"device": "host"}}, "agents"),
+        ({"agent": {"devices": ["host"]}}, "devices"),
+    ],
+)  # fmt: skip
+def test_bad_values_are_refused_by_their_key(helm: Helm, values: Values, named: str) -> None:
+    with pytest.raises(HelmError) as refused:
+        helm.render(values)
+    assert named in str(refused.value)
+
+
+def test_definitions_are_kept_unless_asked(helm: Helm) -> None:
+    def policies(values: Values) -> list[str | None]:
+        found = [each for each in helm.render(values) if each["kind"] == "CustomResourceDefinition"]
+        return [each["metadata"].get("annotations", {}).get("helm.sh/resource-policy") for each in found]
+
+    assert policies({}) == ["keep"] * 4
+    assert policies({"crds": {"keep": False}}) == [None] * 4
+    assert policies({"crds": {"enabled": False}}) == []
+
+
+def test_a_gpu_is_asked_for_in_the_one_way_that_was_chosen(helm: Helm) -> None:
+    def visible(values: Values) -> str | None:
+        agent = container(helm.render({"agent": values}), "DaemonSet", "treadle-agent")
+        return {each["name"]: each.get("value") for each in agent["env"]}.get("NVIDIA_VISIBLE_DEVICES")
+
+    assert visible({}) is None
+    assert visible({"runtimeClassName": "nvidia"}) == "all"
+    assert visible({"runtimeClassName": "nvidia", "resources": {"limits": {"nvidia.com/gpu": 1}}}) is None
+    assert visible({"runtimeClassName": "nvidia", "resourceClaimTemplateName": "one-gpu"}) is None
+
+
+def test_everything_lies_in_the_releases_namespace(helm: Helm) -> None:
+    objects = helm.render({"monitoring": {"enabled": True}}, "--namespace", "elsewhere")
+    assert SYSTEM_NAMESPACE not in yaml.safe_dump_all(objects)
