@@ -115,10 +115,21 @@ class Cluster:
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", RBAC)
 
     def kubeconfig_for(
-        self, service_account: str, namespace: str = SYSTEM_NAMESPACE, *, server: str | None = None
+        self,
+        service_account: str,
+        namespace: str = SYSTEM_NAMESPACE,
+        *,
+        server: str | None = None,
+        bound_to: tuple[str, str] | None = None,
     ) -> Path:
-        """A new kubeconfig with a token of a service account that exists; `server`: the URL of a proxy, say."""
-        token = self.kubectl("create", "token", service_account, "-n", namespace, f"--duration={TOKEN_LIFE}").strip()
+        """A new kubeconfig with a token of a service account that exists.
+
+        `server`: the URL of a proxy, say; `bound_to`: kind and name of a Pod or Node whose token it is to be.
+        """
+        command = ["create", "token", service_account, "-n", namespace, f"--duration={TOKEN_LIFE}"]
+        if bound_to is not None:
+            command += [f"--bound-object-kind={bound_to[0]}", f"--bound-object-name={bound_to[1]}"]
+        token = self.kubectl(*command).strip()
         path = self.folder / f"{service_account}-{next(self._numbers)}.kubeconfig"
         authority = self.control_plane.credentials.authority
         return write_kubeconfig(path, server or self.control_plane.server, authority, token, namespace)
