@@ -35,8 +35,9 @@ cluster: $(READY) ## a control plane, the operator and two agents to try things 
 	@$(BUILD_CONTROLPLANE) > /dev/null
 	@PYTHONPATH=tests/cluster $(BIN)/python -m bed
 
-chart-files: ## the chart's copies of what lies elsewhere in the tree
+chart-files: $(READY) ## the chart's copies of what lies elsewhere in the tree
 	cp crds/*.yaml charts/treadle/files/crds/
+	PYTHONPATH=charts $(BIN)/python -m monitoring charts/treadle/files/monitoring
 
 test: $(READY) controlplane-if-possible ## all tests
 	$(BIN)/python -m pytest $(TEST_ARGS)

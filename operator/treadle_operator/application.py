@@ -16,6 +16,7 @@ from treadle_api.backoff import Backoff, BackoffTiming
 from treadle_api.objects import API_VERSION
 from treadle_api.units import Seconds
 from treadle_operator.clock import Clock
+from treadle_operator.cluster_series import ClusterSeries
 from treadle_operator.election import Election
 from treadle_operator.handlers import Watches
 from treadle_operator.heartbeats import Heartbeats
@@ -105,6 +106,8 @@ class Operator:
         metrics.leader.set_function(lambda: float(self._leadership.epoch is not None))
         for kind in kinds.WATCHED:
             metrics.objects.labels(kind.plural).set_function(partial(mirror.size, kind))
+            metrics.missed.labels(kind.plural)  # from zero: the first one counts, too
+        metrics.registry.register(ClusterSeries(lambda: mirror.snapshot(0, self._node_leases.alive)))
 
     async def run(self) -> None:
         """Run until SIGINT or SIGTERM.

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from bed.cluster import SYSTEM_NAMESPACE, Cluster
-from bed.helm import Helm
+from bed.eventually import eventually
+from bed.helm import RELEASE, Helm
+
+OURS = "app.kubernetes.io/name=treadle"
 
 
 @pytest.fixture(scope="package")
@@ -21,3 +24,25 @@ def bare_cluster(binaries: Path) -> Iterator[Cluster]:
 @pytest.fixture(scope="package")
 def helm(binaries: Path, bare_cluster: Cluster) -> Helm:
     return Helm(binaries, bare_cluster)
+
+
+@pytest.fixture(scope="module")
+def clean(bare_cluster: Cluster, helm: Helm) -> Iterator[None]:
+    """Nothing is left of a release after the module, nor of what was made with it."""
+    yield
+    remove_release(bare_cluster, helm)
+
+
+@pytest.fixture
+def fresh(bare_cluster: Cluster, helm: Helm) -> Iterator[Cluster]:
+    """The cluster without a release and without definitions, before and after each test."""
+    yield bare_cluster
+    remove_release(bare_cluster, helm)
+
+
+def remove_release(cluster: Cluster, helm: Helm) -> None:
+    if RELEASE in helm("list", "--short", "--namespace", SYSTEM_NAMESPACE):
+        helm("uninstall", RELEASE, "--namespace", SYSTEM_NAMESPACE)
+    cluster.kubectl("delete", "crd", "-l", OURS, "--wait=false")
+    cluster.kubectl("delete", "leases", "--all", "-n", SYSTEM_NAMESPACE)
+    eventually(lambda: not cluster.exists("crd", "-l", OURS), 60.0)

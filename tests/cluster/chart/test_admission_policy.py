@@ -18,9 +18,9 @@ LEADER = "treadle-operator"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def installed(helm: Helm, bare_cluster: Cluster) -> Iterator[None]:
+def installed(helm: Helm, bare_cluster: Cluster, clean: None) -> Iterator[None]:
     """The chart, two nodes with an agent's Pod on the first, and a replica on each."""
-    helm("install", RELEASE, CHART, "--namespace", SYSTEM_NAMESPACE, values={"crds": {"keep": False}})
+    helm("install", RELEASE, CHART, "--namespace", SYSTEM_NAMESPACE)
     for node in (OWN, OTHER):
         bare_cluster.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
     bare_cluster.apply(pod("agent", OWN))
@@ -34,9 +34,7 @@ def installed(helm: Helm, bare_cluster: Cluster) -> Iterator[None]:
     yield
     bare_cluster.kubectl("delete", "node", OWN, OTHER)
     bare_cluster.kubectl("delete", "pod", "agent", "-n", SYSTEM_NAMESPACE, "--force", "--grace-period=0")
-    bare_cluster.kubectl("delete", "leases", "--all", "-n", SYSTEM_NAMESPACE)
     bare_cluster.kubectl("delete", "namespace", TENANTS)
-    helm("uninstall", RELEASE, "--namespace", SYSTEM_NAMESPACE, "--wait")
 
 
 def pod(name: str, node: str) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""What the cluster's objects say, for Prometheus: promises of tenants, their conditions, nodes and devices.
+
+Every operator process tells the same, so rules take the maximum over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from treadle_api.conditions import find_condition
+from treadle_operator.snapshot import NodeView, Snapshot, TenantView
+from treadle_operator.tenant_status import TenantCondition
+
+_TENANT = ("tenant", "tenant_namespace")
+_DEVICE = ("node", "device")
+
+
+class ClusterSeries(Collector):
+    """Rendered anew at each scrape. `look`: all objects as they are known now."""
+
+    def __init__(self, look: Callable[[], Snapshot]) -> None:
+        self._look = look
+
+    def collect(self) -> Iterator[Metric]:
+        """The metric families, one sample for each label set; ratios 0–1."""
+        snapshot = self._look()
+        yield from _of_tenants(snapshot.tenants.values())
+        yield from _of_nodes(snapshot.nodes.values())
+
+
+def _of_tenants(tenants: Iterable[TenantView]) -> Iterator[Metric]:
+    objective = GaugeMetricFamily(
+        "treadle_tenant_objective_ratio", "Share of requests that is to be answered by the deadline", labels=_TENANT
+    )
+    floor = GaugeMetricFamily(
+        "treadle_tenant_accuracy_floor_ratio", "Effective accuracy that is to be kept", labels=_TENANT
+    )
+    best = GaugeMetricFamily(
+        "treadle_tenant_best_accuracy_ratio",
+        "Accuracy of the tenant's best tier, or of the pinned one: all that can be had",
+        labels=_TENANT,
+    )
+    holds = GaugeMetricFamily(
+        "treadle_tenant_condition",
+        "1 where a condition of the tenant's status is True; 0 where it is False, or not known",
+        labels=(*_TENANT, "condition"),
+    )
+    for view in tenants:
+        tenant, labels = view.tenant, (view.tenant.name, view.tenant.namespace)
+        objective.add_metric(labels, tenant.slo.objective / 100)
+        best.add_metric(labels, max(tier.accuracy for tier in tenant.tiers if tenant.pinned in (None, tier.name)) / 100)
+        if tenant.slo.min_accuracy > 0:
+            floor.add_metric(labels, tenant.slo.min_accuracy / 100)
+        for type_ in TenantCondition:
+            condition = find_condition(view.status.conditions, type_)
+            holds.add_metric((*labels, type_), float(condition is not None and condition.holds))
+    return iter((objective, floor, best, holds))
+
+
+def _of_nodes(nodes: Iterable[NodeView]) -> Iterator[Metric]:
+    alive = GaugeMetricFamily("treadle_node_alive", "1 while the node's agent renews its Lease", labels=("node",))
+    healthy = GaugeMetricFamily("treadle_device_healthy", "1 while the agent finds the device in order", labels=_DEVICE)
+    cordoned = GaugeMetricFamily(
+        "treadle_device_cordoned", "1 while the device takes no tenants, by the operator or a person", labels=_DEVICE
+    )
+    memory = GaugeMetricFamily("treadle_device_memory_bytes", "Memory that tenants may use in all", labels=_DEVICE)
+    used = GaugeMetricFamily("treadle_device_memory_used_bytes", "Memory that tenants hold", labels=_DEVICE)
+    for view in nodes:
+        node = view.node
+        alive.add_metric((node.name,), float(view.alive))
+        closed = {device.id for device in node.cordoned}
+        for device in node.devices:
+            labels = (node.name, device.id)
+            healthy.add_metric(labels, float(device.healthy))
+            cordoned.add_metric(labels, float(device.id in closed))
+            memory.add_metric(labels, device.memory)
+            used.add_metric(labels, device.used)
+    return iter((alive, healthy, cordoned, memory, used))
