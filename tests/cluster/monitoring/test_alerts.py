@@ -1,0 +1,256 @@
+"""Each alert fires when it should, and is silent when all is well, and when something else is wrong: by promtool."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+MINUTES = 90
+TENANT = 'tenant="digits", tenant_namespace="team"'
+LABELS = {"tenant": "digits", "tenant_namespace": "team"}
+DEVICE = 'node="node-a", device="GPU-0"'
+AGENT = 'job="treadle-agent", instance="10.0.0.7:8000", node="node-a"'
+OPERATORS = [f'job="treadle-operator", instance="10.0.0.{last}:8081"' for last in (8, 9)]
+
+
+def steady(value: float) -> str:
+    return f"{value}x{MINUTES}"
+
+
+def growing(a_minute: float) -> str:
+    return f"0+{a_minute}x{MINUTES}"
+
+
+def requests(good: float, late: float = 0.0, shed: float = 0.0) -> dict[str, str]:
+    """A minute's requests, all answered by a tier of accuracy 0.98; objective 0.99, floor 0.95."""
+    counts = {"good": good, "late": late, "shed": shed, "error": 0.0}
+    return {
+        **{
+            f'treadle_requests_total{{{AGENT}, {TENANT}, tier="best", outcome="{outcome}"}}': growing(count)
+            for outcome, count in counts.items()
+        },
+        f"treadle_accuracy_credit_total{{{AGENT}, {TENANT}}}": growing(good * 0.98),
+    }
+
+
+def told(metric: str, labels: str, values: str) -> dict[str, str]:
+    """The same by both operators."""
+    return {f"{metric}{{{operator}, {labels}}}": values for operator in OPERATORS}
+
+
+WELL = {
+    **requests(good=600.0),
+    **told("treadle_tenant_objective_ratio", TENANT, steady(0.99)),
+    **told("treadle_tenant_accuracy_floor_ratio", TENANT, steady(0.95)),
+    **told("treadle_tenant_best_accuracy_ratio", TENANT, steady(0.98)),
+    **told("treadle_tenant_condition", f'{TENANT}, condition="Ready"', steady(1)),
+    **told("treadle_tenant_condition", f'{TENANT}, condition="Straggling"', steady(0)),
+    **told("treadle_node_alive", 'node="node-a"', steady(1)),
+    **told("treadle_device_healthy", DEVICE, steady(1)),
+    **told("treadle_device_cordoned", DEVICE, steady(0)),
+    **told("treadle_operator_watch_missed_total", 'kind="inferencetenants"', steady(0)),
+    f'treadle_executor_up{{{AGENT}, device="GPU-0"}}': steady(1),
+    f"treadle_operator_leader{{{OPERATORS[0]}}}": steady(1),
+    f"treadle_operator_leader{{{OPERATORS[1]}}}": steady(0),
+    **{f"up{{{target}}}": steady(1) for target in (AGENT, *OPERATORS)},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What differs from a fleet that is well, and which alerts fire of it after so many minutes."""
+
+    name: str
+    series: dict[str, str | None]
+    fires: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    minute: int = MINUTES
+
+
+PAGE = {"severity": "critical", "sloth_severity": "page"}
+TICKET = {"severity": "warning", "sloth_severity": "ticket"}
+
+
+def burning(slo: str, *severities: dict[str, str]) -> list[tuple[str, dict[str, str]]]:
+    name = {"requests": "TreadleErrorBudgetBurn", "accuracy": "TreadleAccuracyBudgetBurn"}[slo]
+    sloth = {"sloth_id": f"treadle-{slo}", "sloth_service": "treadle", "sloth_slo": slo}
+    return [(name, {**LABELS, **sloth, **severity}) for severity in severities]
+
+
+def since(minute: int, before: float, after: float) -> str:
+    """A value that changes in a minute."""
+    return f"{before}x{minute - 1} {after}x{MINUTES - minute}"
+
+
+CASES = [
+    Case("all is well", {}),
+    # 3 % are late: three times the budget, over all windows that there are; of the accuracy budget (3.1 %) the pace.
+    Case(
+        "late, at a ticket's pace",
+        {**requests(580.0, late=20.0)},
+        [*burning("requests", TICKET), *burning("accuracy", TICKET)],
+    ),
+    Case("a few are late, below the pace", {**requests(597.0, late=3.0)}),
+    Case(
+        "half are shed",
+        {**requests(300.0, shed=300.0)},
+        [*burning("requests", PAGE, TICKET), *burning("accuracy", PAGE, TICKET)],
+    ),
+    # All in time, by a tier below the floor: 0.90 of 0.98.
+    Case(
+        "cheap tiers answer",
+        {f"treadle_accuracy_credit_total{{{AGENT}, {TENANT}}}": growing(600.0 * 0.90)},
+        burning("accuracy", TICKET),
+    ),
+    Case(
+        "no floor, no accuracy budget",
+        {
+            f"treadle_accuracy_credit_total{{{AGENT}, {TENANT}}}": growing(600.0 * 0.5),
+            **dict.fromkeys(told("treadle_tenant_accuracy_floor_ratio", TENANT, "")),
+        },
+    ),
+    Case("nobody asks", {**requests(0.0)}),
+    Case(
+        "it burnt an hour ago, and does no more",
+        {
+            f'treadle_requests_total{{{AGENT}, {TENANT}, tier="best", outcome="late"}}': f"0+300x20 {steady(6000)}",
+            f"treadle_accuracy_credit_total{{{AGENT}, {TENANT}}}": growing(588.0),
+        },
+        burning("requests", TICKET),
+    ),
+    Case(
+        "not ready",
+        {**told("treadle_tenant_condition", f'{TENANT}, condition="Ready"', steady(0))},
+        [("TreadleTenantNotReady", {**LABELS, "severity": "warning"})],
+    ),
+    Case(
+        "not ready since five minutes",
+        {**told("treadle_tenant_condition", f'{TENANT}, condition="Ready"', since(85, 1, 0))},
+    ),
+    Case(
+        "straggling",
+        {**told("treadle_tenant_condition", f'{TENANT}, condition="Straggling"', steady(1))},
+        [("TreadleTenantStraggling", {**LABELS, "severity": "warning"})],
+    ),
+    Case(
+        "straggling since ten minutes",
+        {**told("treadle_tenant_condition", f'{TENANT}, condition="Straggling"', since(80, 0, 1))},
+    ),
+    Case(
+        "node lost",
+        {**told("treadle_node_alive", 'node="node-a"', since(80, 1, 0))},
+        [("TreadleNodeDown", {"node": "node-a", "severity": "critical"})],
+    ),
+    Case("node lost a minute ago", {**told("treadle_node_alive", 'node="node-a"', since(89, 1, 0))}),
+    Case(
+        "device faulty",
+        {**told("treadle_device_healthy", DEVICE, since(80, 1, 0))},
+        [("TreadleDeviceUnhealthy", {"node": "node-a", "device": "GPU-0", "severity": "critical"})],
+    ),
+    Case(
+        "device cordoned",
+        {**told("treadle_device_cordoned", DEVICE, since(20, 0, 1))},
+        [("TreadleDeviceCordoned", {"node": "node-a", "device": "GPU-0", "severity": "warning"})],
+    ),
+    Case("device cordoned for half an hour", {**told("treadle_device_cordoned", DEVICE, since(60, 0, 1))}),
+    Case(
+        "executor down",
+        {f'treadle_executor_up{{{AGENT}, device="GPU-0"}}': since(80, 1, 0)},
+        [("TreadleExecutorDown", {"node": "node-a", "device": "GPU-0", "severity": "critical"})],
+    ),
+    Case("executor restarted", {f'treadle_executor_up{{{AGENT}, device="GPU-0"}}': f"1x50 0 {steady(1)}"}, minute=51),
+    Case(
+        "no leader",
+        {f"treadle_operator_leader{{{OPERATORS[0]}}}": since(80, 1, 0)},
+        [("TreadleOperatorWithoutLeader", {"severity": "critical"})],
+    ),
+    Case(
+        "no operator at all",
+        {f"treadle_operator_leader{{{operator}}}": None for operator in OPERATORS},
+        [("TreadleOperatorWithoutLeader", {"severity": "critical"})],
+    ),
+    Case(
+        "leader changes",
+        {
+            f"treadle_operator_leader{{{OPERATORS[0]}}}": since(80, 1, 0),
+            f"treadle_operator_leader{{{OPERATORS[1]}}}": since(80, 0, 1),
+        },
+    ),
+    Case(
+        "watch dead",
+        {f'treadle_operator_watch_missed_total{{{OPERATORS[0]}, kind="inferencetenants"}}': since(80, 0, 3)},
+        [("TreadleWatchDead", {"kind": "inferencetenants", "severity": "warning"})],
+    ),
+    Case(
+        "watch missed something an hour ago",
+        {f'treadle_operator_watch_missed_total{{{OPERATORS[0]}, kind="inferencetenants"}}': since(30, 0, 3)},
+    ),
+    Case(
+        "agent not scraped",
+        {f"up{{{AGENT}}}": since(80, 1, 0)},
+        [
+            (
+                "TreadleTargetDown",
+                {"job": "treadle-agent", "instance": "10.0.0.7:8000", "node": "node-a", "severity": "warning"},
+            )
+        ],
+    ),
+]  # fmt: skip
+
+
+def alerts(rules: Path) -> dict[str, dict[str, Any]]:
+    """The annotations of each alert, by its name."""
+    groups = yaml.safe_load(rules.read_text())["groups"]
+    return {rule["alert"]: rule["annotations"] for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def filled(text: str, labels: dict[str, str]) -> str:
+    return re.sub(r"{{ \$labels\.(\w+) }}", lambda match: labels[match[1]], text)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_fires(binaries: Path, rules: Path, tmp_path: Path, case: Case) -> None:
+    series = {name: values for name, values in {**WELL, **case.series}.items() if values is not None}
+    expected = []
+    for name, texts in alerts(rules).items():
+        firing = [
+            {"exp_labels": labels, "exp_annotations": {key: filled(text, labels) for key, text in texts.items()}}
+            for fired, labels in case.fires
+            if fired == name
+        ]
+        expected.append({"alertname": name, "eval_time": f"{case.minute}m", "exp_alerts": firing})
+    document = {
+        "rule_files": [str(rules)],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": name, "values": values} for name, values in series.items()],
+                "alert_rule_test": expected,
+            }
+        ],
+    }
+    path = tmp_path / "rules_test.json"
+    path.write_text(json.dumps(document))
+    done = subprocess.run(
+        [binaries / "promtool", "test", "rules", path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_is_seen_to_fire(rules: Path) -> None:
+    assert {name for case in CASES for name, _ in case.fires} == set(alerts(rules))
+
+
+def test_the_rules_are_well_formed(binaries: Path, rules: Path) -> None:
+    done = subprocess.run(
+        [binaries / "promtool", "check", "rules", "--lint-fatal", rules],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
