@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench gpu papers controlplane controlplane-if-possible cluster clean switching switching-live scale soak chart-files
+.PHONY: help install demo test check bench gpu papers controlplane controlplane-if-possible cluster clean switching switching-live scale soak chart-files images lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -39,18 +39,38 @@ chart-files: $(READY) ## the chart's copies of what lies elsewhere in the tree
 	cp crds/*.yaml charts/treadle/files/crds/
 	PYTHONPATH=charts $(BIN)/python -m monitoring charts/treadle/files/monitoring
 
-test: $(READY) controlplane-if-possible ## all tests
+test: $(READY) controlplane-if-possible ## all tests but those of images and the soak
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+# Needs no virtual environment: Python, and Debian's buildah, podman, runc and mmdebstrap, which it installs as root.
+BUILD_IMAGES = PYTHONPATH=tests/images $(PYTHON) -m images
+
+images: $(READY) ## build the images of operator and agent (ten minutes once, then kept outside the tree), and test them
+	@$(BUILD_IMAGES) $(IMAGES)
+	$(BIN)/python -m pytest -m images $(TEST_ARGS)
+
+lock: ## requirements/*.lock, anew: the newest versions of what the images install, with the hashes of their files
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet uv==0.13.9
+	$(LOCK) -o requirements/build.lock requirements/build.in
+	$(LOCK) -o requirements/operator.lock requirements/operator.in
+	$(LOCK) -o requirements/agent-none.lock pyproject.toml --extra agent
+	$(LOCK) -o requirements/agent-12.lock pyproject.toml requirements/cuda12.in --extra agent --extra cuda12
+	$(LOCK) -o requirements/agent-13.lock pyproject.toml requirements/cuda13.in --extra agent --extra cuda13
+
+LOCK = $(VENV)-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command 'make lock'
 
 soak: $(READY) ## what takes minutes: long outages of the API server, kills after every call
 	@$(BUILD_CONTROLPLANE) > /dev/null
 	TREADLE_REQUIRE_CLUSTER=1 $(BIN)/python -m pytest -m soak $(TEST_ARGS)
 
-check: $(READY) ## ruff, mypy --strict and the import contracts
+check: $(READY) ## ruff, mypy --strict, the import contracts and hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile.*
 
 bench: $(READY) ## the serving benchmark against its peers (half an hour); writes docs/performance.md
 	$(BIN)/treadle bench serving --json benchmarks/results/serving.json $(BENCH_ARGS)
@@ -86,4 +106,4 @@ gpu: $(READY) ## device tests and kernels on this machine's GPU; writes benchmar
 	$(BIN)/python benchmarks/gpu.py --json benchmarks/results/gpu-kernels.json
 
 clean: ## remove what make made inside the tree
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-out
+	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-out

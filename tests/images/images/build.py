@@ -1,0 +1,107 @@
+"""Builds the base and the images."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from collections import deque
+from pathlib import Path
+
+from images import store
+from images.environment import secrets
+from images.errors import BuildError
+from images.recipe import KEPT, LEFT_OUT, SUITE, TREE, Image, base_digest, version
+from images.tools import Tell
+
+LAST_WORDS = 25  # lines of buildah's that an error quotes
+
+
+def build(image: Image, tell: Tell) -> None:
+    """Build it if this tree's is not there yet, and write its archive, which appears at once and whole.
+
+    Raises:
+        BuildError: a tool fails; with its last words.
+    """
+    start = time.monotonic()
+
+    def say(what: str) -> None:
+        tell(f"{image.name:<12} {time.monotonic() - start:4.0f} s  {what}")
+
+    archive = store.archive(image)
+    if archive.exists() and _is_there(store.local(image)):
+        archive.touch()
+        return
+    base = _base(say)
+    with tempfile.TemporaryDirectory(prefix="treadle-images-") as folder:
+        _bud(image, base, secrets(Path(folder)), say)
+    say("writing its archive")
+    whole = archive.with_suffix(".part")
+    whole.unlink(missing_ok=True)
+    store.said(store.buildah("push", "--quiet", store.local(image), f"docker-archive:{whole}:{image.reference}"))
+    whole.replace(archive)
+    store.forget_the_oldest(image)
+    say("done")
+
+
+def _is_there(name: str) -> bool:
+    found = subprocess.run(store.buildah("inspect", "--type=image", name), capture_output=True, check=False)
+    return found.returncode == 0
+
+
+def _base(say: Tell) -> str:
+    """The image to begin with: Debian as its own tool lays it out, since there is no registry to have it from."""
+    name = f"localhost/treadle-base:{SUITE}-{base_digest()}"
+    if not _is_there(name):
+        say(f"making a base of Debian {SUITE}: some minutes, once")
+        rules = [f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT]
+        rules += [f"--dpkgopt=path-include={path}" for path in KEPT]
+        with tempfile.TemporaryDirectory(prefix="treadle-base-", dir=store.root()) as folder:
+            tar = f"{folder}/base.tar"
+            store.said(["mmdebstrap", "--variant=minbase", *rules, SUITE, tar])
+            store.said(store.podman("import", "--quiet", tar, name))
+    return name
+
+
+def _bud(image: Image, base: str, mounted: list[str], say: Tell) -> None:
+    say("building")
+    facts = {"BASE": base, "VERSION": version(), "REVISION": _revision()}
+    arguments = [*(f"{key}={value}" for key, value in facts.items()), *image.arguments]
+    command = store.buildah(
+        "bud",
+        "--isolation=chroot",
+        "--pull-never",
+        "--layers",
+        "--format=docker",  # the other one has no health checks
+        *(f"--build-arg={argument}" for argument in arguments),
+        *mounted,
+        f"--file={TREE / image.dockerfile}",
+        f"--ignorefile={TREE / '.containerignore'}",
+        f"--tag={store.local(image)}",
+        str(TREE),
+    )
+    words: deque[str] = deque(maxlen=LAST_WORDS)
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                words.append(line.rstrip())
+                if " STEP " in line:
+                    say(" ".join(line.split())[:100])
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode != 0:
+        raise BuildError(f"{image.dockerfile} does not build", "\n".join(words))
+
+
+def _revision() -> str:
+    """The commit that is checked out; a build of what no commit has says so."""
+    git = ["git", "-C", str(TREE)]
+    found = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        return "unknown"
+    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False).stdout
+    return found.stdout.strip() + ("-changed" if changed else "")
