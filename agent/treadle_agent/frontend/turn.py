@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 
 PERIOD = 0.002  # seconds between looks
 FORGET = 0.7  # of the length that is kept at each look: a long turn is believed in for some milliseconds
@@ -13,8 +14,9 @@ MEMORY = 0.02  # seconds over which `sustained` is a mean
 class TurnLength:
     """Measures by a timer's delay.
 
-    `seconds` is the longest turn of late. `sustained` is the mean over time: a single long turn (a large body, a
-    garbage collection) counts little in it, a loop that cannot keep up counts in full.
+    `seconds` is the longest turn of late. `sustained` is the mean over time of the loop's own work in a turn: a single
+    long turn (a large body, a garbage collection) counts little in it, nor does one in which others had the processor;
+    a loop that cannot keep up counts in full.
     """
 
     def __init__(self) -> None:
@@ -25,6 +27,7 @@ class TurnLength:
     def start(self) -> None:
         """Measure the running loop until `stop`."""
         self._loop = asyncio.get_running_loop()
+        self._worked = time.thread_time()
         self._arm()
 
     def stop(self) -> None:
@@ -38,7 +41,9 @@ class TurnLength:
         self._handle = self._loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
-        late = self._loop.time() - self._due
+        late, worked = self._loop.time() - self._due, time.thread_time()
+        work = min(late, worked - self._worked)
+        self._worked = worked
         self.seconds = max(late, FORGET * self.seconds)
-        self.sustained += (1.0 - math.exp(-(late + PERIOD) / MEMORY)) * (late - self.sustained)
+        self.sustained += (1.0 - math.exp(-(late + PERIOD) / MEMORY)) * (work - self.sustained)
         self._arm()

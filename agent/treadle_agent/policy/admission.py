@@ -7,9 +7,9 @@ model runs, and all of them are if all are taken on. So a share is refused at on
 
 from __future__ import annotations
 
-BEGIN_SHARE = 0.04  # of the deadline that a turn takes: refuse nobody up to here
-END_SHARE = 0.12  # refuse everybody from here: half the deadline would pass in turns
-ORDINARY_TURN = 0.001  # seconds: no overload
+BEGIN_SHARE = 0.08  # of the deadline that a turn takes: refuse nobody up to here
+END_SHARE = 0.2  # refuse everybody from here: most of the deadline would pass in turns
+ORDINARY_TURN = 0.002  # seconds: no overload
 
 
 class Admission:
