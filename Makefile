@@ -25,7 +25,7 @@ demo: $(READY) ## train, serve and load seventeen tenants on this machine, and w
 # Needs no virtual environment: Python, and Go or a package index that has it.
 BUILD_CONTROLPLANE = PYTHONPATH=tests/cluster $(PYTHON) -m controlplane
 
-controlplane: ## the Kubernetes control plane for tests (ten minutes once, then kept outside the tree); prints its folder
+controlplane: ## the Kubernetes control plane for tests (a quarter of an hour once, then kept outside the tree); prints its folder
 	@$(BUILD_CONTROLPLANE)
 
 controlplane-if-possible:

@@ -59,7 +59,7 @@ def _build_missing() -> None:
         for left_over in folder.glob(".building-*"):
             shutil.rmtree(left_over)
         if missing:
-            _tell(f"building {', '.join(missing)} into {folder}: about ten minutes on two cores, once")
+            _tell(f"building {', '.join(missing)} into {folder}: about a quarter of an hour on two cores, once")
         if "kubectl" in missing:
             fetch_kubectl(folder / "kubectl", cache.root() / "tools", _tell)
         wanted = [component for component in COMPONENTS if component.name in missing]

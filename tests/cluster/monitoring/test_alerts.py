@@ -122,7 +122,7 @@ CASES = [
             f'treadle_requests_total{{{AGENT}, {TENANT}, tier="best", outcome="late"}}': f"0+300x20 {steady(6000)}",
             f"treadle_accuracy_credit_total{{{AGENT}, {TENANT}}}": growing(588.0),
         },
-        burning("requests", TICKET),
+        [*burning("requests", TICKET), *burning("accuracy", TICKET)],
     ),
     Case(
         "not ready",
