@@ -84,6 +84,13 @@ class ShedError(RequestError):
     retry_after = 1
 
 
+class TooManyRequestsError(ShedError):
+    """Raised when more requests arrive than the event loop can carry."""
+
+    def __init__(self) -> None:
+        super().__init__("more requests arrive than this node can take in; try again, or another replica")
+
+
 class FullOfBodiesError(RequestError):
     """Raised when the memory for arriving bodies is full."""
 

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from treadle_agent.frontend.directory import Directory
-from treadle_agent.frontend.errors import RequestError, ShedError
+from treadle_agent.frontend.errors import RequestError, TooManyRequestsError
 from treadle_agent.frontend.reply import error_reply
 from treadle_agent.frontend.routes import Resource, Route, resolve
 from treadle_agent.frontend.turn import TurnLength
@@ -24,9 +24,7 @@ class Gate:
     def __init__(self, directory: Directory, turn: TurnLength) -> None:
         self._directory = directory
         self._turn = turn
-        self._refusal = error_reply(
-            ShedError("more requests arrive than this node can take in; try again, or another replica")
-        )
+        self._refusal = error_reply(TooManyRequestsError())
 
     def refusal(self, data: bytes) -> bytes | None:
         """The whole response to `data`, one whole request, where it is to be refused; else None."""

@@ -23,6 +23,7 @@ from treadle_agent.frontend.errors import (
     RequestError,
     ShedError,
     TooLargeError,
+    TooManyRequestsError,
 )
 from treadle_agent.frontend.forwarding import Forwarder, elapsed
 from treadle_agent.frontend.messages import BinaryOutput, BinaryParameters, InferResponse, JsonOutput
@@ -95,7 +96,7 @@ class Inference:
         complete = False
         try:
             if body is None:
-                body = await self._bodies.read(request)
+                body = await self._read(request, contract)
             complete = True
             contract, query, call = await self._open(request, name, version, arrival, body)
             try:
@@ -127,6 +128,14 @@ class Inference:
             if accept is not None:
                 await compress(reply, accept)
         return reply
+
+    async def _read(self, request: web.BaseRequest, contract: Contract) -> bytes:
+        """The body. The gate judges what arrives whole; what comes in pieces is judged here."""
+        whole = request.content.is_eof()
+        body = await self._bodies.read(request)
+        if not whole and not contract.admission.admit(self._turn.sustained, contract.served.version.deadline):
+            raise TooManyRequestsError
+        return body
 
     async def _forward(self, request: web.BaseRequest, name: str, body: bytes, arrival: float) -> Reply | None:
         """The answer of the replica that took over, which counts it, too; None where this node is to answer."""
