@@ -34,6 +34,13 @@ with a custom runtime around the same; `:bounded` has a bounded queue. Load is o
 the time a request was due; goodput is answers within the deadline.
 """
 
+_SATURATION = """\
+## Saturation
+
+Answers per second in a closed loop; `merging` is the executor alone, without HTTP. `exclusive` answers what one tenant
+has waiting as one batch, which a closed loop makes the most of; `space-time` merges requests of different tenants.
+"""
+
 
 def render(report: Report) -> str:
     """The page."""
@@ -63,7 +70,7 @@ def _sections(report: Report) -> Iterator[str]:
             for check in report.checks
         ),
     )
-    yield "## Saturation\n\nAnswers per second in a closed loop.\n"
+    yield _SATURATION
     yield _table(
         ("suite", "server", "answers/s"), ((one.suite, one.server, f"{one.rps:,.0f}") for one in report.saturation)
     )
