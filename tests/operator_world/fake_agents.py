@@ -43,13 +43,14 @@ class _Loaded:
 class FakeAgents:
     """The agents of all nodes that live. `faults`: reasons not to load a model, by name. `figures`: what each
     replica of a tenant counts, from how many there are; `tiers`: which tier they say answers. `refused`: uids of
-    new replicas that had no room.
+    new replicas that had no room. `clock_ahead`: seconds by which their clocks are wrong.
     """
 
     api: FakeApi
     models: dict[str, Truth]
     load_seconds: float = 1.0
     drain_seconds: float = 1.0
+    clock_ahead: float = 0.0
     faults: dict[str, str] = field(default_factory=dict)
     figures: dict[str, Callable[[int], Figures]] = field(default_factory=dict)
     tiers: dict[str, str] = field(default_factory=dict)
@@ -83,13 +84,16 @@ class FakeAgents:
         status = self.api.replicas[key].replica.status
         known = status.conditions
         for condition in conditions:
-            known = with_condition(known, condition, stamp(self.api.now))
+            known = with_condition(known, condition, self._stamp())
         if known != status.conditions:
             self.api.report(key, replace(status, conditions=known))
 
     def condition(self, key: str, type_: str, reason: str, *, holds: bool) -> Condition:
         status = ConditionStatus.TRUE if holds else ConditionStatus.FALSE
         return Condition(type_, status, reason, "so it is", self.api.replicas[key].replica.generation)
+
+    def _stamp(self) -> str:
+        return stamp(self.api.now + self.clock_ahead)
 
     def _attend(self, key: str, view: ReplicaView, device: Device, address: str) -> None:
         mine = self._loaded.get(view.uid)
@@ -125,9 +129,7 @@ class FakeAgents:
         if loaded is None or not loaded.holds or loaded.observed_generation < view.replica.generation:
             conditions = status.conditions
             for type_ in ("Loaded", "Serving"):
-                conditions = with_condition(
-                    conditions, self.condition(key, type_, type_, holds=True), stamp(self.api.now)
-                )
+                conditions = with_condition(conditions, self.condition(key, type_, type_, holds=True), self._stamp())
             tiers = tuple(self._figures(tier.name, model_of(tier), device) for tier in view.replica.tenant.served_tiers)
             status = replace(
                 status,

@@ -204,6 +204,22 @@ def test_a_draining_replica_is_terminating_in_the_slice_and_knows_its_successor(
     }
 
 
+@pytest.mark.parametrize("clock_ahead", [-3600.0, 0.0, 3600.0])
+def test_draining_may_take_a_minute_by_the_operator_s_clock(world: World, clock_ahead: float) -> None:
+    world.agents.clock_ahead, world.agents.drain_seconds = clock_ahead, 1e9
+    world.add_nodes(2)
+    tenant = world.add("x")
+    world.settle()
+    world.api.cordon(world.places(tenant)[0].partition("/")[0], CordonedDevice("0", "because"))
+    while not any(view.replica.draining for view in world.replicas(tenant)):
+        world.step()
+    world.run(58)
+    assert len(world.places(tenant)) == 2
+    world.run(5)
+    assert len(world.places(tenant)) == 1
+    assert not world.memory.draining_since, "what is gone is forgotten"
+
+
 def test_where_there_is_nowhere_to_go_a_tenant_stays_and_is_told_of(world: World) -> None:
     world.add_nodes(1)
     tenant = world.add("x")

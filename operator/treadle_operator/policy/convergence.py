@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from treadle_api.replica import MOST_SUCCESSORS
 from treadle_operator.policy.announcements import about, announce_cordons, announce_status
@@ -53,7 +53,8 @@ def converge(snapshot: Snapshot, plan: Plan, now: float) -> tuple[Change, ...]:
         tenant = snapshot.tenants.get(key)
         if tenant is not None and not tenant.deleting:
             own = [one for one in replicas.get(key, []) if one.tenant_uid == tenant.uid]
-            changes += _Tenant(snapshot, tenant, tenant_plan, own, alive, now).changes(slices.get(tenant.uid, []))
+            one = _Tenant(snapshot, tenant, tenant_plan, own, alive, plan.memory.draining_since, now)
+            changes += one.changes(slices.get(tenant.uid, []))
     for node in sorted(plan.cordons):
         if node in snapshot.nodes:
             changes.append(CordonDevices(node, plan.cordons[node]))
@@ -71,6 +72,7 @@ class _Tenant:
         plan: TenantPlan,
         replicas: list[ReplicaView],
         alive: set[str],
+        draining_since: Mapping[str, float],
         now: float,
     ) -> None:
         self._snapshot = snapshot
@@ -78,6 +80,7 @@ class _Tenant:
         self._plan = plan
         self._replicas = replicas
         self._alive = alive
+        self._draining_since = draining_since
         self._now = now
         self._wanted = {placement.place: placement for placement in plan.placements}
         leaving = [one for one in replicas if one.replica.draining and not one.replica.deleting]
@@ -168,7 +171,7 @@ class _Tenant:
 
     def _has_drained(self, one: ReplicaView) -> bool:
         """Whether nothing is left to answer there, or there is nobody who could."""
-        until = drain_until(one.replica)
+        until = drain_until(one, self._draining_since)
         return one.replica.node not in self._alive or drained(one.replica) or (until is not None and self._now >= until)
 
     def _spec(self, node: str, device: str) -> ReplicaSpec:

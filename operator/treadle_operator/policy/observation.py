@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from treadle_api import histogram
 from treadle_api.conditions import ConditionStatus, find_condition
@@ -115,13 +114,23 @@ def drained(replica: Replica) -> bool:
     return condition is not None and condition.holds and condition.reason == DRAINED
 
 
-def drain_until(replica: Replica) -> float | None:
+def draining_since(tenants: Iterable[TenantState], before: Mapping[str, float], now: float) -> dict[str, float]:
+    """Since when replicas have been seen to drain, by uid: by our own clock, for their agent's may be another.
+
+    `before`: what the previous plan passed on.
+    """
+    return {
+        view.uid: before.get(view.uid, now)
+        for state in tenants
+        for view in state.leaving
+        if view.replica.draining and _drains(view.replica)
+    }
+
+
+def drain_until(view: ReplicaView, since: Mapping[str, float]) -> float | None:
     """When a draining replica may be deleted though it has not said that nothing is left; None before it drains."""
-    condition = find_condition(replica.status.conditions, ReplicaCondition.DRAINING)
-    if not replica.draining or condition is None or not condition.holds:
-        return None
-    began = datetime.fromisoformat(condition.last_transition_time).timestamp()
-    return began + max(DRAIN_LEAST, DRAIN_DEADLINES * replica.tenant.slo.deadline)
+    began = since.get(view.uid)
+    return None if began is None else began + max(DRAIN_LEAST, DRAIN_DEADLINES * view.replica.tenant.slo.deadline)
 
 
 def up_to_date(replica: Replica) -> bool:
@@ -150,6 +159,12 @@ def refusal(replica: Replica) -> Refusal | None:
     if condition.observed_generation < replica.generation:
         return None  # it is about an earlier spec
     return Refusal(condition.reason, condition.message)
+
+
+def _drains(replica: Replica) -> bool:
+    """Whether its agent has begun to."""
+    condition = find_condition(replica.status.conditions, ReplicaCondition.DRAINING)
+    return condition is not None and condition.holds
 
 
 def _state(view: TenantView, replicas: list[ReplicaView], alive: set[str]) -> TenantState:

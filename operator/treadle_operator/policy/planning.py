@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from treadle_operator.policy.assignment import assign
 from treadle_operator.policy.capacity import Knowledge
@@ -11,7 +11,7 @@ from treadle_operator.policy.case import Case
 from treadle_operator.policy.devices import read_devices
 from treadle_operator.policy.feasibility import Judge
 from treadle_operator.policy.moves import Mover
-from treadle_operator.policy.observation import drain_until, read_tenants
+from treadle_operator.policy.observation import drain_until, draining_since, read_tenants
 from treadle_operator.policy.placement import Fleet
 from treadle_operator.policy.plan import DeviceForecast, Memory, Plan, TenantPlan
 from treadle_operator.policy.reporting import Reporter
@@ -50,6 +50,7 @@ def plan(snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     mover.run()
     # 4. A device that slows all its tenants is cordoned; the next plan leaves it.
     cordons = cordon_slow_devices(snapshot, fleet.ledgers, memory.slow_since, now)
+    draining = draining_since(tenants, memory.draining_since, now)
     # 5. All that is told.
     reporter = Reporter(snapshot, memory, now)
     plans = {}
@@ -69,15 +70,16 @@ def plan(snapshot: Snapshot, memory: Memory, now: float) -> Plan:
             held=reporter.held,
             written=reporter.written,
             slow_since=cordons.slow_since,
+            draining_since=draining,
         ),
-        wake=_earliest(cases, [mover.wake, cordons.wake, reporter.wake], now),
+        wake=_earliest(cases, draining, [mover.wake, cordons.wake, reporter.wake], now),
     )
 
 
-def _earliest(cases: Iterable[Case], times: list[float], now: float) -> float | None:
+def _earliest(cases: Iterable[Case], draining: Mapping[str, float], times: list[float], now: float) -> float | None:
     """The first of all times at which a plan would say something else; None: there is none."""
     for case in cases:
-        drains = (drain_until(view.replica) for view in case.state.leaving)
+        drains = (drain_until(view, draining) for view in case.state.leaving)
         # One that should be gone by now, and is not, cannot go yet: looking again at once would not change that.
         times += [time for time in drains if time is not None and time > now]
         times += [time for time in (case.retry_at, case.target.wake) if time is not None]

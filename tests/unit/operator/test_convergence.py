@@ -61,9 +61,10 @@ def make_plan(
     status: TenantStatus | None = None,
     given_up: dict[str, Note] | None = None,
     cordons: dict[str, tuple[CordonedDevice, ...]] | None = None,
+    memory: Memory | None = None,
 ) -> Plan:
     one = TenantPlan(Verdict(True, "Placed", ""), placements, given_up or {}, status or view.status)
-    return Plan({view.tenant.key: one}, cordons or {}, {}, Memory(), None)
+    return Plan({view.tenant.key: one}, cordons or {}, {}, memory or Memory(), None)
 
 
 def service(uid: str = VIEW.uid, *, in_order: bool = True) -> dict[str, ServiceView]:
@@ -178,13 +179,13 @@ def test_a_move_waits_until_the_new_replica_answers() -> None:
     assert (update.spec.draining, update.spec.successors) == (True, (new.replica.status.address,))
 
 
-def draining(reason: str = "Draining", *, ago: float = 0.0, **options: object) -> ReplicaView:
+def draining(reason: str = "Draining", **options: object) -> ReplicaView:
     new = make_replica(VIEW, "n1/0")
     return make_replica(
         VIEW,
         draining=True,
         successors=[new.replica.status.address],
-        conditions=[said("Draining", reason, holds=True, ago=ago)],
+        conditions=[said("Draining", reason, holds=True)],
         **options,  # type: ignore[arg-type]
     )
 
@@ -199,11 +200,10 @@ def test_a_drained_replica_is_deleted_and_leaves_the_slice() -> None:
 
 
 def test_draining_ends_some_time_and_with_its_node() -> None:
-    plan, new = make_plan(place("n1/0")), make_replica(VIEW, "n1/0")
-    late = replace(draining(), replica=draining().replica)
-    began = said("Draining", "Draining", holds=True, ago=61.0)
-    late = replace(late, replica=replace(late.replica, status=replace(late.replica.status, conditions=(began,))))
-    assert "DeleteReplica" in kinds(changes(plan, late, new))
+    old, new = draining(), make_replica(VIEW, "n1/0")
+    for seen, gone in ((59.0, False), (60.0, True)):
+        plan = make_plan(place("n1/0"), memory=Memory(draining_since={old.uid: NOW - seen}))
+        assert ("DeleteReplica" in kinds(changes(plan, old, new))) == gone
     lost = [make_node("n0", alive=False), *NODES[1:]]
     assert "DeleteReplica" in kinds(changes(plan, draining(), new, nodes=lost))
 
