@@ -36,6 +36,31 @@ def in_a_shell(*lines: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def shell_lines(page: Path) -> list[str]:
+    """The lines of a page's shell blocks, without comments."""
+    blocks = re.findall(r"^```(?:sh|console)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line.removeprefix("$ ").partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+def test_the_readme_says_what_the_page_says() -> None:
+    readme = (TREE / "README.md").read_text().partition("## In a cluster")[2].partition("\n## ")[0]
+    promised = [
+        line.partition(" #")[0].strip() for line in re.findall(r"^(?:make|kubectl|\.venv)\b.*$", readme, re.MULTILINE)
+    ]
+    assert promised[0] == COMMAND
+    assert len(promised) >= 5
+    rest = iter(shell_lines(PAGE))
+    assert [line for line in promised if line not in rest] == [], "in the README, and not on the page in this order"
+
+
+@pytest.mark.parametrize("name", ["operator", "agent", "cluster"])
+def test_roles_are_applied_where_their_namespace_exists(name: str) -> None:
+    lines = shell_lines(TREE / "docs" / f"{name}.md")
+    [roles] = [number for number, line in enumerate(lines) if "charts/treadle/rbac" in line]
+    assert "kubectl create namespace treadle-system" in lines[:roles]
+
+
 def test_the_commands_of_the_page_work_in_turn(bed: Program, eventually) -> None:
     first, *blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert first.strip() == COMMAND
