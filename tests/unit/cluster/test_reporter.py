@@ -42,11 +42,11 @@ class Server:
 class World:
     """A reporter at work, of one replica that is as `true` says; it looks at it only when something happens to it."""
 
-    def __init__(self, true: ReplicaStatus) -> None:
+    def __init__(self, true: ReplicaStatus, rest: Seconds) -> None:
         self.server = Server()
         self.true = true
         backoff: Backoff[str] = Backoff(BackoffTiming(FOR_EVER, FOR_EVER))
-        self.it = Reporter(self.server, lambda _key, _told: self.true, backoff, FOR_EVER)
+        self.it = Reporter(self.server, lambda _key, _told: self.true, backoff, rest)
 
     def assign(self, uid: str) -> None:
         """What `ClusterAgent` does when assignments have changed."""
@@ -56,12 +56,12 @@ class World:
 
 
 @pytest.fixture
-def at_work(status) -> Callable[[Callable[[World], Coroutine[Any, Any, None]]], None]:
+def at_work(status) -> Callable[..., None]:
     """Runs a test beside a reporter that runs."""
 
-    def run(body: Callable[[World], Coroutine[Any, Any, None]]) -> None:
+    def run(body: Callable[[World], Coroutine[Any, Any, None]], rest: Seconds = FOR_EVER) -> None:
         async def whole() -> None:
-            world = World(status())
+            world = World(status(), rest)
             running = asyncio.create_task(world.it.run(list))
             try:
                 async with asyncio.timeout(10.0):
@@ -131,3 +131,22 @@ def test_the_old_ones_waits_are_not_the_new_ones(at_work):
         assert await world.server.told.get() == "new"
 
     at_work(body)
+
+
+def test_figures_are_told_at_most_once_a_rest_and_what_flips_at_once(at_work, status):
+    async def body(world):
+        loop = asyncio.get_running_loop()
+        world.assign("one")
+        await world.server.told.get()
+        first = loop.time()
+        world.true = status(good=2000)
+        world.it.mark([KEY])
+        await world.server.told.get()
+        second = loop.time()
+        assert second - first >= 0.4
+        world.true = status(good=4000, reason="LoadFailed")
+        world.it.mark([KEY])
+        await world.server.told.get()
+        assert loop.time() - second < 0.3
+
+    at_work(body, Seconds(0.4))
