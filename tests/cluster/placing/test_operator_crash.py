@@ -1,7 +1,8 @@
 """The operator is killed at its writes, and everything ends as if it had not been.
 
 The kill comes when the API server has carried out the write and before the operator hears of it. `make soak` kills at
-each single write of the story; `make test` at a seeded choice of them in one go.
+each single write of the story; `make test` at a seeded choice of them in one go. Nothing can be half done at
+a read, and what a new leader knows it has read itself: so kills at writes are kills at all calls.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from played.agents import Players
 from played.operators import OperatorProcess
 from played.world import World
@@ -20,6 +22,12 @@ StartPlayers = Callable[..., Players]
 def serving(replica: dict[str, Any]) -> bool:
     conditions = replica.get("status", {}).get("conditions", [])
     return any(one["type"] == "Serving" and one["status"] == "True" for one in conditions)
+
+
+def status_writers(one: dict[str, Any]) -> set[str]:
+    """The field managers of an object's status."""
+    entries = one["metadata"]["managedFields"]
+    return {entry["manager"] for entry in entries if "f:status" in entry["fieldsV1"]}
 
 
 def test_a_tenant_is_placed_and_gets_a_service_with_its_endpoints(
@@ -55,6 +63,8 @@ def test_a_tenant_is_placed_and_gets_a_service_with_its_endpoints(
         written_by = {entry["manager"] for entry in one["metadata"]["managedFields"]}
         assert not any("kopf" in manager for manager in written_by)
         assert not any("kopf" in name for name in one["metadata"].get("annotations", {}))
+    assert status_writers(world.tenant("digits")) == {"treadle-operator"}
+    assert status_writers(replica) == {"treadle-agent"}
     assert {event["reason"] for event in eventually(lambda: world.events("digits"))} <= {"Ready"}
     assert process.metric('treadle_operator_placements_total\\{reason="Admitted"\\}') == 1
 
@@ -219,6 +229,35 @@ def test_an_infeasible_tenant_is_refused_within_5_seconds_with_what_could_be_kep
     assert world.holds("digits", "Ready")
 
 
+def test_a_load_that_nothing_here_carries_is_refused_within_5_seconds_with_the_one_that_would_do(
+    world: World, players: StartPlayers, operator: StartOperator, eventually: Eventually
+) -> None:
+    players(1, Part(service_seconds=0.01, lease_seconds=3))
+    operator()
+    world.apply_tenant("digits")
+    eventually(lambda: world.holds("digits", "Ready"), 5.0)  # the models are measured now
+    begun = time.monotonic()
+    world.apply_tenant("flood", tiers=world.tenant("digits")["spec"]["tiers"], load={"requestsPerSecond": "1000000"})
+    eventually(lambda: world.condition("flood", "Admitted")["status"] == "False", 6.0)
+    assert time.monotonic() - begun <= 5.0
+    assert world.condition("flood", "Admitted")["reason"] == "InsufficientCapacity"
+    assert 0 < float(world.tenant("flood")["status"]["counterOffer"]["requestsPerSecond"]) < 1_000_000
+
+
+def test_no_node_matches_is_told_once(
+    world: World, players: StartPlayers, operator: StartOperator, eventually: Eventually
+) -> None:
+    players(1)
+    process = operator("operator", "--lease-duration", "3", "--resync", "1")
+    world.apply_tenant("digits", nodeSelector={"no": "such"})
+    eventually(lambda: world.condition("digits", "Admitted")["reason"] == "NoNodeMatches", 5.0)
+    [event] = eventually(lambda: world.events("digits"))
+    assert (event["type"], event["reason"]) == ("Warning", "NotAdmitted")
+    before, looks = process.writes(), process.metric("treadle_operator_plan_seconds_count")
+    eventually(lambda: process.metric("treadle_operator_plan_seconds_count") >= looks + 3)
+    assert process.writes() == before
+
+
 def test_a_service_of_the_users_is_left_alone(
     world: World, players: StartPlayers, operator: StartOperator, eventually: Eventually
 ) -> None:
@@ -244,22 +283,23 @@ def test_a_service_of_the_users_is_left_alone(
     eventually(lambda: world.holds("digits", "Ready"), 30.0)
 
 
+@pytest.mark.parametrize("reason", [LoadedReason.MODEL_NOT_FOUND, LoadedReason.DIGEST_MISMATCH])
 def test_what_agents_refuse_is_told_and_tried_again_less_and_less_often(
-    world: World, players: StartPlayers, operator: StartOperator, eventually: Eventually
+    world: World, players: StartPlayers, operator: StartOperator, eventually: Eventually, reason: LoadedReason
 ) -> None:
     agents = players(3)
-    refusal = Refusal(LoadedReason.MODEL_NOT_FOUND, "spec.tiers[large].model: 404")
+    refusal = Refusal(reason, "spec.tiers[large].model: no such bytes")
     agents.play(lambda part: part.refusals.update(digits=refusal))
     process = operator()
     world.apply_tenant("digits")
-    eventually(lambda: world.condition("digits", "Admitted")["reason"] == "ModelNotFound", 10.0)
-    assert "404" in world.condition("digits", "Admitted")["message"]
+    eventually(lambda: world.condition("digits", "Admitted")["reason"] == reason, 10.0)
+    assert "no such bytes" in world.condition("digits", "Admitted")["message"]
     events = eventually(lambda: [one for one in world.events("digits") if one["type"] == "Warning"])
-    assert any("ModelNotFound" in event["note"] for event in events)
-    # Nothing is done over and over: in ten seconds there is next to no write.
+    assert any(reason in event["note"] for event in events)
+    # Nothing is done over and over: in some seconds there is next to no write.
     before = process.writes()
-    time.sleep(10.0)
-    assert process.writes() - before <= 4
+    time.sleep(6.0)
+    assert process.writes() - before <= 3
     agents.play(lambda part: part.refusals.clear())
     eventually(lambda: world.holds("digits", "Ready"), 30.0)
 

@@ -40,6 +40,11 @@ def test_a_dead_watch_fails_liveness_and_what_it_missed_is_done_all_the_same(
     assert (status, text) == (503, "the watch of inferencetenants is dead\n")
     assert process.metric('treadle_operator_watch_missed_total\\{kind="inferencetenants"\\}') >= 2
     assert process.probe("/readyz")[0] == 200
+    # What was refused and what was done is in its metrics.
+    api_proxy.before = lambda method, path: 403 if method == "POST" and "/services" in path else None
+    world.apply_tenant("refused")
+    eventually(lambda: process.metric('treadle_operator_api_errors_total\\{code="403",verb="create"\\}') >= 1)
+    assert process.metric("treadle_operator_reconcile_seconds_count") >= 2
 
 
 def test_without_definitions_it_says_so_and_waits(
