@@ -8,6 +8,19 @@ import msgspec
 from rich.console import Console
 
 
+def unwritable(path: Path) -> str:
+    """Why a file cannot be written at `path`, or "" where it can; folders that are missing are made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        known = path.exists()
+        path.open("ab").close()
+        if not known:
+            path.unlink()
+    except OSError as error:
+        return f"cannot be written: {error.strerror}"
+    return ""
+
+
 def page_console(width: int) -> Console:
     """The terminal, or a page of `width` characters where the output goes somewhere else."""
     console = Console()

@@ -5,25 +5,31 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import sys
 import time
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 from treadle.demo.demo import Demo, describe_machine
 from treadle.demo.summary import Summary, sentence, summarise
+from treadle.demo.timings import DEFAULT_SECONDS, LIMIT, Timings, too_slow
+from treadle.results import unwritable
 
 FOLDER = Path("demo-out")
 INTERRUPTED = 130  # as shells report SIGINT
+WRONG_USAGE = 2
 LEAST_SECONDS, MOST_SECONDS = 3.0, 600.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "--seconds", type=_seconds, default=25.0, metavar="N", help="length of the main run (default 25)"
-    )
+        "--seconds", type=_seconds, default=DEFAULT_SECONDS, metavar="N",
+        help=f"length of the main run (default %(default)g; all of the demo then ends within {LIMIT:.0f} s)",
+    )  # fmt: skip
     parser.add_argument("--no-browser", action="store_true", help="do not open the report")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     parser.add_argument(
@@ -32,7 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Play the demo, write what it found, and say whether all of it held: 0, 1, or 130 after Ctrl-C."""
+    """Play the demo, write what it found, and say whether all of it held: 0, 1, or 130 after Ctrl-C.
+
+    2, and nothing is run, where a file could not be written.
+    """
+    for flag, path in (("--json", arguments.json), ("--report", arguments.report)):
+        if path is not None and (reason := unwritable(path)):
+            print(f"treadle demo: {flag} {path}: {reason}", file=sys.stderr)
+            return WRONG_USAGE
     console = Console()
     demo = Demo(FOLDER, arguments.seconds, console)
     failures: tuple[str, ...] = ()
@@ -44,12 +57,19 @@ def run(arguments: argparse.Namespace) -> int:
         failures = ("stopped by Ctrl-C: this is what ran so far",)
         console.print("\nstopping; the report is of what ran so far", highlight=False)
     summary = summarise(demo.tenants, demo.runs, (*failures, *demo.failures), demo.missing)
+    _write_report(arguments.report, demo, summary, machine)
+    timings = Timings(demo.training_seconds, time.monotonic() - begin)
+    if slow := too_slow(timings, arguments.seconds):
+        summary = replace(summary, failures=(*summary.failures, *slow))
+        _write_report(arguments.report, demo, summary, machine)  # which is to tell that it came late
     if arguments.json is not None:
         from treadle.demo.figures import write_figures
 
-        write_figures(arguments.json, demo.tenants, summary, machine)
-    _write_report(arguments.report, demo, summary, machine)
-    console.print(f"report: {arguments.report}   ({time.monotonic() - begin:.0f} s in all)", highlight=False)
+        write_figures(arguments.json, demo.tenants, summary, timings, machine)
+    console.print(
+        f"report: {arguments.report}   ({timings.in_all:.0f} s in all, {timings.training:.0f} s of them training)",
+        highlight=False,
+    )
     console.print(sentence(summary), style="bold", highlight=False, markup=False, soft_wrap=True)
     for failure in summary.failures:
         console.print(f"FAILED: {failure}", style="red", highlight=False, markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ import platform
 import shutil
 import sysconfig
 import threading
+import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,7 +20,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from treadle.demo.files import read_model
+from treadle.demo.files import NoFilesError, read_model
 from treadle.demo.manifests import write_manifests
 from treadle.demo.probe import wait_for_tier
 from treadle.demo.runs import Observer, Recording, Run, Unwatched
@@ -54,6 +55,7 @@ class Demo:
     runs: tuple[Run, ...] = ()
     failures: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()  # what was left out, without being a failure
+    training_seconds: float = float("nan")
 
     @property
     def timeline(self) -> Path:
@@ -72,8 +74,8 @@ class Demo:
             async with plain_onnx_runtime(self.folder / "tenants", self.folder / "fifo.log") as server:
                 await server.ready(self._names(), READY_SECONDS, lambda _: None)
                 await self._rival(FIFO, "plain ONNX Runtime, FIFO", server, counts=False)
-        except (ServerError, GeneratorError, aiohttp.ClientError) as error:
-            self.failures = (*self.failures, str(error))
+        except (ServerError, GeneratorError, aiohttp.ClientError, OSError) as error:
+            self.failures = (*self.failures, _words(error))
 
     async def _prepare(self) -> None:
         self.folder.mkdir(exist_ok=True)
@@ -87,28 +89,30 @@ class Demo:
                     raise StoppedError
                 steps.advance()
 
+            begin = time.monotonic()
             try:
                 trained = await asyncio.to_thread(train_tenants, self.folder / "models", trained_one)
             finally:
                 stopping.set()  # a Ctrl-C ends this await, not the thread
+            self.training_seconds = time.monotonic() - begin
         self.tenants = (*trained, *await self._file_tenant())
         write_manifests(self.folder / "tenants", self.tenants)
         self._say(f"manifests of {len(self.tenants)} tenants: {self.folder / 'tenants'}/ (edit them while this runs)")
 
     async def _file_tenant(self) -> tuple[Tenant, ...]:
-        """Magika's model in a tenant of its own, or no tenant where the package index cannot be reached."""
+        """Magika's model in a tenant of its own, or none where no package index or no file to ask about is reached."""
         try:
             original = await asyncio.to_thread(member, MAGIKA, MAGIKA_MODEL)
             config = await asyncio.to_thread(member, MAGIKA, MAGIKA_CONFIG)
-        except WheelUnavailableError as error:
+            path = self.folder / "models" / "files" / "only.onnx"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(original, path)
+            model = read_model(path, config.read_bytes())
+            return (await asyncio.to_thread(file_tenant, model, (Path(sysconfig.get_path("platlib")),)),)
+        except (WheelUnavailableError, NoFilesError) as error:
             self.missing = (f"the tenant of file types is left out: {error}",)
             self._say(f"WITHOUT magika: {self.missing[0]}", style="bold yellow")
             return ()
-        path = self.folder / "models" / "files" / "only.onnx"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(original, path)
-        model = read_model(path, config.read_bytes())
-        return (await asyncio.to_thread(file_tenant, model, (Path(sysconfig.get_path("platlib")),)),)
 
     async def _ready(self, server: Server) -> None:
         with _Steps(self.console, "loading tenants", len(self.tenants)) as steps:
@@ -191,6 +195,11 @@ class _Steps:
     def reach(self, done: int) -> None:
         """So many are done."""
         self._bar.update(self._task, completed=done)
+
+
+def _words(error: Exception) -> str:
+    """The error as a line for people; a time limit of the standard library's has no words of its own."""
+    return str(error) or f"{type(error).__name__}: a server did not answer in time"
 
 
 def describe_machine() -> str:

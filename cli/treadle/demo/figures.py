@@ -11,15 +11,18 @@ import msgspec
 from treadle.demo.scoring import Score
 from treadle.demo.summary import Contestant, Summary, sentence
 from treadle.demo.tenants import Tenant
+from treadle.demo.timings import Timings
 
 
-def write_figures(path: Path, tenants: Sequence[Tenant], summary: Summary, machine: str) -> None:
+def write_figures(path: Path, tenants: Sequence[Tenant], summary: Summary, timings: Timings, machine: str) -> None:
     """Write everything the report shows in numbers; accuracies in percent, times in seconds, null where unknown."""
     document = {
         "machine": machine,
         "summary": sentence(summary),
         "failures": summary.failures,
         "missing": summary.missing,
+        "training_seconds": _number(timings.training),
+        "seconds_in_all": timings.in_all,
         "runs": [_contestant(contestant) for contestant in summary.contestants],
         "tenants": [
             {

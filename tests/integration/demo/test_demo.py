@@ -13,7 +13,7 @@ import yaml
 
 from treadle_api.tenant import read_tenant
 
-SLOW = "in the spike "  # begins the one failure that a busy machine may cause
+SLOW = ("in the spike ", "too slow: ")  # how the failures begin that a busy machine may cause
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,15 @@ def test_it_serves_loads_compares_and_reports(demo, tmp_path):
     (missing,) = figures["missing"]
     assert "magika" in missing
     assert "16 of 17 tenants" in figures["summary"]
+
+    slow = [failure for failure in figures["failures"] if failure.startswith("too slow: ")]
+    late = [figures["training_seconds"] > 20, figures["seconds_in_all"] > 90]
+    assert len(slow) == sum(late), slow
+    assert f"({figures['seconds_in_all']:.0f} s in all" in output
+    service = {tier["name"]: tier["service"] for tier in figures["tenants"][0]["tiers"]}
+    assert list(service) == ["large", "medium", "small"]
+    assert service["large"] >= 0.005
+    assert max(service.values()) >= 20 * min(service.values())
 
     main, *rivals = figures["runs"]
     assert [run["name"] for run in rivals] == [
@@ -94,6 +103,17 @@ def test_ctrl_c_reports_what_ran_so_far(demo, tmp_path):
     assert run["all"]["good"] > 0
     assert any("Ctrl-C" in failure for failure in figures["failures"])
     assert "Ctrl-C" in (tmp_path / "demo-out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("flag", ["--json", "--report"])
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_run(demo, tmp_path, flag):
+    (tmp_path / "taken").write_text("")
+    process = demo(flag, "taken/out")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert f"{flag} taken/out: cannot be written: " in output
+    assert len(output.splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["taken"]
 
 
 @pytest.mark.parametrize("seconds", ["0", "ten", "1e9"])
