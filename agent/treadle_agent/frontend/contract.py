@@ -71,7 +71,6 @@ class Contract:
         self.version = str(served.version.id)  # its name in paths and documents
         self.inputs = tuple(_port(position, spec) for position, spec in enumerate(served.inputs))
         self.takes_floats = all(port.datatype.code == "f" for port in self.inputs)
-        self.takes_floats = all(port.datatype.code == "f" for port in self.inputs)
         self.outputs = tuple(_port(position, spec) for position, spec in enumerate(served.outputs))
         self.tiers = tuple(
             TierLabel(tier.name, tier.accuracy / 100, ResponseParameters(tier.name, tier.accuracy))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from treadle import wheels
 from treadle.demo.files import read_model
+from treadle.demo.tenants import FILES_ASKED, file_tenant
 from treadle_agent.program import segments
 from treadle_agent.program.artifact import Artifact, read_artifact
 from treadle_agent.program.compilation import read_weights
@@ -22,12 +24,6 @@ from treadle_agent.program.model import Activation, Program
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
 Array = np.ndarray
 ROOT = Path(__file__).parents[3]
-FILES = (
-    ("pyproject.toml", "toml"),
-    ("cli/treadle/wheels.py", "python"),
-    ("README.md", "markdown"),
-    ("Makefile", "makefile"),
-)
 WheelFile = Callable[[wheels.Wheel, str], Path]
 
 
@@ -116,6 +112,24 @@ def test_magika_tells_the_files_of_this_tree_apart(
         (scores,) = agree(real_loader, magika, {"bytes": features[begin : begin + rows]})
         labels = [extractor.labels[index] for index in scores.argmax(-1)]
         assert labels == list(files.values())[begin : begin + rows]
+
+
+def test_the_demo_asks_magika_about_real_files(magika: Path, wheel_file: WheelFile) -> None:
+    model = read_model(magika, wheel_file(wheels.MAGIKA, wheels.MAGIKA_CONFIG).read_bytes())
+    tenant = file_tenant(model, [Path(sysconfig.get_path("platlib"))])
+    (tier,) = tenant.tiers
+    assert tenant.name == "files"
+    assert tier.model == magika
+    assert tier.accuracy > 80
+    assert tenant.deadline > tier.service > 0
+    assert len(tenant.inputs) == len(tenant.labels) == FILES_ASKED
+    assert len({model.labels[label] for (label,) in tenant.labels}) >= 4, "files of many kinds"
+    assert all(features["bytes"].shape == (1, model.begin + model.end) for features in tenant.inputs)
+    right = [
+        reference(magika, features)[0].argmax() == label
+        for features, (label,) in zip(tenant.inputs, tenant.labels, strict=True)
+    ]
+    assert tier.accuracy == pytest.approx(100 * np.mean(right))
 
 
 @pytest.mark.parametrize("upside_down", [False, True])

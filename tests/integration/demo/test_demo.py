@@ -8,9 +8,14 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
 
+from treadle_agent.program.binding import bind
+from treadle_agent.program.limits import Limits
+from treadle_agent.program.lowering import lower
+from treadle_agent.program.onnx_import import read_model
 from treadle_api.tenant import read_tenant
 
 SLOW = ("in the spike ", "too slow: ")  # how the failures begin that a busy machine may cause
@@ -33,6 +38,11 @@ def demo(tmp_path, cache):
         )  # fmt: skip
 
     return start
+
+
+def lowered(model):
+    source = read_model(model, Limits())
+    return lower(bind(source, source.static(), Limits()))
 
 
 def test_it_serves_loads_compares_and_reports(demo, tmp_path):
@@ -82,6 +92,14 @@ def test_it_serves_loads_compares_and_reports(demo, tmp_path):
         assert tenant.pinned is None, "what was pinned to compare is free again"
         for tier in tenant.tiers:
             assert (path.parent / tier.model.uri).is_file()
+
+    for family, tiers in (("pages", ("large", "medium", "small")), ("digits", ("only",))):
+        for tier in tiers:
+            programs = [lowered(folder / "models" / f"{family}-{number}" / f"{tier}.onnx") for number in range(1, 9)]
+            assert len({each.program.architecture for each in programs}) == 1, (family, tier)
+            for index, one in enumerate(programs[0].weights):
+                others = [each.weights[index] for each in programs[1:]]
+                assert not any(np.array_equal(one, other) for other in others), (family, tier, index)
 
     events = json.loads((folder / "timeline.json").read_text())["traceEvents"]
     assert max(len(event["args"]["tenants"]) for event in events) > 1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from treadle.bench.analysis import Summary, summarise, throughput
-from treadle.bench.serving.server import QUICK_SECONDS, RunningServer
+from treadle.bench.serving.server import QUICK_SECONDS, RunningServer, ServerError
 from treadle.load.process import LoadProcess
 from treadle.load.records import Batch, concatenate
 from treadle.load.schedule import Phase, Schedule, at_once, poisson
@@ -39,11 +39,16 @@ async def saturation(
     seconds: float,
     within: float = QUICK_SECONDS,
 ) -> float:
-    """Answers per second in a closed loop, once the server answers `within` so many seconds."""
+    """Answers per second in a closed loop, once the server answers `within` so many seconds; raises ServerError where
+    there was no answer, since no load can be a multiple of that.
+    """
     await server.settle(targets[0], within)
     schedule = at_once(int(_CEILING_RPS * seconds), len(targets), seconds=seconds)
     batch, _ = await _load(server, targets, schedule, concurrency, grace=0.0)
-    return throughput(batch.records, begin=_WARM_UP * seconds, end=seconds)
+    rps = throughput(batch.records, begin=_WARM_UP * seconds, end=seconds)
+    if not rps:
+        raise ServerError(f"{server.name} answered nothing in a closed loop of {seconds:g} s")
+    return rps
 
 
 async def open_run(
