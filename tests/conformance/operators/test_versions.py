@@ -19,7 +19,9 @@ from treadle_agent.program.ops.registry import UnsupportedError
 
 assert ops.__all__  # importing the package fills the table
 HERE = Path(__file__).parent
-PROMISED = frozenset((HERE.parent / "promised.txt").read_text().split()) - {"If"}  # chosen before there are nodes
+PROMISED = frozenset((HERE.parent / "promised.txt").read_text().split()) - {
+    "If"
+}  # chosen before there are nodes: test_if.py
 OLDEST_OPSET, NEWEST_OPSET = 11, 28
 DTYPES = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(uint8)": "uint8"}
 DTYPES["tensor(bool)"] = "bool"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 
+import numpy as np
+import onnxruntime
 import yaml
 
 
@@ -24,6 +27,16 @@ def test_the_examples_train_and_serve(request, serve, tmp_path):
     it = serve("-f", str(examples))
     it.wait_for("^ready: 3 of 3 tenants")
     assert not any(line.startswith("refused") for line in it.lines)
+    it.wait_until_ready()
+    page = (request.config.rootpath / "README.md").read_text(encoding="utf-8")
+    (command,) = (block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "curl -s" in block)
+    line = command.replace("localhost:8080", it.url)
+    said = subprocess.run(["bash", "-ec", line], capture_output=True, text=True, timeout=30, check=True).stdout
+    (output,) = json.loads(said)["outputs"]
+    model = onnxruntime.InferenceSession(examples / "models" / "small.onnx", providers=["CPUExecutionProvider"])
+    (expected,) = model.run(None, {"image": np.arange(1, 65, dtype=np.float32)[np.newaxis]})
+    assert (output["name"], output["shape"]) == ("scores", [1, 10])
+    np.testing.assert_allclose(output["data"], expected[0], rtol=1e-3)
 
 
 def test_the_load_makes_the_tenant_made_for_it_change_its_tier(request, serve, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import socket
@@ -10,7 +11,11 @@ import sys
 import time
 import urllib.request
 
+import numpy as np
 import pytest
+import tritonclient.http as triton
+
+from treadle.serve import add_arguments
 
 
 def until(condition, seconds: float = 60.0) -> None:
@@ -57,12 +62,18 @@ def test_manifests_are_edited_under_load_and_no_request_is_dropped(serve, folder
     mark = len(it.lines)
     (folder / "d.yaml").write_text(write("d", 7))
     it.wait_for(r"serving d\.default", after=mark)
-    loads["d"] = load(it, "d")
-    until(lambda: len(loads["d"].answers) > 20)
-    loads["d"].stop()
+    clients = [load(it, "d") for _ in range(6)]
+    until(lambda: all(len(one.answers) > 20 for one in clients))
     (folder / "d.yaml").unlink()
     it.wait_for(r"removed d\.default", after=mark)
     assert it.infer("d", [1.0] * 4)[0] == 404
+    until(lambda: all(one.answers[-1][0] == 404 for one in clients))
+    for one in clients:
+        one.stop()
+        assert one.errors == []
+        assert ordered([status for status, _ in one.answers]) == [200, 404], "what was accepted is answered"
+        one.answers = [(status, body) for status, body in one.answers if status == 200]
+        assert set(one.factors()) == {7.0}
 
     # Repaired: served again, in the new version.
     (folder / "bc.yaml").write_text(f"{write('b', 8)}---\n{write('c', 4, deadline='30s')}")
@@ -76,7 +87,6 @@ def test_manifests_are_edited_under_load_and_no_request_is_dropped(serve, folder
     assert ordered([factor > 4 for factor in loads["a"].factors()]) == [False, True], "no way back to the old version"
     assert ordered(loads["b"].factors()) == [3.0, 8.0]
     assert set(loads["c"].factors()) == {4.0}
-    assert set(loads["d"].factors()) == {7.0}
     assert len(ordered(loads["c"].versions())) == 2
     assert it.stop() == 0
     assert not any("Traceback" in line for line in it.lines), it.lines
@@ -105,6 +115,34 @@ def test_the_line_it_prints_for_a_shell_works(serve, folder, write):
     line = it.wait_for(r"try: (curl .*)").group(1)
     answer = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=True).stdout
     assert '"outputs":[{"name":"y"' in answer
+
+
+def test_one_file_is_served_and_watched_alone(serve, folder, write):
+    (folder / "a.yaml").write_text(write("a", 3))
+    (folder / "b.yaml").write_text(write("b", 4))
+    it = serve("-f", str(folder / "a.yaml"))  # the last -f counts
+    it.wait_until_ready()
+    assert "ready: 1 of 1 tenants" in it.lines[-1]
+    assert it.infer("a", [1.0] * 4)[1]["outputs"][0]["data"] == [3.0] * 4
+    assert it.infer("b", [1.0] * 4)[0] == 404
+    (folder / "a.yaml").write_text(write("a", 5))
+    until(lambda: it.infer("a", [1.0] * 4)[1]["outputs"][0]["data"] == [5.0] * 4)
+
+
+@pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
+def test_tritonclient_is_answered(serve, folder, write, binary):
+    (folder / "a.yaml").write_text(write("a", 3))
+    it = serve()
+    it.wait_until_ready()
+    x = np.arange(8, dtype=np.float32).reshape(2, 4)
+    with triton.InferenceServerClient(it.url.removeprefix("http://")) as client:
+        given = triton.InferInput("x", x.shape, "FP32")
+        given.set_data_from_numpy(x, binary_data=binary)
+        wanted = triton.InferRequestedOutput("y", binary_data=binary)
+        assert client.is_model_ready("a")
+        answer = client.infer("a", [given], outputs=[wanted])
+    np.testing.assert_allclose(answer.as_numpy("y"), 3 * x)
+    assert answer.get_response()["model_name"] == "a"
 
 
 def test_no_tenants_yet(serve, folder, write):
@@ -168,6 +206,13 @@ def test_wrong_usage(options, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_port_that_pages_name_is_the_default():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert parser.parse_args(["-f", "."]).port == 8080
+    assert "(default 8080)" in " ".join(parser.format_help().split())
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["bench"], ["bench", "serving"]])
