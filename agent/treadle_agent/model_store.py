@@ -94,7 +94,7 @@ class ModelStore:
         Raises:
             FetchError: one of the above.
         """
-        if (path := _local_path(model.uri)) is not None:
+        if (path := local_path(model.uri)) is not None:
             await asyncio.to_thread(self._check_local, path, model.sha256)
             return path
         if model.sha256 is not None and await asyncio.to_thread(_is_whole, self._place(model.sha256), model.sha256):
@@ -220,7 +220,8 @@ def _kind(status: int) -> type[FetchError]:
     return UnreachableError if status >= 500 or status == 429 else RefusedByServerError
 
 
-def _local_path(uri: str) -> Path | None:
+def local_path(uri: str) -> Path | None:
+    """The file on this machine that a model's URI names, or None where it names another machine's."""
     if uri.startswith("file://"):
         return Path(unquote(urlsplit(uri).path))
     return None if "://" in uri else Path(uri)

@@ -8,22 +8,25 @@ import errno
 import logging
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
 from rich.console import Console
 
+from treadle import watch
 from treadle.console import ServeConsole
 from treadle.manifests import SUFFIXES, ManifestReader, Manifests, retain
-from treadle.watch import changes, fingerprint
+from treadle.watch import Mark, changes, fingerprint, marks
 from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.protocol import Mode
 from treadle_agent.frontend.app import FrontEnd
 from treadle_agent.frontend.catalog import Catalog
+from treadle_agent.model_store import local_path
 from treadle_agent.node import ExecutorError, Node, cache_folder, open_node
 from treadle_agent.node_agent import NodeAgent
+from treadle_api.tenant import Tenant
 
 LOOK_SECONDS = 0.5  # between looks for loads that take long
 RETRY_SECONDS = 30.0  # between tries of tenants whose models could not be fetched
@@ -149,6 +152,12 @@ async def _listen(front_end: FrontEnd, options: Options) -> str:
     return f"http://{host}:{port}"
 
 
+def _models(tenants: Iterable[Tenant]) -> frozenset[Path]:
+    """The files on this machine that the tenants' tiers are made from."""
+    paths = (local_path(tier.model.uri) for tenant in tenants for tier in tenant.served_tiers)
+    return frozenset(path for path in paths if path is not None)
+
+
 def _looked_for(path: Path) -> str:
     if path.is_dir():
         return f" in files right inside it that end in {', '.join(sorted(SUFFIXES))}"
@@ -168,9 +177,11 @@ class _Session:
         self._wanted = Manifests()
         self._applying: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
+        self._refused: Mapping[Path, Mark | None] = {}  # model files of refused tenants, as they were when tried
 
     async def run(self, stop: asyncio.Event) -> None:
         watching = asyncio.create_task(self._watch())
+        looking = asyncio.create_task(self._watch_models())
         telling = asyncio.create_task(self._tell_of_slow_loads())
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -180,12 +191,12 @@ class _Session:
         finally:
             self._catalog.mark_stopping()
             self._console.say("stopping: requests under way are answered first")
-            for task in (watching, stopping, telling):
+            for task in (watching, stopping, looking, telling):
                 task.cancel()
             if self._retry is not None:
                 self._retry.cancel()
             await self._agent.close()
-            await asyncio.gather(watching, stopping, telling, *self._applying, return_exceptions=True)
+            await asyncio.gather(watching, stopping, looking, telling, *self._applying, return_exceptions=True)
 
     async def _watch(self) -> None:
         seen = await asyncio.to_thread(fingerprint, self._path)
@@ -194,6 +205,19 @@ class _Session:
         self._console.say(f"listening at {self._url}; loading {count} {'tenant' if count == 1 else 'tenants'}")
         async for _ in changes(self._path, seen):
             await self._read()
+
+    async def _watch_models(self) -> None:
+        """Try refused tenants again when a model file of theirs has changed, and stays as it is for a moment."""
+        while True:
+            await asyncio.sleep(watch.POLL_SECONDS)
+            tried = self._refused
+            now = await asyncio.to_thread(marks, tried)
+            if now == tried:
+                continue
+            await asyncio.sleep(watch.SETTLE_SECONDS)
+            if tried is self._refused and now == await asyncio.to_thread(marks, tried):
+                self._refused = now
+                self._apply()
 
     async def _tell_of_slow_loads(self) -> None:
         while True:
@@ -223,9 +247,12 @@ class _Session:
 
     async def _reconcile(self) -> None:
         """Serve what is wanted now; tries again later where that may help."""
+        found = await asyncio.to_thread(marks, _models(accepted.tenant for accepted in self._wanted.accepted))
         tenants = [accepted.tenant for accepted in self._wanted.accepted]
         first = not self._catalog.ready
         refused = await self._agent.apply(tenants)
+        keys = {one.key for one in refused}
+        self._refused = {path: found.get(path) for path in _models(one for one in tenants if one.key in keys)}
         if first and self._catalog.ready:
             served = sum(entry.served is not None for entry in self._catalog.entries())
             count = self._wanted.refused

@@ -1,9 +1,10 @@
-"""Noticing that manifests changed, by looking: works on every file system, and through a ConfigMap's symlinks."""
+"""Noticing that manifests or models changed, by looking: works on every file system, and through symlinks."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 
 from treadle.manifests import manifest_files
@@ -11,19 +12,28 @@ from treadle.manifests import manifest_files
 POLL_SECONDS = 1.0
 SETTLE_SECONDS = 0.2
 
-# Every file's name and identity: replacing a file by rename or symlink changes the inode, writing in place the times.
-Fingerprint = tuple[tuple[str, int, int, int, int, int], ...]
+# A file's identity: replacing it by rename or symlink changes the inode, writing in place the times.
+Mark = tuple[int, int, int, int, int]
+Fingerprint = tuple[tuple[str, Mark], ...]
 
 
 def fingerprint(path: Path) -> Fingerprint | None:
     """What the manifests of a file or folder look like from outside; None while they cannot be listed."""
     try:
-        found = ((str(file), file.stat()) for file in manifest_files(path))
-        return tuple(
-            (name, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in found
-        )
+        return tuple((str(file), _mark(file.stat())) for file in manifest_files(path))
     except OSError:
         return None  # a file went away between listing and looking, or the folder is being replaced
+
+
+def marks(files: Iterable[Path]) -> Mapping[Path, Mark | None]:
+    """What each of these files looks like from outside; None for one that is not there."""
+    found: dict[Path, Mark | None] = {}
+    for file in files:
+        try:
+            found[file] = _mark(file.stat())
+        except (OSError, ValueError):  # the latter for a name that no file can have
+            found[file] = None
+    return found
 
 
 async def changes(path: Path, seen: Fingerprint | None) -> AsyncIterator[None]:
@@ -40,3 +50,7 @@ async def changes(path: Path, seen: Fingerprint | None) -> AsyncIterator[None]:
         if now is not None and now == await asyncio.to_thread(fingerprint, path):
             seen = now
             yield
+
+
+def _mark(stat: os.stat_result) -> Mark:
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

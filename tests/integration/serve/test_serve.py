@@ -117,6 +117,20 @@ def test_the_line_it_prints_for_a_shell_works(serve, folder, write):
     assert '"outputs":[{"name":"y"' in answer
 
 
+def test_a_model_that_appears_or_is_repaired_is_served_without_an_edit(serve, folder, write, model):
+    (folder / "a.yaml").write_text(write("a", 11))
+    (folder / "b.yaml").write_text(write("b", 3))
+    it = serve()
+    it.wait_until_ready()
+    it.wait_for(r"refused a\.default: .*spec\.tiers\[tier-0\]\.model\.uri: there is no file .*11\.onnx")
+    (folder / "11.onnx").write_bytes(b"the beginning")
+    it.wait_for(r"refused a\.default: .*spec\.tiers\[tier-0\]\.model: ")
+    model(folder / "11.onnx", 11)
+    it.wait_for(r"serving a\.default")
+    assert it.infer("a", [1.0] * 4)[1]["outputs"][0]["data"] == [11.0] * 4
+    assert sum(line.startswith("serving b") for line in it.lines) == 1, "who is served is left alone"
+
+
 def test_one_file_is_served_and_watched_alone(serve, folder, write):
     (folder / "a.yaml").write_text(write("a", 3))
     (folder / "b.yaml").write_text(write("b", 4))

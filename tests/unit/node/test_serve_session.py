@@ -21,9 +21,10 @@ from treadle_agent.program.artifact import TensorSpec
 class Agent:
     """Notes what is wanted; refuses it for now as often as told."""
 
-    def __init__(self, catalog: Catalog, refusals: int) -> None:
+    def __init__(self, catalog: Catalog, refusals: int, *, temporary: bool = True) -> None:
         self.catalog = catalog
         self.refusals = refusals
+        self.temporary = temporary
         self.applied: list[list[str]] = []
         self.third = asyncio.Event()
         self.calls: asyncio.Queue[None] = asyncio.Queue()
@@ -35,9 +36,9 @@ class Agent:
         self.calls.put_nowait(None)
         if len(self.applied) == 3:
             self.third.set()
-        return [Refused("a.default", "spec", "ModelUnreachable", "no route", previous=False, temporary=True)] * (
-            self.refusals >= 0
-        )
+        return [
+            Refused("a.default", "spec", "ModelUnreachable", "no route", previous=False, temporary=self.temporary)
+        ] * (self.refusals >= 0)
 
     async def close(self) -> None:
         self.applied.append(["closed"])
@@ -75,6 +76,38 @@ def test_what_may_come_right_by_itself_is_tried_again(tmp_path, monkeypatch):
     lines = output.getvalue().splitlines()
     assert lines[0] == "listening at http://h; loading 1 tenant", "before anything is loaded"
     assert "ready: 0 of 1 tenants at http://h" in output.getvalue()
+
+
+def test_a_refused_model_is_tried_again_when_its_file_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(watch, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(watch, "SETTLE_SECONDS", 0.01)
+    (tmp_path / "a.yaml").write_text(MANIFEST)
+    catalog = Catalog()
+    agent = Agent(catalog, refusals=2, temporary=False)
+
+    async def run() -> None:
+        console = ServeConsole(Console(file=io.StringIO()), catalog, "http://h")
+        session = _Session(Options(tmp_path, "", 0, "host", Mode.TIME, None), agent, catalog, console, "http://h")
+        stop = asyncio.Event()
+        running = asyncio.create_task(session.run(stop))
+
+        async def quiet() -> None:
+            await asyncio.sleep(0.1)  # several times what another try would take
+            assert agent.calls.empty()
+
+        async with asyncio.timeout(20):
+            for content in (None, "not a model", "repaired"):
+                if content is not None:
+                    (tmp_path / "m.onnx").write_text(content)
+                await agent.calls.get()
+                await quiet()
+            (tmp_path / "m.onnx").write_text("of a tenant that is served")
+            await quiet()
+        stop.set()
+        await running
+
+    asyncio.run(run())
+    assert agent.applied == [["a.default"]] * 3 + [["closed"]]
 
 
 def test_the_modes_are_those_of_the_executor():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from treadle import watch
-from treadle.watch import changes, fingerprint
+from treadle.watch import changes, fingerprint, marks
 
 
 def rewrite_in_place(folder: Path) -> None:
@@ -81,6 +81,17 @@ def test_one_file_is_watched_by_its_name(folder):
 
 def test_a_folder_that_is_gone_has_no_fingerprint(folder):
     assert fingerprint(folder / "missing") is None
+
+
+def test_a_file_s_mark_tells_whether_it_is_another(folder):
+    files = [folder / "a.yaml", folder / "missing", folder / "no\0name"]
+    before = marks(files)
+    assert before[folder / "missing"] is None
+    assert marks(files) == before
+    same_size_and_time(folder)
+    assert marks(files) != before
+    (folder / "a.yaml").unlink()
+    assert marks(files) == dict.fromkeys(files)
 
 
 def test_an_edit_counts_once_it_is_complete(folder, monkeypatch):
