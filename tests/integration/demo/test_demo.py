@@ -69,7 +69,7 @@ def test_it_serves_loads_compares_and_reports(demo, tmp_path):
 
     main, *rivals = figures["runs"]
     assert [run["name"] for run in rivals] == [
-        "treadle", "treadle-pinned-large", "treadle-pinned-medium", "treadle-pinned-small", "onnxruntime-fifo",
+        "treadle", "treadle-pinned-small", "treadle-pinned-medium", "treadle-pinned-large", "onnxruntime-fifo",
     ]  # fmt: skip
     assert len({run["all"]["sent"] for run in rivals}) == 1, "the same arrivals"
     for run in figures["runs"]:
