@@ -71,7 +71,7 @@ class Demo:
                 await self._main_run(server)
                 await self._rival_runs(server)
             self._check_timeline()
-            async with plain_onnx_runtime(self.folder / "tenants", self.folder / "fifo.log") as server:
+            async with plain_onnx_runtime(self.tenants, self.folder / "fifo.log") as server:
                 await server.ready(self._names(), READY_SECONDS, lambda _: None)
                 await self._rival(FIFO, "plain ONNX Runtime, FIFO", server, counts=False)
         except (ServerError, GeneratorError, aiohttp.ClientError, OSError) as error:

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Self
 
 import aiohttp
+import msgspec
+
+from treadle.demo.tenants import Tenant
 
 STOP_SECONDS = 10.0  # a server's grace after SIGTERM
 POLL_SECONDS = 0.1
@@ -98,9 +101,15 @@ def treadle(tenants: Path, log: Path, trace: Path) -> Server:
     )
 
 
-def plain_onnx_runtime(tenants: Path, log: Path) -> Server:
-    """`fifo`, for the same manifests."""
-    return Server(lambda port: ["-m", "treadle.demo.fifo", str(tenants), str(port)], log)
+def plain_onnx_runtime(tenants: Sequence[Tenant], log: Path) -> Server:
+    """What people run today: the benchmark's plain server, with each tenant's most accurate model.
+
+    One compute thread, as treadle's executor has: first come, first served; nothing is batched, shed or switched.
+    """
+    models = log.with_suffix(".json")
+    models.write_bytes(msgspec.json.encode({tenant.name: str(tenant.tiers[0].model) for tenant in tenants}))
+    program = ["-m", "treadle.bench.peers.plain_server", "--threads", "1"]
+    return Server(lambda port: [*program, "--models", str(models), "--port", str(port)], log)
 
 
 def _free_port() -> int:

@@ -76,6 +76,10 @@ def test_it_serves_loads_compares_and_reports(demo, tmp_path):
         total = run["all"]
         assert total["sent"] == sum(total[each] for each in ("good", "late", "shed", "failed", "unanswered")) > 0
         assert total["failed"] == 0
+    fifo = rivals[-1]["all"]
+    assert fifo["good"] + fifo["late"] == fifo["sent"] - fifo["unanswered"], "it sheds nothing"
+    assert fifo["good"] > 0
+    assert fifo["effective_accuracy"] > 50 * fifo["good"] / fifo["sent"], "its answers are read, too"
     assert len(main["tiers"]) >= 2
     for tier in ("large", "medium", "small"):
         (pinned,) = (run for run in rivals if run["name"] == f"treadle-pinned-{tier}")

@@ -134,6 +134,10 @@ class Server:
         """GET /v2/health/ready: models were loaded before the port was opened."""
         return web.Response()
 
+    async def model_ready(self, request: web.Request) -> web.Response:
+        """GET /v2/models/NAME/ready."""
+        return web.Response(status=200 if request.match_info["name"] in self._models else 404)
+
 
 def main() -> None:
     """Load every model, then serve."""
@@ -151,6 +155,7 @@ def main() -> None:
         app = web.Application(client_max_size=1 << 26)
         app.router.add_post("/v2/models/{name}/infer", server.infer)
         app.router.add_get("/v2/health/ready", server.ready)
+        app.router.add_get("/v2/models/{name}/ready", server.model_ready)
         return app
 
     loop = uvloop.new_event_loop()
