@@ -29,7 +29,7 @@ def build(image: Image, tell: Tell) -> None:
         tell(f"{image.name:<12} {time.monotonic() - start:4.0f} s  {what}")
 
     archive = store.archive(image)
-    if archive.exists() and _is_there(store.local(image)):
+    if archive.exists() and store.is_there(store.local(image)):
         archive.touch()
         return
     base = _base(say)
@@ -38,21 +38,20 @@ def build(image: Image, tell: Tell) -> None:
     say("writing its archive")
     whole = archive.with_suffix(".part")
     whole.unlink(missing_ok=True)
-    store.said(store.buildah("push", "--quiet", store.local(image), f"docker-archive:{whole}:{image.reference}"))
+    # Pushed by its ID: by its name, the archive would have that name, too.
+    found = store.said(
+        store.buildah("inspect", "--type=image", "--format={{.FromImageID}}", store.local(image))
+    ).strip()
+    store.said(store.buildah("push", "--quiet", found, f"docker-archive:{whole}:{image.reference}"))
     whole.replace(archive)
     store.forget_the_oldest(image)
     say("done")
 
 
-def _is_there(name: str) -> bool:
-    found = subprocess.run(store.buildah("inspect", "--type=image", name), capture_output=True, check=False)
-    return found.returncode == 0
-
-
 def _base(say: Tell) -> str:
     """The image to begin with: Debian as its own tool lays it out, since there is no registry to have it from."""
     name = f"localhost/treadle-base:{SUITE}-{base_digest()}"
-    if not _is_there(name):
+    if not store.is_there(name):
         say(f"making a base of Debian {SUITE}: some minutes, once")
         rules = [f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT]
         rules += [f"--dpkgopt=path-include={path}" for path in KEPT]

@@ -64,6 +64,11 @@ def said(command: Sequence[str]) -> str:
     return done.stdout
 
 
+def is_there(name: str) -> bool:
+    """Whether the store has an image of that name."""
+    return subprocess.run(buildah("inspect", "--type=image", name), capture_output=True, check=False).returncode == 0
+
+
 @contextmanager
 def held(tell: Callable[[str], None], *, alone: bool) -> Iterator[None]:
     """Hold the store: `alone` to change it, else to run what is in it. The kernel lets go of it for a dead holder."""
