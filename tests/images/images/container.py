@@ -77,4 +77,5 @@ def check_health(image: Image, name: str) -> bool:
     kind, *command = facts(image)["Healthcheck"]["Test"]
     assert kind == "CMD", "a health check that needs a shell"
     done = subprocess.run(store.podman("exec", name, *command), capture_output=True, check=False, timeout=30)
+    assert done.returncode in (0, 1), f"it does not run: {done.stderr.decode()}"
     return done.returncode == 0
