@@ -46,7 +46,7 @@ test: $(READY) controlplane-if-possible ## all tests but those of images and the
 BUILD_IMAGES = PYTHONPATH=tests/images $(PYTHON) -m images
 
 images: $(READY) ## build the images of operator and agent (ten minutes once, then kept outside the tree), and test them
-	@$(BUILD_IMAGES) $(IMAGES)
+	@$(BUILD_IMAGES)
 	$(BIN)/python -m pytest -m images $(TEST_ARGS)
 
 lock: ## requirements/*.lock, anew: the newest versions of what the images install, with the hashes of their files

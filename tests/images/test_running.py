@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,14 +17,16 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from bed.program import Program
-from images import container
-from images.recipe import Image
+from images import container, store
+from images.recipe import TREE, Image
 
 pytestmark = pytest.mark.images
 
 Containers = Callable[..., Program]
 FOLDERS = ("/tmp", "/var/cache/treadle")  # that the agent writes to
 AGENT = ("--node-name=lab", "--port=8000", "--address=10.0.0.7:8000", "--device=host")
+SERVE = ("--", "treadle", "serve", "-f", "/tenants")
+SERVING: dict[str, Any] = {"entrypoint": "/usr/bin/tini", "network": "host", "writable": FOLDERS}
 ENDING = 10.0  # seconds; less than a Pod is given
 
 
@@ -120,21 +125,14 @@ def test_the_agent_lives_without_an_api_server_says_so_and_ends_when_asked(
 
 
 def test_the_health_check_fails_where_nobody_listens(image: Image, contained: Containers) -> None:
-    program = contained(image, "-c", "echo up; exec sleep 60", entrypoint=["/bin/sh"])
+    program = contained(image, "-c", "echo up; exec sleep 60", entrypoint="/bin/sh")
     program.wait_for("^up$")
     assert not container.check_health(image, program.name)
 
 
 def test_the_agents_image_serves_a_model(agent_image: Image, contained: Containers, tenants: dict[Path, str]) -> None:
-    program = contained(
-        agent_image,
-        *("serve", "-f", "/tenants", "--port", "0", "--device", "host"),
-        entrypoint=["/usr/bin/tini", "--", "treadle"],
-        network="host",
-        mounted=tenants,
-        writable=FOLDERS,
-    )
-    url = program.wait_for(r"^ready: .* at (http://\S+)", 60.0)[1]
+    program = contained(agent_image, *SERVE, "--port=0", "--device=host", **SERVING, mounted=tenants)
+    url = program.wait_for(r"^ready: .*\bat (http://\S+)", 60.0)[1]
     with urllib.request.urlopen(f"{url}/v2/health/ready", timeout=10.0) as answer:
         assert answer.status == 200
     tensor = {"name": "x", "shape": [2, 4], "datatype": "FP32", "data": [1, 2, 3, 4, 5, 6, 7, 8]}
@@ -143,3 +141,15 @@ def test_the_agents_image_serves_a_model(agent_image: Image, contained: Containe
         [output] = json.load(answer)["outputs"]
     assert output["data"] == [2, 4, 6, 8, 10, 12, 14, 16]
     assert program.stop(ENDING) == 0
+
+
+def test_what_the_page_runs_is_what_was_just_tested(agent_image: Image) -> None:
+    page = (TREE / "docs" / "images.md").read_text()
+    (command,) = re.findall(r"^\$ docker run ((?:.*\\\n)*.*)$", page, re.MULTILINE)
+    reference = agent_image.reference.replace("localhost/", "registry.example/")
+    words = [
+        store.local(agent_image) if word == reference else word for word in shlex.split(command.replace("\\\n", ""))
+    ]
+    mounted = {Path("$PWD/tenants"): "/tenants"}
+    assert set(words) <= set(container.run(agent_image, "name", *SERVE, **SERVING, mounted=mounted))
+    assert words[-len(SERVE) :] == list(SERVE)

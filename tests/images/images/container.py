@@ -31,7 +31,7 @@ def run(
     image: Image,
     name: str,
     *words: str,
-    entrypoint: Sequence[str] = (),
+    entrypoint: str | None = None,
     network: str = "none",
     writable: Sequence[str] = (),
     mounted: Mapping[Path, str] | None = None,
@@ -52,14 +52,14 @@ def run(
     options = [f"--name={name}", f"--network={network}", *(f"--tmpfs={folder}" for folder in writable)]
     options += [f"--volume={path}:{place}:ro" for path, place in (mounted or {}).items()]
     options += [f"--env={key}={value}" for key, value in (environment or {}).items()]
-    if entrypoint:
-        options.append(f"--entrypoint={json.dumps(list(entrypoint))}")
+    if entrypoint is not None:
+        options.append(f"--entrypoint={entrypoint}")
     return store.podman("run", *STRICT, *options, store.local(image), *words)
 
 
 def said(image: Image, name: str, script: str) -> str:
     """What a shell script prints in a container of its own; both outputs, whatever its exit code."""
-    command = run(image, name, "-c", script, entrypoint=["/bin/sh"])
+    command = run(image, name, "-c", script, entrypoint="/bin/sh")
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
