@@ -134,7 +134,7 @@ class Demo:
         await self._rival(AUTOMATIC, "treadle choosing the tier", server, counts=True)
         tiered = [tenant for tenant in self.tenants if tenant.family == TIERED]
         try:
-            # The least accurate first: idle tenants that choose are answered by the most accurate, as if it were pinned.
+            # The least accurate first: idle tenants that choose are answered by the most accurate, as if pinned.
             for tier in reversed(tiered[0].tiers):
                 write_manifests(self.folder / "tenants", self.tenants, pinned=tier.name)
                 await wait_for_tier(server.url, targets(tiered), tier.name, SWITCH_SECONDS)
