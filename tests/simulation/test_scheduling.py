@@ -169,7 +169,8 @@ class Loop:
             self.kernels += 1
         stretch = self.stretches.observe(group.executable, len(group.streams), SHARES[1], seconds)
         if stretch is not None:
-            for tenant, company in self.stragglers.observe([one.tenant.id for one in group.streams], stretch):
+            tenants = [one.tenant.id for one in group.streams]
+            for tenant, company in self.stragglers.observe(tenants, stretch, cost.correction):
                 self.scheduler.keep_apart(self.tenants[tenant], company)
         now += seconds
         if self.scheduler.launched(launch, seconds):

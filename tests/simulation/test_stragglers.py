@@ -9,6 +9,7 @@ import pytest
 from treadle_agent.policy.stragglers import ALONE, Apart, Stragglers
 
 SIGMA = 0.05
+KERNELS, OTHERS = "a model's", "another model's"
 
 
 class Plant:
@@ -34,7 +35,8 @@ class Plant:
             slowest = max(self.factors[key] for key in members)
             for key in members:
                 self.kernels[key] += 1
-            moves += self.monitor.observe(members, self.device * slowest * self.random.gauss(1.0, SIGMA))
+            noise = self.random.gauss(1.0, SIGMA)
+            moves += self.monitor.observe(members, self.device * slowest * noise, KERNELS)
             for tenant, company in moves:
                 self.company[tenant] = company
         return moves
@@ -110,7 +112,7 @@ def test_a_single_hiccup_accuses_nobody() -> None:
     monitor = Stragglers()
     for turn in range(1000):
         stretch = 9.0 if turn % 3 == 0 else 1.0
-        assert monitor.observe([1, 2, 3], stretch) == []
+        assert monitor.observe([1, 2, 3], stretch, KERNELS) == []
 
 
 def test_a_straggler_that_recovers_gets_its_company_back() -> None:
@@ -164,3 +166,23 @@ def test_a_machine_that_others_disturb_is_rarely_tried() -> None:
         launches += len(set(plant.company))
         apart += len(set(plant.company)) - (0 in plant.company)
     assert apart / launches < 0.05
+
+
+def test_kernels_that_are_slow_for_everybody_while_others_are_as_they_were_convict_nobody() -> None:
+    """On a host, short kernels are slower between long ones, whose weights take the caches."""
+    for seed in range(8):
+        plant = Plant(9, seed)
+        for turn in range(2000):
+            plant.device = 1.4 if turn > 300 else 1.0
+            plant.turn(0.5)
+            plant.monitor.observe([100 + turn % 4], plant.random.gauss(1.0, SIGMA), OTHERS)
+        assert plant.found() == set()
+        assert not plant.monitor.device_straggling
+
+
+@pytest.mark.parametrize("sigma", [0.3, 0.6])
+def test_of_tenants_whose_launches_vary_much_nothing_is_said(sigma: float) -> None:
+    random, monitor = Random(5), Stragglers()
+    for _ in range(50_000):
+        members = [key for key in range(8) if random.random() < 0.4] or [0]
+        assert monitor.observe(members, max(0.5, random.lognormvariate(0.0, sigma)), KERNELS) == []

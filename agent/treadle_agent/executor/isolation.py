@@ -23,7 +23,8 @@ class Isolation:
         stretch = self._stretches.observe(executable, len(group.streams), share, seconds)
         if stretch is None:
             return
-        for tenant, company in self._stragglers.observe([stream.tenant.id for stream in group.streams], stretch):
+        tenants, kernels = [stream.tenant.id for stream in group.streams], executable.cost.correction
+        for tenant, company in self._stragglers.observe(tenants, stretch, kernels):
             self._scheduler.keep_apart(self._scheduler.tenants[tenant], company)
 
     def forget(self, tenant: int) -> None:
