@@ -3,8 +3,8 @@
     python benchmarks/check_demo.py [OPTION OF treadle demo …]
 
 The demo fails, too, where choosing the tier earned less in the spike than another way, and where it took longer than
-promised: short runs on a machine with neighbours may disappoint so. Where that is all that failed, the demo has a
-second try.
+promised: short runs on a machine with neighbours may disappoint so. Where that is all that failed, the demo has another
+try.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 
 DISAPPOINTING = ("in the spike ", "too slow: ")  # how the failures begin that neighbours may cause
 REAL = "files"  # the tenant whose model is downloaded: magika
-TRIES = 2
+TRIES = 3
 
 
 class Tenant(msgspec.Struct):
@@ -57,7 +57,7 @@ def play(options: Sequence[str], figures: Path) -> list[str]:
 
 
 def main(options: Sequence[str]) -> int:
-    """Play until nothing is wrong, something is that no second try excuses, or tries are used up."""
+    """Play until nothing is wrong, something is that no other try excuses, or tries are used up."""
     with tempfile.TemporaryDirectory(prefix="treadle-demo-") as folder:
         for attempt in range(1, TRIES + 1):
             found = play(options, Path(folder, "figures.json"))
