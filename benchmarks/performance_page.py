@@ -25,6 +25,7 @@ Every figure was measured in one run on one machine, servers taking turns; compa
 
 - Command: `{command}`, {date}{quick}
 - Machine: {processor}, {cores} cores, {memory:g} GB, {system}; client and server share it
+- treadle's device is `host`: no GPU code ran
 - Versions: {versions}
 - Each figure is the median of {rounds} run(s) of {seconds:g} s, the first quarter of each not counted
 - The load generator alone reaches {limit:,.0f} requests/s here

@@ -28,7 +28,7 @@ The agents are played by one process: it writes what agents write, by their own 
 0.2 s). etcd, API server, controllers, operator and played agents share the machine.
 
 - Command: `{command}`, {date}
-- Machine: {processor}, {cores} cores, {memory:g} GB, {system}
+- Machine: {processor}, {cores} cores, {memory:g} GB, {system}; no GPU code ran
 - Versions: {versions}
 - Before: to create all tenants took {create:.1f} s, {rate:.0f} a second, which is how fast this API server is
 """

@@ -31,6 +31,7 @@ one deadline, not absolute figures.
 
 - Command: `{command}`, {date}{quick}
 - Machine: {processor}, {cores} cores, {memory:g} GB, {system}; client and server share it
+- treadle's device is `host`: no GPU code ran
 - Versions: {versions}
 - Tiers (answers a second alone, in a closed loop): {tiers}
 - Poisson arrivals for {seconds:g} s, requests/s from second: {rates}. Each figure is the median of {rounds} run(s)

@@ -59,6 +59,11 @@ def format_duration(seconds: Seconds) -> str:
     return "".join(parts) or "0s"
 
 
+def format_rate(rate: float) -> str:
+    """A rate for people, to three digits: ``1500``, ``0.25``."""
+    return format_decimal(float(f"{rate:.3g}"))
+
+
 def format_decimal(value: float, places: int = 9) -> str:
     """A number that is not negative as a plain decimal with at most `places` (1 to 9) digits behind the point."""
     return f"{value:.{places}f}".rstrip("0").rstrip(".")

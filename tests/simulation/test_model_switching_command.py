@@ -68,3 +68,17 @@ def test_a_trace_is_replayed_with_tiers_of_a_file_and_drawn(tmp_path: Path) -> N
         ("deadlines", "4c"),
     ):
         assert f"after Fig. {figure}" in drawn[name]
+
+
+def test_all_that_the_page_shows_is_judged(tmp_path: Path) -> None:
+    """Some seconds of it: too few for all targets, so that the exit code tells of a missed one."""
+    target = tmp_path / "result.json"
+    flags = ["--paper", "--seeds", "1", "--rates", "0:35,8:165", "--seconds", "20", "--json", str(target)]
+    code = main(["simulate", "model-switching", *flags])
+    result = json.loads(target.read_text())
+    assert len(result["checks"]) == 25
+    assert all(check["measured"] is not None for check in result["checks"])
+    assert code == int(not all(check["reached"] for check in result["checks"]))
+    assert {row["deadline_ms"] for row in result["rows"]} >= {250.0, 700.0, 750.0, 900.0, 1100.0, 1300.0, 1500.0}
+    assert {row["profile_error"] for row in result["rows"]} == {1.0, 1.3, 1.6}
+    assert {row["switch_cost_ms"] for row in result["rows"]} == {0.0, 500.0}

@@ -81,7 +81,7 @@ class Scheduler(ABC):
             self._relax_at = now + 1.0
             relax(self.tenants.values())
             self._waiting.renew()
-        self._pace.update(self.tenants.values(), now)
+        self._pace.update(self.tenants.values(), now, idle=self.idle)
         doomed, self._hopeless = self._hopeless, []
         for key in self._waiting.doom.until(now):
             tenant = self.tenants[key]

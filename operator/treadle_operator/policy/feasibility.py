@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from treadle_api.tenant import Tenant
-from treadle_api.units import Percent, PerSecond, Seconds, format_duration
+from treadle_api.units import Percent, PerSecond, Seconds, format_decimal, format_duration, format_rate
 from treadle_operator.policy.capacity import DEADLINE_SHARE, LIMIT, Demand, Knowledge, TierCost
 from treadle_operator.policy.devices import explain_none
 from treadle_operator.policy.ledger import DeviceLedger
@@ -47,7 +47,7 @@ class Judge:
                 f" {kind.largest.state.place}, has {_size(kind.largest.state.memory)}: leave tiers out"
             )
             return Verdict(admitted=False, reason=Reason.INSUFFICIENT_MEMORY, message=message)
-        return self._too_much(tenant, roomy, KEPT_LIMIT if kept else LIMIT)
+        return self._too_much(tenant, roomy, kept=kept)
 
     def no_room(self, tenant: Tenant, rate: PerSecond) -> Verdict:
         """Why a tenant that could be served alone finds no place now, where each replica would take `rate`."""
@@ -65,8 +65,8 @@ class Judge:
             requests_per_second=_less(_rate_now(tenant, pairs), tenant),
         )
         message = (
-            f"{rate:.3g} requests/s on any device that fits would break what is promised to other tenants there, though"
-            f" all gave up what accuracy they may{_or(offer)}"
+            f"{format_rate(rate)} requests/s on any device that fits would break what is promised to other tenants"
+            f" there, though all gave up what accuracy they may{_or(offer)}"
         )
         some = offer if offer != CounterOffer() else None
         return Verdict(admitted=False, reason=Reason.INSUFFICIENT_CAPACITY, message=message, counter_offer=some)
@@ -85,11 +85,12 @@ class Judge:
         reason = Reason.DEADLINE_INFEASIBLE if accuracy is None else Reason.ACCURACY_INFEASIBLE
         return Verdict(admitted=False, reason=reason, message=message, counter_offer=offer)
 
-    def _too_much(self, tenant: Tenant, kinds: list[tuple[Kind, Demand]], limit: float) -> Verdict | None:
+    def _too_much(self, tenant: Tenant, kinds: list[tuple[Kind, Demand]], *, kept: bool) -> Verdict | None:
         """Why its declared load cannot be carried, if so."""
         if tenant.requests_per_second is None:
             return None
         rate, devices = tenant.requests_per_second, min(tenant.replicas.maximum, sum(kind.devices for kind, _ in kinds))
+        limit = KEPT_LIMIT if kept else LIMIT
         rates: list[float] = []
         for kind, demand in kinds:
             seconds = demand.floor.seconds if demand.floor is not None else math.inf
@@ -98,15 +99,20 @@ class Judge:
         if rate <= carried * (1 + 1e-9):
             return None
         pairs, latest = [(kind.largest, demand) for kind, demand in kinds], DEADLINE_SHARE * tenant.slo.deadline
+        possible = _round_down(carried * LIMIT / limit)
+        if not kept:  # others may be there
+            now = [(ledger, self._fleet.demand(tenant, ledger)) for ledger in self._fleet.open_to(tenant)]
+            possible = min(possible, _rate_now(tenant, now))
         offer = CounterOffer(
             min_accuracy=self._accuracy(
                 tenant, pairs, lambda _, cost: rate * cost.seconds <= LIMIT * devices and cost.p99 <= latest
             ),
-            requests_per_second=_round_down(carried * LIMIT / limit),
+            requests_per_second=possible if possible > 0 else None,
         )
         count = f"{devices} device{'s' if devices > 1 else ''} (replicas.max is {tenant.replicas.maximum})"
-        message = f"{rate:.3g} requests/s are too much for {count} even at the cheapest tier{_or(offer)}"
-        return Verdict(admitted=False, reason=Reason.INSUFFICIENT_CAPACITY, message=message, counter_offer=offer)
+        message = f"{format_rate(rate)} requests/s are too much for {count} even at the cheapest tier{_or(offer)}"
+        some = offer if offer != CounterOffer() else None
+        return Verdict(admitted=False, reason=Reason.INSUFFICIENT_CAPACITY, message=message, counter_offer=some)
 
     def _accuracy(
         self, tenant: Tenant, pairs: _Pairs, fits: Callable[[DeviceLedger, TierCost], bool]
@@ -160,5 +166,5 @@ def _or(offer: CounterOffer) -> str:
     if offer.min_accuracy is not None:
         ways.append(f"slo.minAccuracy {offer.min_accuracy:g}")
     if offer.requests_per_second is not None:
-        ways.append(f"load.requestsPerSecond {offer.requests_per_second:g}")
+        ways.append(f"load.requestsPerSecond {format_decimal(offer.requests_per_second, 6)}")
     return f"; possible is {' or '.join(ways)}" if ways else ""

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from treadle_api.tenant import Replicas
-from treadle_api.units import Seconds
+from treadle_api.units import Seconds, format_rate
 from treadle_operator.policy.capacity import LIMIT, Demand
 from treadle_operator.policy.observation import TenantState, serves
 from treadle_operator.policy.plan import LowLoad
@@ -62,7 +62,9 @@ def target(state: TenantState, demand: Demand, slots: int, low: LowLoad | None, 
     low = low if low is not None and low.replicas == slots else LowLoad(now, slots)
     if now - low.since < DOWN_AFTER:
         return Target(slots, needed, low=low, wake=low.since + DOWN_AFTER)
-    return Target(slots - 1, needed, f"{state.offered:.3g} requests/s have asked for less for {DOWN_AFTER:g} s", low)
+    return Target(
+        slots - 1, needed, f"{format_rate(state.offered)} requests/s have asked for less for {DOWN_AFTER:g} s", low
+    )
 
 
 def given_up(state: TenantState, demand: Demand) -> float:
@@ -74,7 +76,7 @@ def given_up(state: TenantState, demand: Demand) -> float:
 
 def _says(state: TenantState, demand: Demand, needed: int) -> str:
     devices = f"{needed} device{'s' if needed > 1 else ''}"
-    return f"{state.offered:.3g} requests/s take {devices} even at the cheapest tier{_gave_up(state, demand)}"
+    return f"{format_rate(state.offered)} requests/s take {devices} even at the cheapest tier{_gave_up(state, demand)}"
 
 
 def _gave_up(state: TenantState, demand: Demand) -> str:

@@ -1,10 +1,12 @@
-"""What a device must do, on the host and on the stand-in for a GPU: the same groups, the same answers."""
+"""What a device must do, on the host, simulated, and on the stand-in for a GPU: the same groups, the same answers."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +20,7 @@ from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.cuda.slab import GpuSlab
 from treadle_agent.executor.host import HostDevice
+from treadle_agent.executor.simulated import GPUS, SimulatedDevice
 from treadle_agent.executor.slab import Slab
 from treadle_agent.executor.super_kernel import MergedProgram
 from treadle_agent.program import ops
@@ -142,9 +145,9 @@ def bench_of(device, slab, body_of, memory: np.ndarray, folder: Path) -> Bench:
     return Bench(device, body_of(slab), slab, memory, rows)
 
 
-def host_bench(folder: Path) -> Bench:
+def host_bench(folder: Path, kind: Callable[..., HostDevice] = HostDevice) -> Bench:
     memory = np.zeros(TENANTS * BLOCK, np.uint8)
-    device = HostDevice(memoryview(memory), time.perf_counter)
+    device = kind(memoryview(memory), time.perf_counter)
     return bench_of(device, Slab(ENTRIES, ROW_BYTES), lambda slab: MergedProgram(PROGRAM, slab, 8), memory, folder)
 
 
@@ -155,10 +158,12 @@ def gpu_bench(gpu: Gpu, folder: Path, library: frozenset[int] = frozenset()) -> 
     return bench_of(device, slab, lambda slab: GpuProgram(gpu, PROGRAM, slab, 8, library), memory, folder)
 
 
-@pytest.fixture(params=["host", "cuda"])
+@pytest.fixture(params=["host", "simulated", "cuda"])
 def bench(request, tmp_path: Path) -> Bench:
     if request.param == "host":
         return host_bench(tmp_path)
+    if request.param == "simulated":
+        return host_bench(tmp_path, partial(SimulatedDevice, GPUS["V100"]))
     return gpu_bench(request.getfixturevalue("gpu"), tmp_path)
 
 
@@ -265,6 +270,21 @@ def test_cublas_by_stride_where_rows_are_neighbours_else_by_pointer(
     assert cupy_and_cublas[1].calls[call] == 1
     for tenant in tenants:
         np.testing.assert_allclose(got[tenant], wanted[tenant], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("library", [False, True])
+def test_nothing_is_compiled_on_the_way_to_a_deadline(
+    gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: bool
+) -> None:
+    products = gpu_bench(gpu, tmp_path).body.library_products() if library else frozenset()
+    bench = gpu_bench(gpu, tmp_path, products)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("compiled on the dispatch path")
+
+    monkeypatch.setattr(Gpu, "compile", refuse)
+    for tenants in ([0], [1, 2], [0, 2, 4], [0, 1, 2, 3, 4, 5], [5, 3, 1, 0]):
+        assert len(bench.run(tenants)) == len(tenants)
 
 
 def test_memory_returns_to_where_it_was(gpu: Gpu, world: World, tmp_path: Path) -> None:

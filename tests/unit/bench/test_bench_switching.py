@@ -8,7 +8,7 @@ from treadle.bench.switching.checks import checks
 from treadle.bench.switching.counters import Counters, parse
 from treadle.bench.switching.decisions import measure_decisions
 from treadle.bench.switching.report import SWITCHING, Decisions, Report, Row, Tier
-from treadle.bench.switching.run import scaled_load
+from treadle.bench.switching.run import in_all, scaled_load
 
 METRICS = """\
 # HELP treadle_requests_total requests
@@ -74,6 +74,16 @@ def test_requests_that_were_not_counted_and_scrapes_that_differ_are_seen() -> No
     assert not judged(msgspec.structs.replace(mine, counted_of_sent=0.999), single)["counters"]
     assert not judged(msgspec.structs.replace(mine, counted_of_sent=1.001), single)["counters"]
     assert not judged(msgspec.structs.replace(mine, scraped_accuracy=90.8), single)["scraped"]
+
+
+def test_one_bad_round_of_three_is_seen() -> None:
+    good, single = row(SWITCHING, 100, 91.0), row("large", 100, 80.0)
+    lost = msgspec.structs.replace(good, counted_of_sent=0.99, effective_accuracy=70.0)
+    mistold = msgspec.structs.replace(good, scraped_accuracy=89.0)
+    assert all(judged(in_all([good, good, good]), single).values())
+    assert in_all([good, lost, good]).effective_accuracy == 91.0
+    assert not judged(in_all([good, lost, good]), single)["counters"]
+    assert not judged(in_all([mistold, good, good]), single)["scraped"]
 
 
 def test_a_decision_costs_microseconds() -> None:

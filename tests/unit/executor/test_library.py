@@ -97,3 +97,27 @@ def test_what_failed_once_leaves_nothing_behind(library: Library, tmp_path: Path
     library._tuner.broken = False
     (one.folder / "weights.bin").write_bytes(bytes(64))
     assert library.prepare(one, types_of(3))
+
+
+def ledger(library: Library) -> object:
+    members = {digest: len(each.members) for digest, each in library.architectures.items()}
+    return library.weight_bytes, len(library.slabs), members, sum(len(slab) for slab in library.slabs.values())
+
+
+def test_a_thousand_loads_and_unloads_leave_the_ledger_as_it_was(library: Library, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        stays = tier(tmp_path, name)
+        for width in (3, 4):
+            library.prepare(stays, types_of(width))
+    apply(library)
+    before = ledger(library)
+    folder = tier(tmp_path, "passer-by").folder
+    for _ in range(1000):
+        passer_by = LoadedTier("passer-by", folder)
+        for width in (3, 4):
+            library.prepare(passer_by, types_of(width))
+        apply(library)
+        assert library.weight_bytes == 3 * 64
+        library.forget(passer_by)
+        apply(library)
+    assert ledger(library) == before

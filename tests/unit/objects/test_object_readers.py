@@ -10,7 +10,7 @@ from treadle_api.node import CordonedDevice, Device, read_node
 from treadle_api.profile import BatchLatency, LoadLatency, profile_name, read_profile
 from treadle_api.replica import Figures, ReplicaStatus, read_replica
 from treadle_api.tenant import read_tenant
-from treadle_api.units import Seconds, format_decimal, format_duration, parse_decimal, parse_duration
+from treadle_api.units import Seconds, format_decimal, format_duration, format_rate, parse_decimal, parse_duration
 
 
 def test_a_replica(object_cases):
@@ -121,3 +121,8 @@ def test_decimals_are_written_without_exponents(value, text):
     assert format_decimal(value) == text
     assert parse_decimal(text) == value
     assert format_decimal(1 / 3, 2) == "0.33"
+
+
+@pytest.mark.parametrize(("rate", "text"), [(1e6, "1000000"), (1514.0, "1510"), (1 / 3, "0.333"), (0.0, "0")])
+def test_rates_are_told_to_three_digits(rate, text):
+    assert format_rate(rate) == text

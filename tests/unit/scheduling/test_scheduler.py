@@ -46,6 +46,20 @@ def test_what_cannot_be_in_time_with_its_rows_is_not_begun_but_shed(make: Any) -
     assert [request.request for request in launch.group.streams[0].requests] == [2]
 
 
+@pytest.mark.parametrize(("waited", "answers"), [(0.0, "accurate"), (0.6, "quick")])
+def test_the_tier_is_chosen_when_a_request_is_begun_not_when_it_comes(make: Any, waited: float, answers: str) -> None:
+    accurate, quick = Tier("accurate", 0.5), Tier("quick", 0.1)
+    accurate.buckets[0] = [make.executable("accurate", fixed=0.5, each=0.0)]
+    quick.buckets[0] = [make.executable("quick", fixed=0.1, each=0.0)]
+    tenant = Tenant(1, 1.0, 100, [accurate, quick])
+    scheduler = SpaceTime(max_problems=8, quantum=1.0)
+    scheduler.add(tenant)
+    scheduler.submit(tenant, make.asked(1, deadline=1.0))
+    launch = scheduler.step(waited)
+    assert launch is not None
+    assert launch.group.executable.name == answers
+
+
 def test_where_the_chosen_tier_would_be_late_the_quickest_answers(make: Any) -> None:
     slow, fast = Tier("slow", 0.01), Tier("fast", 0.02)
     slow.buckets[0] = [make.executable("a", 1, 0.01, 0.0), make.executable("b", 4, 0.5, 0.0)]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from treadle_agent.policy.arrivals import EventWindow
-from treadle_agent.policy.pace import EVERY, Pace
+from treadle_agent.policy.pace import EVERY, LEAST, Pace
 from treadle_agent.policy.queues import Tenant
 from treadle_agent.policy.residency import LOAD_EVERY, wanted_tier
 from treadle_agent.policy.switching import choose_tier
@@ -53,12 +53,14 @@ def test_who_has_the_fastest_keeps_it_however_much_waits(tenant: Make) -> None:
     assert wanted_tier(one, 1, LOAD, 110.0, 0.0) == 1
 
 
-def use(tenants: Iterable[Tenant], shares: Iterable[float], pace: Pace, updates: int = 40) -> None:
+def use(
+    tenants: Iterable[Tenant], shares: Iterable[float], pace: Pace, begin: int = 0, *, idle: bool = True
+) -> None:
     tenants, shares = list(tenants), list(shares)
-    for step in range(1, updates + 1):
+    for step in range(begin + 1, begin + 41):
         for one, share in zip(tenants, shares, strict=True):
             one.used += share * EVERY * 1.001
-        pace.update(tenants, step * EVERY * 1.001)
+        pace.update(tenants, step * EVERY * 1.001, idle=idle)
 
 
 def test_a_tenant_counts_on_what_shorter_deadlines_leave(tenant: Make) -> None:
@@ -75,8 +77,22 @@ def test_it_is_forgotten_when_they_fall_silent(tenant: Make) -> None:
     pace = Pace()
     use([short, long], [0.9, 0.0], pace)
     for step in range(41, 90):
-        pace.update([short, long], step * EVERY * 1.001)
+        pace.update([short, long], step * EVERY * 1.001, idle=True)
     assert long.pace > 0.99
+
+
+def test_what_a_second_with_work_throughout_holds_is_what_can_be_counted_on(tenant: Make) -> None:
+    short, long = tenant(0.01, key=1, deadline=0.1), tenant(0.01, key=2)
+    pace = Pace()
+    use([short, long], [0.2, 0.4], pace, idle=False)
+    assert short.pace == pytest.approx(0.6, abs=0.01)
+    assert long.pace == pytest.approx(0.4, abs=0.01)
+    use([short, long], [0.1, 0.1], pace, 40)
+    assert short.pace == pytest.approx(0.6, abs=0.01), "a device that rests shows nothing"
+    use([short, long], [0.0, 0.0], pace, 80, idle=False)
+    assert short.pace == pytest.approx(LEAST, abs=0.01), "a stall ends"
+    use([short, long], [0.5, 0.5], pace, 120, idle=False)
+    assert short.pace == pytest.approx(1.0, abs=0.01)
 
 
 def test_a_starved_tenant_does_not_look_accurate_enough(tenant: Make, asked: type) -> None:

@@ -30,6 +30,7 @@ def test_the_committed_plots_are_of_the_committed_result(script):
 
 
 def test_the_committed_result_was_judged_by_the_targets_of_today(report):
+    assert report.seeds == 5
     assert report.checks == checks(report), "the targets changed: run make switching"
     assert all(check.measured is not None for check in report.checks)
     assert report.simulated

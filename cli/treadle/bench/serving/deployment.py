@@ -66,8 +66,8 @@ def _treadle(mode: str, workload: Workload, folder: Path, port: int) -> Deployme
             },
         }
         (folder / f"{tenant}.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False))
-    command = (sys.executable, "-m", "treadle", "serve", "-f", str(folder), "--port", str(port), "--mode", mode)
-    return Deployment(command, {}, port)
+    options = ("-f", str(folder), "--port", str(port), "--mode", mode, "--device", "host")
+    return Deployment((sys.executable, "-m", "treadle", "serve", *options), {}, port)
 
 
 def _plain(workload: Workload, folder: Path, port: int, threads: int, queue_limit: int) -> Deployment:

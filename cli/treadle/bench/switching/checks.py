@@ -33,10 +33,9 @@ def _checks(report: Report) -> Iterable[Check]:
     yield _check(
         "counters", "requests sent and not in the outcome counters, or the other way: share", AT_MOST, 0.0, missing
     )
-    differ = max(abs(row.scraped_accuracy - row.declared_accuracy) for row in mine)
-    yield _check(
-        "scraped", "scraped effective accuracy against the one counted from answers: points", AT_MOST, 0.1, differ
-    )
+    differ = max(abs(row.scraped_accuracy - row.declared_accuracy) for row in report.rows)
+    what = "scraped effective accuracy against the one counted from answers by their tiers: points"
+    yield _check("scraped", what, AT_MOST, 0.1, differ)
     yield _check("decision", "a decision, 99th percentile: µs", AT_MOST, 100.0, report.decisions.p99_us)
 
 
