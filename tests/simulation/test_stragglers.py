@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from treadle_agent.policy.stragglers import ALONE, Apart, Stragglers
+from treadle_agent.policy.stragglers import ALONE, TRIAL, Apart, Stragglers
 
 SIGMA = 0.05
 KERNELS, OTHERS = "a model's", "another model's"
@@ -166,6 +166,38 @@ def test_a_machine_that_others_disturb_is_rarely_tried() -> None:
         launches += len(set(plant.company))
         apart += len(set(plant.company)) - (0 in plant.company)
     assert apart / launches < 0.05
+
+
+def test_a_device_that_slows_tenants_of_different_models_is_the_straggler_itself() -> None:
+    models = [object() for _ in range(6)]
+    for seed in range(8):
+        random, monitor = Random(seed), Stragglers()
+        for turn in range(2000):
+            slow = 1.25 if turn > 500 else 1.0
+            monitor.observe([turn % 6], slow * random.gauss(1.0, SIGMA), models[turn % 6])
+        assert monitor.device_straggling
+        assert not any(monitor.straggling(key) for key in range(6))
+
+
+def test_a_trial_ends_though_its_suspects_run_something_else_by_then() -> None:
+    plant = Plant(9, seed=3, t4=1.25)
+    while set(plant.company) == {0}:
+        plant.turn()
+    suspects = [key for key, company in enumerate(plant.company) if company != 0]
+    for _ in range(TRIAL + 1):
+        for key in suspects:
+            for tenant, company in plant.monitor.observe([key], 1.0, OTHERS):
+                plant.company[tenant] = company
+    assert set(plant.company) == {0}
+
+
+def test_a_straggler_that_recovers_with_several_models_gets_its_company_back() -> None:
+    plant = Plant(9, seed=5, t1=1.25)
+    while not plant.found():
+        plant.turn()
+    for turn in range(300):
+        plant.monitor.observe([1], 1.0, (KERNELS, OTHERS)[turn % 2])
+    assert plant.found() == set()
 
 
 def test_kernels_that_are_slow_for_everybody_while_others_are_as_they_were_convict_nobody() -> None:

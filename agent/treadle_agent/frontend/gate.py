@@ -14,8 +14,10 @@ from treadle_agent.metrics import RequestOutcome
 from treadle_agent.policy.admission import ORDINARY_TURN
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
-_SPECIAL = re.compile(rb"\r\n(expect|connection|transfer-encoding):", re.IGNORECASE)  # these go the ordinary way
+_KEPT = rb"connection:(?![ \t]*keep-alive[ \t]*\r\n)"
+_SPECIAL = re.compile(rb"\r\n(expect:|transfer-encoding:|" + _KEPT + rb")", re.IGNORECASE)  # these go the ordinary way
 _HEADS = 1024  # remembered: a client's heads are mostly the same, and are read thousands of times a second
+_HEAD_BYTES = 4096  # of one that is; a larger one goes the ordinary way
 
 
 class Gate:
@@ -30,7 +32,7 @@ class Gate:
         """The whole response to `data`, one whole request, where it is to be refused; else None."""
         if self._turn.sustained <= ORDINARY_TURN or not data.startswith(b"POST "):
             return None
-        end = data.find(b"\r\n\r\n") + 2
+        end = data.find(b"\r\n\r\n", 0, _HEAD_BYTES) + 2
         try:
             route, length = read_head(data[:end])
             if route is None or len(data) != end + 2 + length:
@@ -52,7 +54,8 @@ def read_head(head: bytes) -> tuple[Route | None, int]:
         RequestError: its path leads nowhere.
     """
     length = _LENGTH.search(head)
-    if length is None or _SPECIAL.search(head):
+    line = head.partition(b"\r\n")[0].split(b" ")
+    if length is None or _SPECIAL.search(head) or len(line) != 3 or line[2] != b"HTTP/1.1":
         return None, 0
-    route = resolve(head[5 : head.index(b" ", 5)].decode("latin-1"), "POST")
+    route = resolve(line[1].decode("latin-1"), "POST")
     return (route if route.resource is Resource.INFER else None), int(length[1])

@@ -82,8 +82,7 @@ class _Record:
 
     def learn(self, kernels: object, shown: float, excess: float) -> None:
         """Learn from one launch."""
-        if kernels is not self.kernels:
-            self.kernels, self.guilt, self.innocence, self.last = kernels, 0.0, 0.0, shown
+        self.kernels = kernels
         step, self.last = shown - self.last, shown
         self.variance += NOISE_GAIN * (step * step / 2.0 - self.variance)
         self.stretch += OWN_GAIN * (shown - self.stretch)
@@ -190,17 +189,18 @@ class Stragglers:
             return self._pardon(tenants[0])
         trial = self._records[tenants[0]].trial
         assert trial is not None, "only suspects are in a cell"
-        if trial.kernels is not kernels:
+        trial.left -= 1
+        if trial.left < 0:
+            moves = [self._release(tenant) for tenant in sorted(trial.suspects)]
+        elif trial.kernels is kernels:
+            moves = self._go_on(trial, tenants, company)
+        else:
             return []
-        moves = self._go_on(trial, tenants, company)
         if not trial.suspects and not trial.convicted:  # a machine that others disturb must not be tried all the time
             self._wait, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
         return moves
 
     def _go_on(self, trial: _Trial, tenants: Sequence[int], company: int) -> list[Apart]:
-        trial.left -= 1
-        if trial.left < 0:
-            return [self._release(tenant) for tenant in sorted(trial.suspects)]
         moves = []
         for tenant in tenants:
             if self._records[tenant].innocence >= EVIDENCE:
@@ -229,12 +229,16 @@ class Stragglers:
                 self._records[tenant].move(ALONE)
                 self._records[tenant].straggling, self._records[tenant].trial = True, None
             return [Apart(tenant, ALONE) for tenant in guilty]
-        if len(guilty) > 1 and len(guilty) == len(trial.suspects):
-            if trial.elsewhere < EVIDENCE:
-                self.device_straggling = True
-                self.device_stretch = sum(self._records[tenant].stretch for tenant in guilty) / len(guilty)
+        if not guilty or len(guilty) < len(trial.suspects):
+            return []
+        if trial.elsewhere >= EVIDENCE:
             return [self._release(tenant) for tenant in guilty]
-        return []
+        accused = [tenant for one in self._trials for tenant in sorted(one.suspects)]
+        if len(accused) == 1 or not all(self._records[tenant].guilty for tenant in accused):
+            return []
+        self.device_straggling = True
+        self.device_stretch = sum(self._records[tenant].stretch for tenant in accused) / len(accused)
+        return [self._release(tenant) for tenant in accused]
 
     def _release(self, tenant: int) -> Apart:
         record = self._records[tenant]

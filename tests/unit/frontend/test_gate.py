@@ -47,6 +47,13 @@ def test_a_whole_request_is_refused_in_one_piece_and_counted(directory: Director
     assert directory.counted == [RequestOutcome.SHED]
 
 
+@pytest.mark.parametrize("connection", [b"keep-alive", b"Keep-Alive", b" keep-alive "])
+def test_a_client_that_asks_to_keep_its_connection_is_judged_like_any_other(
+    directory: Directory, connection: bytes
+) -> None:
+    assert gate(directory, 0.5).refusal(REQUEST.replace(b"Host: x", b"Connection: " + connection)) is not None
+
+
 def test_nobody_is_refused_while_turns_are_short(directory: Directory) -> None:
     assert gate(directory, 0.003).refusal(REQUEST) is None
     assert directory.counted == []
@@ -61,6 +68,10 @@ def test_nobody_is_refused_while_turns_are_short(directory: Directory) -> None:
         REQUEST.replace(b"Content-Length: 4\r\n", b""),
         REQUEST.replace(b"Host: x", b"Expect: 100-continue"),
         REQUEST.replace(b"Host: x", b"Connection: close"),
+        REQUEST.replace(b"Host: x", b"Connection: keep-alive, upgrade"),
+        REQUEST.replace(b"Host: x", b"X: " + b"x" * 5000),
+        REQUEST.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        REQUEST.replace(b" HTTP/1.1", b""),
         REQUEST.replace(b"Host: x", b"Transfer-Encoding: chunked"),
         REQUEST.replace(b"digits", b"nobody"),
         REQUEST.replace(b"/infer", b"/ready"),

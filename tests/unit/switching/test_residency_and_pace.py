@@ -53,9 +53,7 @@ def test_who_has_the_fastest_keeps_it_however_much_waits(tenant: Make) -> None:
     assert wanted_tier(one, 1, LOAD, 110.0, 0.0) == 1
 
 
-def use(
-    tenants: Iterable[Tenant], shares: Iterable[float], pace: Pace, begin: int = 0, *, idle: bool = True
-) -> None:
+def use(tenants: Iterable[Tenant], shares: Iterable[float], pace: Pace, begin: int = 0, *, idle: bool = True) -> None:
     tenants, shares = list(tenants), list(shares)
     for step in range(begin + 1, begin + 41):
         for one, share in zip(tenants, shares, strict=True):
