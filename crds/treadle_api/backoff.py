@@ -52,11 +52,6 @@ class Backoff(Generic[K]):
         """Forget all other keys: nobody wants them any more."""
         self._failing = {key: failing for key, failing in self._failing.items() if key in keys}
 
-    def failures(self, key: K) -> int:
-        """Failures since the last success."""
-        known = self._failing.get(key)
-        return known.failures if known is not None else 0
-
     def until(self, key: K) -> Seconds | None:
         """When the key may be tried again; None when it never failed."""
         known = self._failing.get(key)

@@ -52,12 +52,15 @@ class Heartbeats:
         last, self._looked_at = self._looked_at, now
         gap = None if last is None else Seconds(now - last)
         leases = list(leases)
-        blind = gap is None or gap > self._longest_gap or (self._hushed and self._any_renewed(leases))
+        blind = gap is None or gap > self._longest_gap
+        heard_again = self._hushed and self._any_renewed(leases)
+        last_heard = max((pulse.beat_at for pulse in self._pulses.values()), default=now)
         pulses = {}
         for lease in leases:
             known = self._pulses.get(lease.node)
-            if known is None or blind:
-                # An outage of the API server, for us or for them, or our own start: every agent gets the time to renew.
+            if known is None or blind or (heard_again and known.expires > last_heard):
+                # An outage of the API server, for us or for them, or our own start: every agent gets the time to renew,
+                # but for those that were lost while others were heard of.
                 beat_at = now
             elif known.lease.stamp != lease.stamp:
                 # It was renewed since the last look: when exactly, the agent's clock says, within that interval.

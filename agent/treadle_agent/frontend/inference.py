@@ -105,12 +105,13 @@ class Inference:
                     deadline = arrival + query.timeout
                 until = self._way_back.leave(arrival, deadline, self._turn.seconds, self._clock())
                 done = await contract.answer(call, until, query.priority, query.tier, query.forbidden)
+                back = self._clock()
                 reply = _respond(contract, query, call, done, self._settings)
+                self._way_back.observe(back - done.finished, back)
             finally:
                 call.release()
             tier = contract.tiers[done.tier]
             now = self._clock()
-            self._way_back.observe(now - done.finished, now)
             contract.requests.answered(tier.name, tier.accuracy, now - arrival, in_time=now <= deadline)
         except RequestError as error:
             _count(contract.requests, error)

@@ -23,13 +23,16 @@ REFUSED = "ChangeRefused"
 def after_refusal(refused: Change, why: str, later: Iterable[Change]) -> Iterator[Change]:
     """An Event about the refused change, and of what was to follow the status; the rest is left for the next plan.
 
-    A quota, a policy or a missing permission may refuse a change again and again: without this its tenant would be
-    loading for ever, and nobody told.
+    A replica that may not be created holds up nothing of what is there: a lost one still leaves the slices. A quota, a
+    policy or a missing permission may refuse a change again and again: without this its tenant would be loading for
+    ever, and nobody told.
     """
     if (subject := _subject(refused)) is not None:
         kind, namespace, name, uid = subject
         yield RecordEvent(kind, namespace, name, uid, True, REFUSED, f"{type(refused).__name__}: {why}")  # noqa: FBT003
-    if not isinstance(refused, WriteTenantStatus):
+    if isinstance(refused, CreateReplica):
+        yield from dropwhile(lambda change: isinstance(change, RecordEvent), later)
+    elif not isinstance(refused, WriteTenantStatus):
         yield from dropwhile(lambda change: not isinstance(change, WriteTenantStatus), later)
 
 

@@ -139,6 +139,20 @@ def test_when_a_hush_is_over_every_agent_gets_its_time(cluster: Cluster) -> None
     assert cluster.heartbeats.alive() == {"b"}, "those who are dead are found out"
 
 
+def test_who_was_lost_before_a_hush_is_not_alive_after_it(cluster: Cluster) -> None:
+    for node in ("a", "dead"):
+        cluster.renew(node, 0.0)
+    for at in range(0, 40, 5):
+        cluster.renew("a", at)
+        looks(cluster, at, at + 4)
+    assert cluster.look(40.0) == {"a"}
+    for at in range(42, 50, 2):
+        cluster.look(at)
+    assert cluster.heartbeats.hushed
+    cluster.renew("a", 50.0)
+    assert cluster.look(50.5) == {"a"}
+
+
 def test_where_there_is_no_agent_there_is_no_hush(cluster: Cluster) -> None:
     cluster.look(0.0)
     assert not cluster.heartbeats.hushed
