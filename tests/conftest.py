@@ -6,27 +6,14 @@ once for each.
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from api_objects import Case, cases, dotted, wrong_objects
-
-NO_CLUSTER = "no control plane: "  # so a skip of tests/cluster begins
 
 
 @pytest.fixture(scope="session")
 def object_cases() -> dict[str, Case]:
     """The kinds of objects by name: tenant, replica, node, profile."""
     return {case.name: case for case in cases()}
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Say loudly that the tests of tests/cluster were skipped."""
-    skipped = [report.longrepr for report in terminalreporter.stats.get("skipped", ())]
-    reasons = [found[2] for found in skipped if isinstance(found, tuple) and NO_CLUSTER in found[2]]
-    if reasons:
-        line = f"tests/cluster: {len(reasons)} TESTS SKIPPED, {reasons[0].removeprefix('Skipped: ')}"
-        terminalreporter.write_line(line, red=True, bold=True)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

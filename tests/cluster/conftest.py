@@ -19,7 +19,7 @@ from bed.program import Program
 from bed.proxy import Proxy
 from controlplane import cache
 
-HERE = Path(__file__).parent
+SKIPPED = "no control plane"
 PROGRAMS = pytest.StashKey[list[Program]]()
 
 
@@ -28,18 +28,23 @@ def binaries() -> Path:
     """The folder that `make controlplane` fills. Without it: skipped, or a failure where a cluster is required."""
     absent = cache.missing()
     if absent:
-        reason = f"no control plane: {', '.join(absent)} not built in {cache.folder()}; run `make controlplane`"
+        reason = f"{SKIPPED}: {', '.join(absent)} not built in {cache.folder()}; run `make controlplane`"
         if os.environ.get("TREADLE_REQUIRE_CLUSTER") == "1":
             pytest.fail(f"TREADLE_REQUIRE_CLUSTER=1, but {reason}", pytrace=False)
         pytest.skip(reason)
     return cache.folder()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes run the tests, one of them runs all of these: they share a control plane."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("cluster"))
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say loudly what was not tested."""
+    reasons = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", ()) if _is_ours(report)]
+    if reasons:
+        line = f"tests/cluster: {len(reasons)} TESTS SKIPPED, {reasons[0].removeprefix('Skipped: ')}"
+        terminalreporter.write_line(line, red=True, bold=True)
+
+
+def _is_ours(report: Any) -> bool:
+    return isinstance(report.longrepr, tuple) and report.longrepr[2].startswith(f"Skipped: {SKIPPED}")
 
 
 @pytest.fixture(scope="session")

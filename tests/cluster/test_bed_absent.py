@@ -7,17 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 TREE = Path(__file__).parents[2]
 TESTS = ["tests/cluster/test_bed.py", "tests/cluster/test_bed_lifeline.py"]
 WORDS = "version or closing"  # one test that needs a cluster and one that does not
 
 
-def run(cache: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run(cache: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """pytest in a process of its own that finds no binaries."""
     environment = {name: value for name, value in os.environ.items() if name != "TREADLE_REQUIRE_CLUSTER"}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *TESTS, "-k", WORDS, *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *TESTS, "-k", WORDS]
     return subprocess.run(
         command,
         cwd=TREE,
@@ -29,9 +27,8 @@ def run(cache: Path, *arguments: str, **variables: str) -> subprocess.CompletedP
     )
 
 
-@pytest.mark.parametrize("processes", [0, 2])
-def test_they_are_skipped_and_one_line_says_so(tmp_path: Path, processes: int) -> None:
-    done = run(tmp_path, f"--numprocesses={processes}", "--dist=loadgroup")
+def test_they_are_skipped_and_one_line_says_so(tmp_path: Path) -> None:
+    done = run(tmp_path)
     assert done.returncode == 0, done.stdout
     assert "1 passed, 1 skipped" in done.stdout
     lines = [line for line in done.stdout.splitlines() if "TESTS SKIPPED" in line]
