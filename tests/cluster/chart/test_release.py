@@ -55,7 +55,7 @@ def test_from_install_to_uninstall(helm: Helm, fresh: Cluster, eventually: Event
     assert upgraded.items() <= installed.items()
     agent = fresh.get("daemonset", "treadle-agent", "-n", SYSTEM_NAMESPACE)["spec"]["template"]["spec"]
     assert "--device=host" in agent["containers"][0]["args"]
-    assert agent["terminationGracePeriodSeconds"] == 95
+    assert agent["terminationGracePeriodSeconds"] == 60 + 40
 
     helm("rollback", RELEASE, "1", *HERE)
     again = uids(fresh)
