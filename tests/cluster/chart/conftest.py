@@ -45,4 +45,5 @@ def remove_release(cluster: Cluster, helm: Helm) -> None:
         helm("uninstall", RELEASE, "--namespace", SYSTEM_NAMESPACE)
     cluster.kubectl("delete", "crd", "-l", OURS, "--wait=false")
     cluster.kubectl("delete", "leases", "--all", "-n", SYSTEM_NAMESPACE)
-    eventually(lambda: not cluster.exists("crd", "-l", OURS), 60.0)
+    # An API server that meets a definition's end before it serves it tries again ever more rarely.
+    eventually(lambda: not cluster.exists("crd", "-l", OURS), 180.0)
