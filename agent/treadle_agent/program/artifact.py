@@ -90,10 +90,17 @@ class Refused(msgspec.Struct, frozen=True):
     program: Program
 
 
+# Made here, once: msgspec looks into a type when it first needs it, and threads that did so at the same moment have
+# ended a server with a segmentation fault.
+_decode_artifact = msgspec.json.Decoder(Artifact).decode
+_decode_program = msgspec.json.Decoder(Program).decode
+_decode_refused = msgspec.json.Decoder(Refused).decode
+
+
 def read_refused(folder: Path, key: str) -> Refused | None:
     """The refused program for one binding, None where there is none or its file is damaged."""
     try:
-        return msgspec.json.decode((folder / f"refused-{key}.json").read_bytes(), type=Refused)
+        return _decode_refused((folder / f"refused-{key}.json").read_bytes())
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -101,11 +108,11 @@ def read_refused(folder: Path, key: str) -> Refused | None:
 def read_program(folder: Path, key: str) -> Program | None:
     """The program for one binding, None where it is not compiled yet or its file is damaged."""
     try:
-        return msgspec.json.decode((folder / f"program-{key}.json").read_bytes(), type=Program)
+        return _decode_program((folder / f"program-{key}.json").read_bytes())
     except (OSError, msgspec.DecodeError):
         return None
 
 
 def read_artifact(folder: Path) -> Artifact:
     """Read `artifact.json`; raises msgspec.ValidationError or OSError when the folder is damaged."""
-    return msgspec.json.decode((folder / "artifact.json").read_bytes(), type=Artifact)
+    return _decode_artifact((folder / "artifact.json").read_bytes())

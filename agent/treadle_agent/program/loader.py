@@ -21,6 +21,8 @@ from treadle_agent.program.jobs import STATUS_BYTES, BindJob, CompileJob, Job, S
 from treadle_agent.program.limits import Limits, check_size, death_message, time_message
 from treadle_agent.program.model import Program, Shape
 
+_decode_status = msgspec.msgpack.Decoder(Status).decode  # made by one thread: see `artifact`
+
 WORK = ".work-"
 ABANDONED_SECONDS = 3600.0
 
@@ -152,7 +154,7 @@ def _publish(made: Path, final: Path, model_sha256: str, model_folder: Path) -> 
 
 def _receive(receiver: connection.Connection[object, object]) -> Status | None:
     try:
-        return msgspec.msgpack.decode(receiver.recv_bytes(maxlength=STATUS_BYTES), type=Status)
+        return _decode_status(receiver.recv_bytes(maxlength=STATUS_BYTES))
     except (EOFError, OSError, msgspec.MsgspecError):
         return None
 

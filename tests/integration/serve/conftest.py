@@ -90,7 +90,7 @@ class Serve:
             for line in self.lines[after:]:
                 if (match := re.search(pattern, line)) is not None:
                     return match
-            assert alive, "\n".join(["the server ended:", *self.lines])
+            assert alive, "\n".join([f"the server ended with {self.process.returncode}:", *self.lines])
             time.sleep(0.02)
         raise AssertionError("\n".join([f"no line with {pattern!r}:", *self.lines]))
 
