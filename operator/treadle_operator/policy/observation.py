@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from treadle_api import histogram
-from treadle_api.conditions import ConditionStatus, find_condition
+from treadle_api.conditions import Condition, ConditionStatus, find_condition
 from treadle_api.replica import Figures, LoadedReason, Replica, ReplicaCondition
 from treadle_api.tenant import Tenant
 from treadle_api.units import PerSecond, Seconds
@@ -110,8 +110,8 @@ def straggles(replica: Replica) -> bool:
 
 def drained(replica: Replica) -> bool:
     """Whether nothing is left to answer there."""
-    condition = find_condition(replica.status.conditions, ReplicaCondition.DRAINING)
-    return condition is not None and condition.holds and condition.reason == DRAINED
+    condition = _draining(replica)
+    return condition is not None and condition.reason == DRAINED
 
 
 def draining_since(tenants: Iterable[TenantState], before: Mapping[str, float], now: float) -> dict[str, float]:
@@ -123,7 +123,7 @@ def draining_since(tenants: Iterable[TenantState], before: Mapping[str, float], 
         view.uid: before.get(view.uid, now)
         for state in tenants
         for view in state.leaving
-        if view.replica.draining and _drains(view.replica)
+        if view.replica.draining and _draining(view.replica) is not None
     }
 
 
@@ -161,10 +161,10 @@ def refusal(replica: Replica) -> Refusal | None:
     return Refusal(condition.reason, condition.message)
 
 
-def _drains(replica: Replica) -> bool:
-    """Whether its agent has begun to."""
+def _draining(replica: Replica) -> Condition | None:
+    """What its agent says of its draining, once that has begun."""
     condition = find_condition(replica.status.conditions, ReplicaCondition.DRAINING)
-    return condition is not None and condition.holds
+    return condition if condition is not None and condition.holds else None
 
 
 def _state(view: TenantView, replicas: list[ReplicaView], alive: set[str]) -> TenantState:
