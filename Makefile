@@ -39,8 +39,8 @@ chart-files: $(READY) ## the chart's copies of what lies elsewhere in the tree
 	cp crds/*.yaml charts/treadle/files/crds/
 	PYTHONPATH=charts $(BIN)/python -m monitoring charts/treadle/files/monitoring
 
-test: $(READY) controlplane-if-possible ## all tests but those of images and the soak
-	$(BIN)/python -m pytest $(TEST_ARGS)
+test: $(READY) controlplane-if-possible ## all tests but those of images and the soak, in two processes
+	$(BIN)/python -m pytest -n 2 $(TEST_ARGS)
 
 # Needs no virtual environment: Python, and Debian's buildah, podman, runc and mmdebstrap, which it installs as root.
 BUILD_IMAGES = PYTHONPATH=tests/images $(PYTHON) -m images

@@ -42,7 +42,8 @@ Eq. 1): late and shed requests count 0. *Violations* are late and shed requests.
   simulated queue up to {most:.0%} of saturation. What other choices of these two numbers do stands
   [below](#what-algorithm-1-leaves-open).
 - `slack-buckets`: in the manner of SuperServe. `placement`: a mixed-integer program a window, in the manner of Proteus
-  and InfAdapter, without a forecast: a step comes as a surprise to it.
+  and InfAdapter, without a forecast: a step comes as a surprise to it. RAMSIS, whose policies are solved offline for a
+  distribution of arrivals that has to be known, is not among them.
 - `sticky-slack`: what treadle does by default, [ADR 9](adr/0009-switching.md).
 - *Fluid bound*: the best mix of tiers for the true rate of each second, as if requests flowed: {bound:.2f} %.
 """
@@ -55,7 +56,7 @@ _FIGURES = """\
 
 How service time depends on ⟨R, T⟩ is assumed (Amdahl's law with {share:.0%} parallel, {contention:.0%} slower for each
 other replica): published is only the one ⟨4, 4⟩. With it the search takes, at {deadline:g} ms:
-{parallel}.
+{parallel}. The simulation itself has the {servers} servers that it was given.
 
 ![tiers over time](model-switching/timeline.svg)
 
@@ -128,7 +129,7 @@ def _sections(report: Report) -> Iterator[str]:
         ),
     )  # fmt: skip
     yield _FIGURES.format(
-        share=PARALLEL_SHARE, contention=CONTENTION, deadline=base,
+        share=PARALLEL_SHARE, contention=CONTENTION, deadline=base, servers=report.servers,
         parallel=", ".join(
             f"{one.tier} ⟨{one.replicas}, {one.threads}⟩ up to {one.requests_per_second:g}/s" for one in report.parallel
         ),

@@ -1,4 +1,4 @@
-"""Runs for each object of tests/objects.
+"""How tests are spread over processes; and a run for each object of tests/objects.
 
 A test that asks for an `object_case` (and one `object_rule` or `object_transition` of it) or for a `wrong_object` runs
 once for each.
@@ -6,8 +6,24 @@ once for each.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from api_objects import Case, cases, dotted, wrong_objects
+from xdist.scheduler import LoadScopeScheduling
+
+
+class RoomScheduling(LoadScopeScheduling):
+    """With `pytest -n N`: tests that share a control plane run in one process; others stay together by file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        rooms = ("tests/cluster/chart/", "tests/cluster/")  # the chart's tests have a control plane of their own
+        return next((room for room in rooms if file.startswith(room)), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RoomScheduling:
+    return RoomScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

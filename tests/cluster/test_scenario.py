@@ -76,6 +76,21 @@ class Scene:
         """Of the Events, one each."""
         return self.kubectl("get", "events", "-o", "jsonpath={.items[*].reason}").split()
 
+    def apply(self, name: str, spec: dict[str, Any]) -> None:
+        manifest = {"apiVersion": "treadle.dev/v1alpha1", "kind": "InferenceTenant", "metadata": {"name": name}}
+        self.cluster.apply({**manifest, "spec": spec}, "-n", self.namespace)
+
+    def why_not_admitted(self, name: str) -> str | None:
+        """The reason, where a tenant is refused."""
+        conditions = self.cluster.get("it", name, "-n", self.namespace).get("status", {}).get("conditions", [])
+        said = (one for one in conditions if (one["type"], one["status"]) == ("Admitted", "False"))
+        return next((one["reason"] for one in said), None)
+
+    def notes(self, name: str) -> list[str]:
+        """What Events say of a tenant."""
+        events = self.cluster.get("events", "-n", self.namespace, "--field-selector", f"involvedObject.name={name}")
+        return [event["message"] for event in events["items"]]
+
     def leftovers(self) -> str:
         kinds = "inferencetenants,inferencereplicas,services,endpointslices"
         return self.kubectl("get", kinds, "-o", "name").strip()
@@ -142,6 +157,19 @@ def test_a_tenants_life(scene: Scene, started: Started, eventually: Eventually) 
     right, tiers = classify(f"http://{first.address}", eventually)
     assert right > 0.97
     assert "deep" in tiers
+
+    # One whose models are not what its manifest says is told so, and costs nobody else anything.
+    mistakes = {
+        "absent": ("ModelNotFound", {"uri": "models/nowhere.onnx"}),
+        "altered": ("DigestMismatch", {"uri": "models/deep.onnx", "sha256": "0" * 64}),
+    }
+    for name, (_, model) in mistakes.items():
+        tiers = [{"name": "only", "accuracy": "90", "model": model}]
+        scene.apply(name, {"slo": {"deadline": "1s"}, "tiers": tiers})
+    for name, (reason, _) in mistakes.items():
+        eventually(lambda name=name, reason=reason: scene.why_not_admitted(name) == reason, seconds=20)
+        eventually(lambda name=name, reason=reason: any(reason in note for note in scene.notes(name)), seconds=10)
+    scene.kubectl("delete", "it", *mistakes, "--timeout=20s")
 
     # A burst changes its tier.
     options = ("--rate", "1200", "--seconds", "60")

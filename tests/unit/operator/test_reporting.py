@@ -122,17 +122,21 @@ def test_whether_the_objective_is_met(figures: Figures, before: Figures | None, 
 
 
 @pytest.mark.parametrize(
-    ("figures", "floor", "status"),
+    ("figures", "floor", "before", "status"),
     [
-        (make_figures(1000, accuracy=95.0), 90.0, "True"),
-        (make_figures(990, shed=10, accuracy=90.0), 90.0, "True"),  # the error budget is for that
-        (make_figures(800, shed=200, accuracy=95.0), 90.0, "False"),
-        (make_figures(1000, accuracy=95.0), 0.0, "True"),
-        (make_figures(9, shed=1, accuracy=95.0), 90.0, "True"),  # too few to say
+        (make_figures(1000, accuracy=95.0), 90.0, "True", "True"),
+        (make_figures(990, shed=10, accuracy=90.0), 90.0, "True", "True"),  # the error budget is for that
+        (make_figures(988, shed=12, accuracy=90.0), 90.0, "True", "True"),  # so many happen by chance
+        (make_figures(988, shed=12, accuracy=90.0), 90.0, "False", "False"),  # broken until it is kept
+        (make_figures(990, shed=10, accuracy=90.0), 90.0, "False", "True"),
+        (make_figures(800, shed=200, accuracy=95.0), 90.0, "True", "False"),
+        (make_figures(1000, accuracy=95.0), 0.0, "True", "True"),
+        (make_figures(9, shed=1, accuracy=95.0), 90.0, "True", "True"),  # too few to say
     ],
 )
-def test_whether_the_accuracy_floor_is_kept(figures: Figures, floor: float, status: str) -> None:
+def test_whether_the_accuracy_floor_is_kept(figures: Figures, floor: float, before: str, status: str) -> None:
     view = view_tenant(make_tenant(floor=floor))
+    view = replace(view, status=replace(view.status, conditions=(said("AccuracyMet", "Before", holds=before == "True"),)))
     assert condition(status_of(view, make_replica(view, figures=figures)), "AccuracyMet").status == status
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from treadle.bench.switching.checks import checks
 from treadle.bench.switching.report import Report
+from treadle.bench.switching.run import FULL
 
 
 @pytest.fixture(name="report")
@@ -19,6 +20,11 @@ def test_the_committed_page_is_fresh(script, report):
 
 def test_the_committed_result_was_judged_by_the_targets_of_today(report):
     assert report.checks == checks(report), "the targets changed: run make switching-live"
+
+
+def test_the_committed_result_is_that_of_a_full_run(report):
+    assert (report.quick, report.rounds) == (False, FULL.rounds)
+    assert len({row.deadline_ms for row in report.rows}) == len(FULL.deadlines)
 
 
 def test_the_committed_result_lies_in_the_committed_ranges(script, capsys):

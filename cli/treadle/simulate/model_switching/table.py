@@ -24,7 +24,7 @@ def show(report: Report, console: Console) -> None:
         ]
         title = f"Deadline {deadline:g} ms, service {error:g}× its profile, {cost:g} ms to switch, {report.seeds} seeds"
         _print(console, title, _COLUMNS, (_cells(row) for row in rows))
-    console.print(f"fluid bound of the first scenario: {report.fluid_bound:.2f} %", highlight=False)
+    console.print(f"fluid_bound: {report.fluid_bound:.2f} % (of the first scenario)", highlight=False)
     if report.neighbours:
         _print(
             console,
