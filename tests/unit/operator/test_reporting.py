@@ -136,7 +136,9 @@ def test_whether_the_objective_is_met(figures: Figures, before: Figures | None, 
 )
 def test_whether_the_accuracy_floor_is_kept(figures: Figures, floor: float, before: str, status: str) -> None:
     view = view_tenant(make_tenant(floor=floor))
-    view = replace(view, status=replace(view.status, conditions=(said("AccuracyMet", "Before", holds=before == "True"),)))
+    view = replace(
+        view, status=replace(view.status, conditions=(said("AccuracyMet", "Before", holds=before == "True"),))
+    )
     assert condition(status_of(view, make_replica(view, figures=figures)), "AccuracyMet").status == status
 
 

@@ -33,10 +33,19 @@ def _checks(report: Report) -> Iterable[Check]:
     yield _check(
         "counters", "requests sent and not in the outcome counters, or the other way: share", AT_MOST, 0.0, missing
     )
-    differ = max(abs(row.scraped_accuracy - row.declared_accuracy) for row in report.rows)
-    what = "scraped effective accuracy against the one counted from answers by their tiers: points"
-    yield _check("scraped", what, AT_MOST, 0.1, differ)
+    what = "switching: scraped effective accuracy against the one counted from answers by their tiers: points"
+    yield _check("scraped", what, AT_MOST, 0.1, clocks_differ(mine))
     yield _check("decision", "a decision, 99th percentile: µs", AT_MOST, 100.0, report.decisions.p99_us)
+
+
+def clocks_differ(rows: Iterable[Row]) -> float:
+    """Points by which the server's count of answers in time and the client's differ at most.
+
+    A request is due at the client before it has arrived at the server, and its answer leaves the server before it is
+    at the client: those at the very edge of the deadline are late by one clock only. Tiers pinned beyond their
+    saturation have many such answers, which is why this is no target for them.
+    """
+    return max(abs(row.scraped_accuracy - row.declared_accuracy) for row in rows)
 
 
 def _check(name: str, what: str, relation: str, target: float, measured: float) -> Check:
