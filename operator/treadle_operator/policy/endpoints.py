@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from treadle_operator.policy.changes import ApplyEndpointSlice, DeleteEndpointSlice, service_name
 from treadle_operator.snapshot import AddressType, Endpoint, EndpointSliceView, ReplicaView, TenantView
@@ -60,6 +61,7 @@ def wanted_slices(view: TenantView, answering: Iterable[tuple[ReplicaView, bool]
     return slices
 
 
+@lru_cache(4096)  # each plan asks for the address of each replica, of which there are as many as agents
 def _parse(address: str) -> tuple[AddressType, str, int] | None:
     """Family, address and port; None for what an EndpointSlice may not hold, as the API server checks it."""
     host, _, port = address.rpartition(":")
