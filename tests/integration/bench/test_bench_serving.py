@@ -39,7 +39,8 @@ def test_a_peer_is_measured(tmp_path, encoding):
     assert [row.server for row in report.rows] == list(servers)
     for row in report.rows:
         assert row.offered_rps > 0
-        assert row.answered_rps == row.offered_rps
+        # A machine that stands still for a moment fills a bounded queue; each request is answered or refused.
+        assert row.answered_rps == row.offered_rps or (row.server == PLAIN + BOUNDED and row.refused > 0)
         assert row.failed == row.unanswered == 0
         assert 0 < row.p50_ms <= row.p99_ms
         assert row.cpu_ms_per_request > 0
