@@ -131,7 +131,7 @@ class Contract:
         """The outputs a request asks for, in its order; all of the model's when it names none.
 
         Raises:
-            BadRequestError: there is no such output, or it is asked for in a way that is not served.
+            BadRequestError: there is no such output, or it is asked for twice, or in a way that is not served.
         """
         if not requested:
             return tuple((port, None) for port in self.outputs)
@@ -146,6 +146,8 @@ class Contract:
             if output.parameters.shared_memory_region is not None:
                 raise BadRequestError(f"output {output.name!r}: shared memory regions are not served")
             selected.append((port, output))
+        if len({port.position for port, _ in selected}) != len(selected):  # a response is no larger than the outputs
+            raise BadRequestError("outputs: each may be asked for once")
         return tuple(selected)
 
 

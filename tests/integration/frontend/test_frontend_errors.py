@@ -53,6 +53,7 @@ BAD = [
     (without("shape"), "missing required field `shape`"),
     (changed(parameters={"shared_memory_region": "r"}), "shared memory regions are not served"),
     (GOOD | {"outputs": [{"name": "q"}]}, "unexpected output 'q'; the model gives 'y' FP32 [-1, 3]"),
+    (GOOD | {"outputs": [{"name": "y"}, {"name": "y"}]}, "outputs: each may be asked for once"),
     (GOOD | {"outputs": [{"name": "y", "parameters": {"classification": 2}}]}, "classification"),
     (GOOD | {"parameters": {"timeout": -1}}, "timeout"),
     (GOOD | {"parameters": {"timeout": "soon"}}, "timeout"),
