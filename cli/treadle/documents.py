@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,13 @@ import yaml
 
 MOST_BYTES = 1 << 20  # etcd refuses objects above 1.5 MiB
 MOST_NODES = 100_000  # aliases make small files large ("billion laughs")
+MOST_DIGITS = 64  # of a number as it is written
+
+_PREFIX = "tag:yaml.org,2002:"
+_TAGS: tuple[str | None, ...] = (
+    *(_PREFIX + kind for kind in ("str", "int", "float", "bool", "null", "seq", "map")),
+    None,
+)
 
 
 class DocumentError(Exception):
@@ -23,7 +31,39 @@ class DocumentError(Exception):
 class _Loader(yaml.SafeLoader):
     """YAML's values that JSON has, too; mappings have unique keys that are strings."""
 
+    merged = 0  # members of mappings that merge keys have added
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:  # noqa: FBT001, FBT002 - PyYAML's signature
+        """PyYAML trusts that a scalar is what its tag says, and fails in many ways where it is not."""
+        if not isinstance(node, yaml.ScalarNode):
+            return super().construct_object(node, deep)
+        try:
+            if node.tag != f"{_PREFIX}str" and len(node.value) > MOST_DIGITS:
+                raise ValueError
+            value = super().construct_object(node, deep)
+            _check_scalar(value)
+        except yaml.YAMLError:
+            raise
+        except Exception as error:
+            shown = repr(node.value[:MOST_DIGITS]) + ("…" if len(node.value) > MOST_DIGITS else "")
+            kind = node.tag.removeprefix(_PREFIX)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{shown} is not a value of the type {kind}", node.start_mark
+            ) from error
+        return value
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        before = len(node.value)
+        super().flatten_mapping(node)
+        self.merged += max(0, len(node.value) - before)
+        if self.merged > MOST_NODES:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"merge keys make more than {MOST_NODES} values", node.start_mark
+            )
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:  # noqa: FBT001, FBT002 - PyYAML's signature
+        if not isinstance(node, yaml.MappingNode):
+            raise yaml.constructor.ConstructorError(None, None, "must be a mapping", node.start_mark)
         keys = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         seen: set[str] = set()
         for key in keys:
@@ -37,6 +77,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.yaml_constructors = {tag: yaml.SafeLoader.yaml_constructors[tag] for tag in _TAGS}
 # A date in a manifest is a string, as everywhere in JSON.
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
@@ -64,16 +105,34 @@ def read_documents(file: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
                 _count(document, MOST_NODES, number)
                 yield number, document
             number += 1
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise DocumentError(number, f"{place}{error.problem}") from error
-    except yaml.YAMLError as error:
-        raise DocumentError(number, re.sub(r"\s+", " ", str(error))) from error
-    except UnicodeDecodeError as error:
-        raise DocumentError(number, f"byte {error.start} is not UTF-8") from error
-    except RecursionError as error:
-        raise DocumentError(number, "is nested too deeply") from error
+    except DocumentError:
+        raise
+    except Exception as error:  # PyYAML's own errors, and what it does not foresee
+        raise DocumentError(number, _reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case yaml.MarkedYAMLError(problem_mark=mark, problem=problem):
+            place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+            return f"{place}{problem}"
+        case UnicodeDecodeError():
+            return f"byte {error.start} is not UTF-8"
+        case RecursionError():
+            return "is nested too deeply"
+        case _:
+            return "cannot be read: " + re.sub(r"\s+", " ", str(error))
+
+
+def _check_scalar(value: object) -> None:
+    """Raise ValueError for what JSON, or an API server, cannot hold."""
+    match value:
+        case str():
+            value.encode()  # fails for half of a surrogate pair
+        case int() if not -(1 << 63) <= value < 1 << 63:
+            raise ValueError("more than 64 bits")
+        case float() if not math.isfinite(value):
+            raise ValueError("not finite")
 
 
 def _count(value: object, budget: int, number: int) -> int:

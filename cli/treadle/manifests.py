@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from treadle_api.objects import DEFAULT_NAMESPACE
 from treadle_api.tenant import Model, Tenant, read_tenant
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +97,20 @@ class ManifestReader:
     def _read_file(self, file: Path) -> Iterator[Accepted | Refusal]:
         try:
             for number, manifest in read_documents(file):
-                yield from self._check(Source(file, number), manifest)
+                yield from self._outcomes(Source(file, number), manifest)
         except DocumentError as error:
             yield Refusal(Source(file, error.document), "", "", str(error))
         except OSError as error:
             yield Refusal(Source(file, 1), "", "", f"cannot be read: {error.strerror}")
+
+    def _outcomes(self, source: Source, manifest: Mapping[str, object]) -> Sequence[Accepted | Refusal]:
+        try:
+            return [*self._check(source, manifest)]
+        except RecursionError:
+            return [Refusal(source, "", "", "is nested too deeply")]
+        except Exception as error:  # noqa: BLE001 - a check that fails must not stop the other tenants
+            _log.exception("%s cannot be checked", source)
+            return [Refusal(source, "", "", f"treadle cannot check it: {error!r}")]
 
     def _check(self, source: Source, manifest: Mapping[str, object]) -> Iterator[Accepted | Refusal]:
         completed = self._schema.complete(manifest)

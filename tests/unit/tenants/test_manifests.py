@@ -85,6 +85,43 @@ def test_a_bad_document_does_not_keep_the_others_out(tmp_path):
     assert "line 1" in found.refusals[1].reason or "line" in found.refusals[1].reason
 
 
+@pytest.mark.parametrize("value", ["0x_", "!!bool x", "0x" + "F" * 4000, '"\\UFFFFFFFF"'])
+def test_nor_does_one_with_a_bad_value(tmp_path, value):
+    (tmp_path / "a.yaml").write_text(tenant("a") + f"  priority: {value}\n")
+    (tmp_path / "b.yaml").write_text(tenant("b"))
+    found = READER.read(tmp_path)
+    assert keys(found) == ["b.default"]
+    assert [one.source.file.name for one in found.refusals] == ["a.yaml"]
+
+
+def test_nor_does_one_that_can_be_read_but_is_too_deep_to_be_checked(tmp_path):
+    chain = "\n".join(f"  a{n}: &a{n} {'[' * 200} *a{n - 1} {']' * 200}" for n in range(1, 9))
+    (tmp_path / "a.yaml").write_text(tenant("a").replace("metadata:", f"metadata:\n  a0: &a0 []\n{chain}"))
+    (tmp_path / "b.yaml").write_text(tenant("b"))
+    found = READER.read(tmp_path)
+    assert keys(found) == ["b.default"]
+    assert [one.reason for one in found.refusals] == ["is nested too deeply"]
+
+
+def test_a_check_that_fails_is_a_refusal(tmp_path, monkeypatch, caplog):
+    (tmp_path / "a.yaml").write_text(f"{tenant('a')}---\n{tenant('b')}")
+    reader = ManifestReader()
+    problems = reader._schema.problems
+
+    def fail(completed):
+        if completed["metadata"]["name"] == "a":
+            raise ZeroDivisionError("of this test")
+        return problems(completed)
+
+    monkeypatch.setattr(reader._schema, "problems", fail)
+    found = reader.read(tmp_path)
+    assert keys(found) == ["b.default"]
+    assert [(one.source.document, one.reason) for one in found.refusals] == [
+        (1, "treadle cannot check it: ZeroDivisionError('of this test')")
+    ]
+    assert "cannot be checked" in caplog.text
+
+
 def test_the_second_of_two_tenants_of_one_name_is_refused(tmp_path):
     (tmp_path / "a.yaml").write_text(tenant("a"))
     (tmp_path / "b.yaml").write_text(f"{tenant('a', namespace='other')}---\n{tenant('a', namespace='default')}")
@@ -108,6 +145,25 @@ def test_the_second_of_two_tenants_of_one_name_is_refused(tmp_path):
         ("a: " + "[" * 5000, "nested too deeply"),
         ("a: " + "x" * MOST_BYTES, "more than 1048576 bytes"),
         ("just text", "must be an object"),
+        ("a: 0x_\n", "line 1, column 4: '0x_' is not a value of the type int"),
+        ("a: [1,\n 0b_]\n", "line 2, column 2: '0b_' is not a value of the type int"),
+        ("a: !!int x\n", "line 1, column 4: 'x' is not a value of the type int"),
+        ("a: !!bool x\n", "'x' is not a value of the type bool"),
+        ("a: !!float x\n", "'x' is not a value of the type float"),
+        ("a: !!timestamp x\n", "could not determine a constructor"),
+        ("a: !!timestamp 2026-01-01\n", "could not determine a constructor"),
+        ("a: !!binary aaaa\n", "could not determine a constructor"),
+        ("a: !!set {b}\n", "could not determine a constructor"),
+        ("a: !!str [b]\n", "expected a scalar node"),
+        ("a: !!map b\n", "must be a mapping"),
+        ("a: " + "9" * 5000, f"'{'9' * 64}'… is not a value of the type int"),
+        ("a: 0x" + "F" * 4000, "is not a value of the type int"),
+        ("a: 1" + ":1" * 400_000, "is not a value of the type int"),
+        ("a: 9223372036854775808\n", "is not a value of the type int"),
+        ("a: .inf\n", "'.inf' is not a value of the type float"),
+        ("a: 1.0e+999\n", "is not a value of the type float"),
+        ('a: "\\uD800"\n', "is not a value of the type str"),
+        ('a: "\\UFFFFFFFF"\n', "cannot be read: "),
     ],
 )
 def test_unacceptable_yaml(tmp_path, text, reason):
@@ -125,6 +181,20 @@ def test_a_billion_laughs_are_not_heard(tmp_path):
     (tmp_path / "a.yaml").write_text("\n".join(lines))
     with pytest.raises(DocumentError, match="aliases"):
         list(read_documents(tmp_path / "a.yaml"))
+
+
+def test_nor_are_merges_that_multiply(tmp_path):
+    base = ", ".join(f"k{n}: 1" for n in range(1000))
+    (tmp_path / "a.yaml").write_text(f"a: &a {{{base}}}\nb:\n" + "- {<<: *a}\n" * 101)
+    with pytest.raises(DocumentError, match="merge keys make more than 100000 values"):
+        list(read_documents(tmp_path / "a.yaml"))
+
+
+def test_numbers_and_words_are_those_of_yaml(tmp_path):
+    text = "[0x1F, -0b11, 017, 1_000, 1:30, 1.5e+3, -9223372036854775808, yes, ~, !!int '7', !!str 8, !!float 2]"
+    (tmp_path / "a.yaml").write_text(f"a: {text}\n")
+    ((_, document),) = read_documents(tmp_path / "a.yaml")
+    assert document == {"a": [31, -3, 15, 1000, 90, 1500.0, -(2**63), True, None, 7, "8", 2.0]}
 
 
 def test_aliases_merges_and_dates_are_plain_values(tmp_path):
