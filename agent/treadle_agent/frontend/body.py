@@ -16,7 +16,8 @@ from treadle_agent.frontend.errors import (
 )
 from treadle_agent.frontend.settings import FrontEndSettings
 
-THREAD_BYTES = 65536  # more than this is decompressed in a thread: zlib works without the interpreter's lock
+THREAD_BYTES = 65536  # larger ones are decompressed in a thread: zlib works without the interpreter's lock
+LOOP_BYTES = 262144  # and so is what a smaller one has beyond this: deflate makes a thousand bytes of one
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}  # deflate is the zlib format (RFC 9110, section 8.4.1.2)
 
 
@@ -52,9 +53,7 @@ class BodyReader:
             raise DamagedBodyError(f"the body is damaged: {error}") from None
         if coding is None or coding == "identity":
             return body
-        if len(body) > THREAD_BYTES:
-            return await asyncio.to_thread(decompress, body, coding, limit)
-        return decompress(body, coding, limit)
+        return await decompress(body, coding, limit)
 
     async def _read_rest(self, request: web.BaseRequest) -> bytes:
         limits = self._settings
@@ -82,26 +81,51 @@ class BodyReader:
         return b"".join(parts)
 
 
-def decompress(body: bytes, coding: str, limit: int) -> bytes:
-    """Undo a content coding.
+async def decompress(body: bytes, coding: str, limit: int) -> bytes:
+    """Undo a content coding; no step on the event loop takes longer than `LOOP_BYTES` do.
 
     Raises:
         BadRequestError: the coding is not known, or the stream is damaged, cut off or followed by something.
-        TooLargeError: the result has more than `limit` bytes; no more than that is ever computed.
+        TooLargeError: the result has more than `limit` bytes; no more than one beyond that is ever computed.
     """
-    bits = _WINDOW_BITS.get(coding.lower())
-    if bits is None:
-        raise BadRequestError(f"Content-Encoding {coding!r} is not known; use gzip or deflate")
-    stream = zlib.decompressobj(bits)
-    try:
-        content = stream.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise BadRequestError(f"the body is not {coding}: {error}") from None
-    if len(content) > limit:
+    inflation = _Inflation(body, coding)
+    if len(body) > THREAD_BYTES or not inflation.reach(min(LOOP_BYTES, limit + 1)):
+        await asyncio.to_thread(inflation.reach, limit + 1)
+    if len(inflation.content) > limit:
         raise _too_large(limit)
-    if not stream.eof or stream.unused_data:
+    if not inflation.whole:
         raise BadRequestError(f"the body's {coding} stream is cut off, or goes on after its end")
-    return content
+    return inflation.content
+
+
+class _Inflation:
+    """A content coding being undone; `content` is what there is so far."""
+
+    def __init__(self, body: bytes, coding: str) -> None:
+        bits = _WINDOW_BITS.get(coding.lower())
+        if bits is None:
+            raise BadRequestError(f"Content-Encoding {coding!r} is not known; use gzip or deflate")
+        self.content = b""
+        self._coding = coding
+        self._left = body
+        self._stream = zlib.decompressobj(bits)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the body was exactly one stream, and that is decompressed."""
+        return self._stream.eof and not self._stream.unused_data
+
+    def reach(self, size: int) -> bool:
+        """Decompress until there are `size` bytes; False where there may be more."""
+        most = size - len(self.content)
+        if most <= 0:  # for zlib 0 would mean without a bound
+            return False
+        try:
+            self.content += self._stream.decompress(self._left, most)
+        except zlib.error as error:
+            raise BadRequestError(f"the body is not {self._coding}: {error}") from None
+        self._left = self._stream.unconsumed_tail
+        return self._stream.eof or len(self.content) < size
 
 
 def _too_large(limit: int) -> TooLargeError:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import random
+import threading
 import tracemalloc
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from treadle_agent.frontend.body import decompress
+from treadle_agent.frontend import body as module
+from treadle_agent.frontend.body import LOOP_BYTES, THREAD_BYTES
 from treadle_agent.frontend.errors import BadRequestError, TooLargeError
+
+
+def decompress(body, coding, limit):
+    return asyncio.run(module.decompress(body, coding, limit))
+
 
 PACK = {"gzip": gzip.compress, "deflate": zlib.compress}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=500), st.sampled_from(sorted(PACK)))
 def test_round_trip(body, coding):
     assert decompress(PACK[coding](body), coding, len(body)) == body
     assert decompress(PACK[coding](body), coding.upper(), 1000) == body
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(sorted(PACK)), st.data())
 def test_streams_cut_off_or_continued_anywhere_are_refused(body, coding, data):
     packed = PACK[coding](body)
@@ -53,3 +64,56 @@ def test_no_more_than_the_bound_is_computed(coding):
 def test_unknown_codings():
     with pytest.raises(BadRequestError, match="use gzip or deflate"):
         decompress(b"", "br", 10)
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """Sizes of what is decompressed, each with whether it was on the event loop."""
+    made, make = [], zlib.decompressobj
+    here = threading.get_ident()
+
+    class Stream:
+        def __init__(self, bits):
+            self._stream = make(bits)
+
+        def __getattr__(self, name):
+            return getattr(self._stream, name)
+
+        def decompress(self, data, most):
+            result = self._stream.decompress(data, most)
+            made.append((len(result), threading.get_ident() == here))
+            return result
+
+    monkeypatch.setattr(zlib, "decompressobj", Stream)
+    return made
+
+
+@pytest.mark.parametrize("coding", sorted(PACK))
+@pytest.mark.parametrize("size", [LOOP_BYTES - 1, LOOP_BYTES, LOOP_BYTES + 1, LOOP_BYTES + 200, 10 * LOOP_BYTES])
+def test_what_a_small_body_has_beyond_the_loops_part_is_left_to_a_thread(coding, size, computed):
+    body = bytes(size)
+    assert decompress(PACK[coding](body), coding, size) == body
+    assert sum(part for part, _ in computed) == size
+    assert all(part <= LOOP_BYTES for part, on_loop in computed if on_loop)
+    assert computed[0][1], "what is small needs no thread"
+    with pytest.raises(TooLargeError):
+        decompress(PACK[coding](body), coding, size - 1)
+    with pytest.raises(BadRequestError, match="cut off"):
+        decompress(PACK[coding](body)[:-1], coding, size)
+    with pytest.raises(BadRequestError, match="goes on after its end"):
+        decompress(PACK[coding](body) + b"\0", coding, size)
+
+
+def test_a_large_body_is_left_to_a_thread_whole(computed):
+    body = random.Random(3).randbytes(2 * THREAD_BYTES)
+    assert decompress(gzip.compress(body), "gzip", len(body)) == body
+    assert not any(on_loop for _, on_loop in computed)
+
+
+def test_content_of_any_kind_is_the_same_in_two_steps():
+    numbers = random.Random(4)
+    pieces = [numbers.randbytes(numbers.choice([1, 3, 300])) * numbers.choice([1, 50, 5000]) for _ in range(40)]
+    body = b"".join(pieces)
+    assert len(gzip.compress(body)) < THREAD_BYTES
+    assert len(body) > LOOP_BYTES
+    assert decompress(gzip.compress(body), "gzip", len(body)) == body
