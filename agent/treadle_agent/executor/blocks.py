@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
-from treadle_agent.executor.gateway import FullError
+from treadle_agent.executor.gateway import FullError, OversizeError
 from treadle_agent.program.model import ALIGNMENT
 
 CHUNK_BYTES = 65536
@@ -72,7 +72,7 @@ class BlockAllocator:
         return len(self._live)
 
     def allocate(self, size: int) -> int:
-        """Offset of a block of at least `size` bytes, a multiple of ALIGNMENT; raises FullError."""
+        """Offset of a block of at least `size` bytes, a multiple of ALIGNMENT; raises FullError, OversizeError."""
         if size > LARGEST_SMALL:
             return self._allocate_run(size)
         class_ = _CLASS_OF[(size + ALIGNMENT - 1) // ALIGNMENT]
@@ -98,6 +98,13 @@ class BlockAllocator:
         owner.free.append(offset)
         if len(owner.free) == 1:
             self._partial[owner.class_].append(owner)
+
+    def check(self, size: int) -> None:
+        """Raise OversizeError where there is not that much memory even when nothing is in use."""
+        if size > self.capacity:
+            raise OversizeError(
+                f"it needs {size} bytes for its tensors and its answer; the memory for all requests has {self.capacity}"
+            )
 
     def _allocate_run(self, size: int) -> int:
         chunks = -(-size // CHUNK_BYTES)
@@ -128,6 +135,7 @@ class BlockAllocator:
         if first is None and self._reclaim():
             first = self._first_fit(chunks)
         if first is None:
+            self.check(chunks * CHUNK_BYTES)
             raise FullError(
                 f"the memory for requests is full: {chunks * CHUNK_BYTES} bytes asked for in one piece, "
                 f"{self.in_use} of {self.capacity} in use"

@@ -32,6 +32,10 @@ class FullError(Exception):
     """Raised when the tenant's queue, or the memory for requests, is full: try again later."""
 
 
+class OversizeError(FullError):
+    """Raised when a request is larger than all of the memory for requests: trying again does not help."""
+
+
 class GoneError(Exception):
     """Raised when a version is no longer served."""
 
@@ -87,7 +91,7 @@ class Gateway(Protocol):
         """Whether `open` may be called with these shapes."""
 
     def open(self, served: Served, shapes: tuple[Shape, ...]) -> Call:
-        """Reserve a block; raises FullError, GoneError, KeyError when not `bound`."""
+        """Reserve a block; raises FullError, OversizeError, GoneError, KeyError when not `bound`."""
 
     async def answer(self, call: Call, deadline: float, priority: int = 0, tier: int = -1, forbidden: int = 0) -> Done:
         """Run the request; `deadline` in seconds of CLOCK_MONOTONIC; `tier`, `forbidden` as in `protocol.Submit`.

@@ -55,12 +55,13 @@ class Requests:
         return len(self._pending)
 
     def open(self, resident: Resident, shapes: Shapes) -> PendingCall:
-        """A request of these shapes; raises KeyError, FullError."""
+        """A request of these shapes; raises KeyError, FullError, OversizeError."""
         plan = resident.bindings.plan(shapes)
         if resident.calls >= resident.version.queue_limit:
             raise FullError(f"{resident.version.tenant}: {resident.calls} requests are waiting, which is its limit")
         # Each may hold as much as is left free, so there is always something left for the next one.
         if resident.block_bytes and resident.block_bytes + plan.nbytes > self.blocks.capacity - self.blocks.in_use:
+            self.blocks.check(plan.nbytes)
             raise FullError(f"{resident.version.tenant}: its requests hold their share of the memory for requests")
         block = self.blocks.allocate(plan.nbytes)
         resident.block_bytes += plan.nbytes

@@ -56,7 +56,7 @@ class SlowClientError(RequestError):
 
 
 class TooLargeError(RequestError):
-    """Raised when a body, or a part of it, exceeds a limit of `FrontEndSettings`."""
+    """Raised when a body, or a part of it, exceeds a limit of `FrontEndSettings`, or a request the device's memory."""
 
     status = 413
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import hdrs, web
 
-from treadle_agent.executor.gateway import Call, FullError, GoneError, RefusedError
+from treadle_agent.executor.gateway import Call, FullError, GoneError, OversizeError, RefusedError
 from treadle_agent.executor.protocol import Done, Outcome
 from treadle_agent.frontend.body import BodyReader
 from treadle_agent.frontend.contract import Contract
@@ -177,7 +177,7 @@ class Inference:
             except KeyError:  # another request's shapes have taken the place of these since they were bound
                 continue
             except FullError as error:
-                raise BusyError(str(error) or f"model {name!r}: the queue is full; try again later") from None
+                raise _no_room(name, error) from None
             try:
                 for view, source, port in zip(call.inputs, query.sources, contract.inputs, strict=True):
                     fill(view, source, port.datatype)
@@ -196,6 +196,12 @@ class Inference:
             raise ShedError(f"input shapes {shapes} are new here and still being compiled; try again") from None
         except RefusedError as error:
             raise BadRequestError(f"the model does not accept these input shapes: {error}") from None
+
+
+def _no_room(name: str, error: FullError) -> RequestError:
+    if isinstance(error, OversizeError):
+        return TooLargeError(f"model {name!r}: {error}")
+    return BusyError(str(error) or f"model {name!r}: the queue is full; try again later")
 
 
 def _count(requests: TenantRequests, error: RequestError) -> None:

@@ -15,6 +15,8 @@ from treadle_agent.frontend.tensors import Source, check_count, parse_json
 from treadle_agent.frontend.wishes import read_wishes
 from treadle_agent.program.model import Shape
 
+_LENGTH_DIGITS = 12  # of a body's JSON part: no body has more bytes
+
 _decode = msgspec.json.Decoder(InferRequest[RawTensor]).decode
 _decode_flat = msgspec.json.Decoder(InferRequest[FlatTensor]).decode
 
@@ -83,7 +85,8 @@ def _decoded(text: memoryview, *, flat: bool) -> InferRequest[FlatTensor] | Infe
 
 
 def _json_bytes(header_length: str, body_bytes: int) -> int:
-    if not (header_length.isascii() and header_length.isdigit() and int(header_length[:12]) <= body_bytes):
+    plain = header_length.isascii() and header_length.isdigit() and len(header_length) <= _LENGTH_DIGITS
+    if not plain or int(header_length) > body_bytes:
         raise BadRequestError(
             f"Inference-Header-Content-Length: {header_length!r} should be the size of the JSON part of the body's "
             f"{body_bytes} bytes"

@@ -66,7 +66,7 @@ def parse_json(raw: msgspec.Raw, datatype: Datatype, shape: Shape) -> Values:
         BadRequestError: wrong nesting, number or type of values. Whether numbers fit the type is seen by `fill`.
     """
     depth = _depth(memoryview(raw))
-    if depth not in (1, len(shape)):
+    if not depth or depth not in (1, len(shape)):
         raise BadRequestError(f"data must be one flat list, or lists nested as the shape {list(shape)}")
     try:
         values = _decoder(datatype.code, depth).decode(raw)

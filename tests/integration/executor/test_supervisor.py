@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from worker_double import SLOW, SLOW_SECONDS
 
-from treadle_agent.executor.gateway import FullError, GoneError, RefusedError
+from treadle_agent.executor.gateway import FullError, GoneError, OversizeError, RefusedError
 from treadle_agent.executor.protocol import Outcome
 from treadle_agent.executor.supervisor_settings import SupervisorSettings
 
@@ -127,6 +127,13 @@ def test_queue_and_memory_are_bounded(house) -> None:
         calls += [house.supervisor.open(large, ((4, 1 << 15),)) for _ in range(8)]  # of 1 MiB, of 16 MiB less the head
         with pytest.raises(FullError, match="large: its requests hold their share"):
             house.supervisor.open(large, ((4, 1 << 15),))
+        huge = await house.load("huge", shape=(-1, 1 << 18))
+        for _ in range(2):  # whether or not it has others under way
+            with pytest.raises(OversizeError, match="the memory for all requests has"):
+                house.supervisor.open(huge, ((16, 1 << 18),))
+            calls.append(house.supervisor.open(huge, ((1, 1 << 18),)))
+        calls.pop().release()
+        calls.pop().release()
         other = await house.load("other", shape=(-1, 1 << 15))  # there is something left for it
         calls += [house.supervisor.open(other, ((4, 1 << 15),)) for _ in range(3)]
         another = await house.load("another", shape=(-1, 1 << 15))

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from treadle_agent.executor.gateway import FullError, GoneError, RefusedError, Served
+from treadle_agent.executor.gateway import FullError, GoneError, OversizeError, RefusedError, Served
 from treadle_agent.executor.protocol import Done, Outcome, TierSpec, Version
 from treadle_agent.executor.statistics import Document
 from treadle_agent.frontend.app import FrontEnd
@@ -131,6 +131,7 @@ class FakeGateway:
     answered: int = 0
     gone: set[int] = field(default_factory=set)
     full: bool = False
+    oversize: bool = False
     done: Done = field(default_factory=lambda: Done(0, Outcome.DONE, 0))
     gate: asyncio.Event | None = None  # answers wait for it
     bind_gate: asyncio.Event | None = None
@@ -174,6 +175,8 @@ class FakeGateway:
             raise GoneError
         if self.full:
             raise FullError("no memory for more requests")
+        if self.oversize:
+            raise OversizeError("more than there is")
         if not self.bound(served, shapes):
             raise KeyError(shapes)
         for spec, shape in zip(served.inputs, shapes, strict=True):

@@ -120,7 +120,7 @@ def test_binary_parts_are_checked(site):
     status, answer = site.infer(changed(parameters={"binary_data_size": 12}), bytes(12))
     assert status == 400
     assert "needs binary_data_size 16" in answer["error"]
-    for length in ("-1", "x", "99999999999999999999", "1e3", "٣"):
+    for length in ("-1", "x", "99999999999999999999", "0" * 4301, "1e3", "٣"):
         headers = {"Inference-Header-Content-Length": length.encode("utf-8").decode("latin-1")}
         status, _, answer = site.request("POST", "/v2/models/linear/infer", json.dumps(GOOD).encode(), headers)
         assert status == 400
@@ -192,6 +192,23 @@ def test_full_memory_answers_429(site):
     status, answer = site.infer(GOOD)
     assert (status, answer) == (429, {"error": "no memory for more requests"})
     assert site.outcomes() == {("", "shed"): 1}
+
+
+def test_what_no_memory_would_hold_answers_413(site):
+    site.gateway.oversize = True
+    status, answer = site.infer(GOOD)
+    assert (status, answer) == (413, {"error": "model 'linear': more than there is"})
+    assert site.outcomes() == {}
+
+
+def test_a_scalars_data_is_a_list_of_one(site):
+    scalar = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [], "data": [5]}]}
+    assert site.infer(scalar, model="scalar")[0] == 200
+    scalar["inputs"][0]["data"] = 5
+    status, answer = site.infer(scalar, model="scalar")
+    assert status == 400
+    assert "data must be one flat list" in answer["error"]
+    assert site.outcomes("scalar") == {("large", "good"): 1}
 
 
 def test_answers_after_the_deadline_are_late(site):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from treadle_agent.executor.blocks import CHUNK_BYTES, CLASSES, LARGEST_SMALL, BlockAllocator
-from treadle_agent.executor.gateway import FullError
+from treadle_agent.executor.gateway import FullError, OversizeError
 from treadle_agent.program.model import ALIGNMENT
 
 START, END = CHUNK_BYTES, CHUNK_BYTES * 65
@@ -108,5 +108,12 @@ def test_freeing_twice_is_an_error() -> None:
 
 def test_more_than_there_is_names_the_numbers() -> None:
     allocator = BlockAllocator(START, END)
-    with pytest.raises(FullError, match=rf"0 of {CHUNK_BYTES * 64} in use"):
+    with pytest.raises(OversizeError, match=rf"memory for all requests has {CHUNK_BYTES * 64}"):
         allocator.allocate(CHUNK_BYTES * 64 + 1)
+    whole = allocator.allocate(CHUNK_BYTES * 64)
+    with pytest.raises(OversizeError):
+        allocator.allocate(CHUNK_BYTES * 64 + 1)
+    with pytest.raises(FullError, match=rf"{CHUNK_BYTES * 64} of {CHUNK_BYTES * 64} in use") as caught:
+        allocator.allocate(CHUNK_BYTES * 64)
+    assert not isinstance(caught.value, OversizeError), "it will fit when the other has gone"
+    allocator.free(whole)
