@@ -165,7 +165,7 @@ class Inference:
                 raise _LeftError(str(error), body) from None
             if contract is gone:
                 raise ShedError(f"model {name!r} is being replaced; try again")
-            query = read_query(body, header_length, contract, self._settings)
+            query, sources = read_query(body, header_length, contract, self._settings)
             try:
                 if not contract.gateway.bound(contract.served, query.shapes):
                     deadline = arrival + (query.timeout or contract.served.version.deadline)
@@ -179,7 +179,7 @@ class Inference:
             except FullError as error:
                 raise _no_room(name, error) from None
             try:
-                for view, source, port in zip(call.inputs, query.sources, contract.inputs, strict=True):
+                for view, source, port in zip(call.inputs, sources, contract.inputs, strict=True):
                     fill(view, source, port.datatype)
             except BaseException:
                 call.release()

@@ -23,14 +23,13 @@ _decode_flat = msgspec.json.Decoder(InferRequest[FlatTensor]).decode
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A request that fits its contract. `shapes` and `sources` are in the order of the model's inputs; `outputs` are
-    the ports to answer with, and whether in binary; `timeout` in seconds, 0 for the tenant's deadline; `tier`,
+    """A request that fits its contract, without its tensors. `shapes` are in the order of the model's inputs; `outputs`
+    are the ports to answer with, and whether in binary; `timeout` in seconds, 0 for the tenant's deadline; `tier`,
     `forbidden` as in `protocol.Submit`.
     """
 
     id: str
     shapes: tuple[Shape, ...]
-    sources: tuple[Source, ...]
     outputs: tuple[tuple[Port, bool], ...]
     timeout: float
     priority: int
@@ -38,10 +37,13 @@ class Query:
     forbidden: int
 
 
-def read_query(body: bytes, header_length: str | None, contract: Contract, settings: FrontEndSettings) -> Query:
+def read_query(
+    body: bytes, header_length: str | None, contract: Contract, settings: FrontEndSettings
+) -> tuple[Query, tuple[Source, ...]]:
     """Read a request body; `header_length` is its Inference-Header-Content-Length, None when all of it is JSON.
 
-    The sources refer to the body's memory; nothing of binary tensors is copied.
+    The sources, in the order of the model's inputs, refer to the body's memory or are lists of Python's numbers, which
+    are larger still: only the query may be kept while the request waits.
 
     Raises:
         BadRequestError: it does not fit the protocol or the contract; says what was expected.
@@ -60,16 +62,16 @@ def read_query(body: bytes, header_length: str | None, contract: Contract, setti
     tier, forbidden = read_wishes(contract.served.version, parameters.tier, parameters.forbid_tiers)
     ports = contract.match(request.inputs)
     shapes, sources = _order(ports, request.inputs, _sources(ports, request.inputs, view, json_bytes))
-    return Query(
+    query = Query(
         id=request.id,
         shapes=shapes,
-        sources=sources,
         outputs=_outputs(contract, request.outputs, binary=parameters.binary_data_output),
         timeout=parameters.timeout * 1e-6,
         priority=parameters.priority,
         tier=tier,
         forbidden=forbidden,
     )
+    return query, sources
 
 
 def _decoded(text: memoryview, *, flat: bool) -> InferRequest[FlatTensor] | InferRequest[RawTensor]:

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+import tracemalloc
 
 import pytest
 
@@ -197,6 +198,31 @@ def test_keep_alive_pipelining_and_http_1_0(site):
         connection.sendall(request.replace(b"HTTP/1.1", b"HTTP/1.0"))
         assert read_response(connection)[0] == 200
         assert closed(connection)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_request_that_waits_holds_its_tensors_once(site, make_gate, binary):
+    count = 500_000
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, count]}
+    if binary:
+        tensor["parameters"] = {"binary_data_size": 4 * count}
+    tensors = [tensor if binary else tensor | {"data": [0.5] * count}]
+    head = json.dumps({"inputs": tensors, "parameters": {"binary_data_output": True}}).encode()
+    body = head + bytes(4 * count) if binary else head
+    fields = b"Content-Length: %d\r\n" % len(body) + b"Inference-Header-Content-Length: %d\r\n" % len(head) * binary
+    gate = make_gate(site)
+    assert site.infer(GOOD)[0] == 200  # what is made once is there
+    site.gateway.gate = gate.event
+    with site.connect() as connection:
+        tracemalloc.start()
+        try:
+            connection.sendall(HEAD.replace(b"linear", b"means") + fields + b"\r\n" + body)
+            site.wait_for(lambda: site.gateway.waiting == 1)
+            assert tracemalloc.get_traced_memory()[0] < 1.5 * 4 * count
+        finally:
+            tracemalloc.stop()
+        gate.open()
+        assert read_response(connection)[0] == 200
 
 
 def test_a_client_that_goes_away_cancels_its_request(site, make_gate):

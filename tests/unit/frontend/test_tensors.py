@@ -49,9 +49,9 @@ def read(document, binary, contract):
     return read_query(header + binary, str(len(header)) if binary else None, contract, SETTINGS)
 
 
-def filled(query, contract):
+def filled(query, sources, contract):
     views = [np.empty(shape, spec.dtype) for shape, spec in zip(query.shapes, contract.served.inputs, strict=True)]
-    for view, source, port in zip(views, query.sources, contract.inputs, strict=True):
+    for view, source, port in zip(views, sources, contract.inputs, strict=True):
         fill(view, source, port.datatype)
     return views
 
@@ -84,8 +84,8 @@ def test_binary_and_json_inputs_in_any_order(named, data):
         else:
             tensor["data"] = array.reshape(-1).tolist()
         tensors.append(tensor)
-    query = read({"inputs": tensors}, binary, contract)
-    for view, (_, array) in zip(filled(query, contract), named.values(), strict=True):
+    query, sources = read({"inputs": tensors}, binary, contract)
+    for view, (_, array) in zip(filled(query, sources, contract), named.values(), strict=True):
         assert same_bits(view, array)
 
 
@@ -142,8 +142,8 @@ json_values = st.recursive(
 def test_arbitrary_documents_are_refused_or_fit(tensor):
     contract = contract_for({"x": ("float32", np.zeros((1, 2), np.float32))})
     try:
-        query = read({"inputs": [tensor]}, b"", contract)
-        views = filled(query, contract)
+        query, sources = read({"inputs": [tensor]}, b"", contract)
+        views = filled(query, sources, contract)
     except BadRequestError:
         return
     assert views[0].shape == query.shapes[0]
