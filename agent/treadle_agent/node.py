@@ -89,6 +89,7 @@ async def open_node(
                 raise ExecutorError(f"the executor process of {device} cannot be started: {error}") from error
             stack.push_async_callback(executor.close)
             executors.append(executor)
+        stack.callback(loader.close)  # what still compiles is for nobody, and a thread waits for it
         gc.freeze()  # what was imported stays: looking through it is a tenth of a second in which nobody is answered
         sites = [Site(identify(device), executor) for device, executor in zip(devices, executors, strict=True)]
         yield Node(executors, sites, loader, ModelStore(cache / "models"), settings or FrontEndSettings())

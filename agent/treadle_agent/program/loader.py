@@ -6,10 +6,12 @@ import hashlib
 import platform
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import msgspec
@@ -25,6 +27,7 @@ _decode_status = msgspec.msgpack.Decoder(Status).decode  # made by one thread: s
 
 WORK = ".work-"
 ABANDONED_SECONDS = 3600.0
+_STOPPING = "treadle is stopping"
 
 
 class Loader:
@@ -37,6 +40,16 @@ class Loader:
     def __init__(self, cache: Path, limits: Limits | None = None) -> None:
         self._cache = cache
         self._limits = limits or Limits()
+        self._lock = threading.Lock()  # for the two below
+        self._children: set[BaseProcess] = set()
+        self._closed = False
+
+    def close(self) -> None:
+        """End the children at once, and start no more: the calls that wait for one raise ModelError."""
+        with self._lock:
+            self._closed = True
+            for child in self._children:
+                child.kill()
 
     def compile(self, model: Path, bindings: Sequence[Mapping[str, Shape]] = ()) -> Path:
         """The artifact folder of a model, compiled where it is not known yet. Blocks for seconds.
@@ -104,20 +117,31 @@ class Loader:
             try:
                 forkserver.start(child)
                 sender.close()
+                self._enlist(child)
                 ready = connection.wait([receiver, child.sentinel], timeout=self._limits.wall_seconds)
                 if not ready:
                     raise ModelError(time_message(self._limits))
                 status = _receive(receiver)
+                if status is None and self._closed:
+                    raise ModelError(_STOPPING)
                 if status is None:
                     child.join(timeout=1.0)
                     raise ModelError(death_message(child.exitcode, self._limits))
             finally:
+                with self._lock:
+                    self._children.discard(child)
                 if child.pid is not None:
                     child.kill()
                     child.join()
                     child.close()
         if status.error:
             raise ModelError(status.error, tuple(Triple(*one) for one in status.unsupported))
+
+    def _enlist(self, child: BaseProcess) -> None:
+        with self._lock:
+            if self._closed:
+                raise ModelError(_STOPPING)
+            self._children.add(child)
 
 
 def _find(folder: Path, key: str) -> Program | None:

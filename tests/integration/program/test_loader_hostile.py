@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import onnx
@@ -118,6 +119,22 @@ def test_a_loop_that_does_not_end(tmp_path: Path, endless: Path) -> None:
     assert "Limits.wall_seconds" in refusal(quick, endless)
     busy = Loader(tmp_path / "cache", Limits(cpu_seconds=2))
     assert "Limits.cpu_seconds" in refusal(busy, endless)
+
+
+def test_a_loader_that_is_closed_waits_for_no_model(tmp_path: Path, endless: Path, mlp: Callable[..., Path]) -> None:
+    loader = Loader(tmp_path / "cache")
+    with ThreadPoolExecutor() as pool:
+        waiting = [pool.submit(refusal, loader, endless) for _ in range(2)]
+        end = time.monotonic() + 10.0
+        while len(loader._children) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        began = time.monotonic()
+        loader.close()
+        assert [one.result(5.0) for one in waiting] == ["treadle is stopping"] * 2
+        assert time.monotonic() - began < 2.0
+    assert refusal(loader, mlp()) == "treadle is stopping"
+    assert not list((tmp_path / "cache").iterdir()), "nothing is left behind"
 
 
 def test_a_graph_of_many_nodes(loader: Loader, text_model: Write) -> None:

@@ -180,6 +180,16 @@ def test_it_ends_cleanly_even_while_it_loads(serve, folder, write, number):
     assert not any("Traceback" in line for line in it.lines), it.lines
 
 
+def test_stopping_waits_for_no_model_that_is_compiled(serve, folder, write, endless):
+    (folder / "a.yaml").write_text(write("a", 1).replace("1.onnx", str(endless)))
+    it = serve()
+    it.wait_for(r"still loading a\.default: compiling")
+    began = time.monotonic()
+    assert it.stop() == 0
+    assert time.monotonic() - began < 8.0  # `treadle demo` gives it ten seconds; the compiler would have minutes
+    assert not any("Traceback" in line for line in it.lines), it.lines
+
+
 def test_a_timeline_of_launches(serve, folder, write, tmp_path):
     (folder / "a.yaml").write_text(write("a", 3))
     it = serve("--trace", str(tmp_path / "trace.json"))

@@ -71,6 +71,7 @@ async def measure(tenant: api.Tenant, plan: Plan, cache: Path, announce: Announc
             except (FetchError, ModelError, RefusedError) as error:
                 raise UnprofiledError(f"{tenant.key}, tier {tier.name}: {error}") from error
     finally:
+        loader.close()
         await supervisor.close()
     return Report(
         tenant.key, plan.device, _device_model(plan.device), plan.device.startswith("simulated"), tuple(measured)
