@@ -46,6 +46,10 @@ class UnreachableError(FetchError):
     cause = LoadedReason.MODEL_UNREACHABLE
 
 
+class TooSlowError(UnreachableError):
+    """Raised when a download is slower than the store's least rate."""
+
+
 class RefusedByServerError(FetchError):
     """Raised when the model's server answers with an error, or points to a place that is not allowed."""
 
@@ -84,6 +88,7 @@ class ModelStore:
         self._folder = folder
         self._settings = settings or ModelStoreSettings()
         self._ssl_context = ssl_context or ssl.create_default_context()
+        self._downloads = asyncio.Semaphore(self._settings.concurrent_downloads)
 
     async def fetch(self, model: Model, progress: Progress | None = None) -> Path:
         """The local file of a model, of the digest that the manifest gives where it gives one.
@@ -122,7 +127,10 @@ class ModelStore:
     async def _download_patiently(self, model: Model, progress: Progress) -> Path:
         for attempt in range(1, self._settings.attempts + 1):
             try:
-                return await self._download(model, progress)
+                async with self._downloads:
+                    return await self._download(model, progress)
+            except TooSlowError:
+                raise
             except UnreachableError:
                 if attempt == self._settings.attempts:
                     raise
@@ -154,12 +162,13 @@ class ModelStore:
         """Write the body to `descriptor`, which is closed; its sha256."""
         digest, size = hashlib.sha256(), 0
         with os.fdopen(descriptor, "wb") as file:
-            async with self._get(uri) as response:
+            async with self._pace(uri) as came, self._get(uri) as response:
                 if response.content_length is not None:
                     self._check_size(response.content_length)
                 async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                     size += len(chunk)
                     self._check_size(size)
+                    came(size)
                     digest.update(chunk)
                     try:
                         await asyncio.to_thread(file.write, chunk)
@@ -167,6 +176,21 @@ class ModelStore:
                         raise StorageError(f"the model store {self._folder} is full: {error.strerror}") from error
                     progress(size, response.content_length)
         return digest.hexdigest()
+
+    @asynccontextmanager
+    async def _pace(self, uri: str) -> AsyncIterator[Callable[[int], None]]:
+        """Raise TooSlowError once the time is up that the bytes so far give; yields what is told their number."""
+        start = asyncio.get_running_loop().time()
+
+        def came(size: int) -> None:
+            limit.reschedule(start + self._settings.patience + size / self._settings.least_rate)
+
+        try:
+            async with asyncio.timeout(self._settings.patience) as limit:
+                yield came
+        except TimeoutError as error:
+            rate = self._settings.least_rate / 1024
+            raise TooSlowError(f"{uri}: the download is slower than {rate:g} KiB/s") from error
 
     @asynccontextmanager
     async def _get(self, uri: str) -> AsyncIterator[aiohttp.ClientResponse]:

@@ -11,14 +11,21 @@ class ModelStoreSettings:
 
     Attributes:
         most_bytes: Largest model file.
+        concurrent_downloads: Files downloaded at a time.
         silence: How long a server may send nothing before the download is given up.
+        patience: How long a download may take beyond what its bytes so far need at `least_rate`; so each is over
+            after patience + most_bytes / least_rate.
+        least_rate: Bytes a second that a server must send.
         redirects: Redirects followed for one model.
         attempts: Tries for one model, as long as the server cannot be reached or breaks off.
         backoff: Wait before the second try; it doubles from one to the next.
     """
 
     most_bytes: int = 1 << 30
+    concurrent_downloads: int = 8
     silence: float = 30.0
+    patience: float = 60.0
+    least_rate: int = 1 << 17
     redirects: int = 5
     attempts: int = 3
     backoff: float = 0.5

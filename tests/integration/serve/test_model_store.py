@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ssl
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +23,7 @@ from treadle_agent.model_store import (
     RefusedByServerError,
     StorageError,
     TooLargeError,
+    TooSlowError,
     UnreachableError,
 )
 from treadle_agent.settings import ModelStoreSettings
@@ -193,6 +196,76 @@ def test_silence_is_not_waited_for(tmp_path):
     error, _ = fetch(tmp_path, "/m.onnx", answer=answer, settings=ModelStoreSettings(silence=0.2, attempts=1))
     assert isinstance(error, UnreachableError)
     assert "nothing came for 0.2 s" in str(error)
+
+
+@pytest.mark.parametrize("in_head", [True, False])
+def test_a_server_that_trickles_is_given_up(tmp_path, in_head):
+    async def trickle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(len(BODY))})
+        if in_head:
+            assert request.transport is not None
+            request.transport.write(b"HTTP/1.1 200 OK\r\n")
+        else:
+            await response.prepare(request)
+        for number in range(1000):
+            await asyncio.sleep(0.05)
+            if in_head:
+                if request.transport is None:
+                    break
+                request.transport.write(b"X-%d: x\r\n" % number)
+            else:
+                await response.write(BODY[:1])
+        return response
+
+    settings = replace(SETTINGS, silence=5.0, patience=0.5, least_rate=1000)
+    began = time.monotonic()
+    error, requests = fetch(tmp_path, "/m.onnx", answer=trickle, settings=settings)
+    assert isinstance(error, TooSlowError)
+    assert "slower than 0.976562 KiB/s" in str(error)
+    assert error.cause == "ModelUnreachable", "another try may be faster"
+    assert len(requests) == 1, "but not now"
+    assert time.monotonic() - began < 4.0
+    assert left(tmp_path) == []
+
+
+def test_a_slow_download_that_keeps_the_rate_ends_well(tmp_path):
+    async def slow(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for begin in range(0, len(BODY), len(BODY) // 10):
+            await asyncio.sleep(0.25)
+            await response.write(BODY[begin : begin + len(BODY) // 10])
+        return response
+
+    settings = replace(SETTINGS, patience=1.5, least_rate=len(BODY) // 10)
+    file, _ = fetch(tmp_path, "/m.onnx", answer=slow, settings=settings)
+    assert file.read_bytes() == BODY
+
+
+def test_downloads_are_bounded_and_local_files_do_not_wait_for_them(tmp_path):
+    async def run() -> None:
+        gate, both, under_way = asyncio.Event(), asyncio.Event(), []
+
+        async def wait(request: web.Request) -> web.StreamResponse:
+            under_way.append(request.path)
+            if len(under_way) == 2:
+                both.set()
+            await gate.wait()
+            return web.Response(body=BODY)
+
+        async with Server(wait) as server:
+            store = ModelStore(tmp_path / "s", replace(SETTINGS, concurrent_downloads=2), server.trust)
+            fetches = [asyncio.create_task(store.fetch(Model(f"{server.url}/{n}", None))) for n in range(4)]
+            await both.wait()
+            (tmp_path / "m.onnx").write_bytes(BODY)
+            assert await store.fetch(Model(str(tmp_path / "m.onnx"), DIGEST)) == tmp_path / "m.onnx"
+            await asyncio.sleep(0.1)  # time enough for a third to begin
+            assert len(under_way) == 2
+            gate.set()
+            await asyncio.gather(*fetches)
+            assert len(under_way) == 4
+
+    asyncio.run(run())
 
 
 def test_a_certificate_that_nobody_trusts(tmp_path):
