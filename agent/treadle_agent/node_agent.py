@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Container, Coroutine, Iterable, Iterator
+from collections.abc import Collection, Container, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from treadle_agent.agreement import difference
 from treadle_agent.executor.gateway import Gateway, RefusedError, Served
@@ -96,10 +96,12 @@ class NodeAgent:
         self._loads = asyncio.Semaphore(self._settings.concurrent_loads)
         self._versions = versions or itertools.count(1)
         self._residents: dict[str, _Resident] = {}
+        self._fetching: set[asyncio.Task[Any]] = set()  # those whose models are not here yet
         self._background: set[asyncio.Task[None]] = set()
 
     async def apply(self, tenants: Iterable[Tenant], retry: Container[str] | None = None) -> list[Refused]:
-        """Serve exactly these tenants; returns when each is served or refused.
+        """Serve exactly these tenants; returns what is refused when each is served or refused, or its model is still
+        being fetched after `fetch_patience`: that goes on, and one tenant's slow server keeps no other waiting.
 
         An unchanged tenant is left alone, unless it was refused: then it is tried again, if its key is in `retry` or
         that is None. May be called while an earlier call is under way; what that one has begun and is still wanted
@@ -111,10 +113,11 @@ class NodeAgent:
         for tenant in wanted.values():
             self._want(tenant, again=retry is None or tenant.key in retry)
         tasks = [self._residents[key].task for key in wanted]
-        if tasks:
-            await asyncio.wait(tasks)
+        await _ended(tasks, self._settings.fetch_patience)
+        await _ended([task for task in tasks if task not in self._fetching])
         self._catalog.mark_reconciled()
-        return [refused for task in tasks if not task.cancelled() and (refused := task.result()) is not None]
+        ended = [task for task in tasks if task.done() and not task.cancelled()]
+        return [refused for task in ended if (refused := task.result()) is not None]
 
     async def close(self) -> None:
         """Stop loading; what is served stays so, until the gateway is closed."""
@@ -147,8 +150,9 @@ class NodeAgent:
         previous = old.served if old is not None else None
         self._catalog.put(Entry(entry.tenant, previous, loading=True))
         try:
+            files = await self._fetch(tenant)
             async with self._loads:
-                loaded = await self._load(tenant)
+                loaded = await self._load(tenant, files)
         except Exception as error:  # noqa: BLE001 - one tenant's failure, whatever it is, must not stop the others
             refused = _refused(tenant.key, error, previous=old is not None)
             self._catalog.put(Entry(entry.tenant, previous, refusal=f"{refused.field}: {refused.reason}"))
@@ -161,11 +165,21 @@ class NodeAgent:
             self._in_background(self._retire(tenant.key, previous))
         return None
 
-    async def _load(self, tenant: Tenant) -> _Loaded:
+    async def _fetch(self, tenant: Tenant) -> list[Path]:
+        """The files of all tiers' models; other tenants are loaded meanwhile."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._fetching.add(task)
+        try:
+            return [await self._fetch_tier(tenant, tier) for tier in tenant.served_tiers]
+        finally:
+            self._fetching.discard(task)
+
+    async def _load(self, tenant: Tenant, files: Sequence[Path]) -> _Loaded:
         tiers = tenant.served_tiers
         artifacts: list[tuple[Path, Artifact]] = []
-        for tier in tiers:
-            artifacts.append(await self._make(tenant, tier))
+        for tier, file in zip(tiers, files, strict=True):
+            artifacts.append(await self._compile(tenant, tier, file))
             if different := difference(artifacts[0][1], artifacts[-1][1], tiers[0].name):
                 cause = LoadedReason.TIERS_DIFFER
                 raise _RefusalError(_field(tier, "model"), cause, f"{different}; all tiers must agree")
@@ -193,19 +207,19 @@ class NodeAgent:
             raise
         return _Loaded(served, tuple(artifact for _, artifact in artifacts))
 
-    async def _make(self, tenant: Tenant, tier: Tier) -> tuple[Path, Artifact]:
-        """Fetch and compile one tier's model."""
-
+    async def _fetch_tier(self, tenant: Tenant, tier: Tier) -> Path:
         def progress(done: int, total: int | None) -> None:
             size = f"{done / _MEBIBYTE:.0f}" + (f" of {total / _MEBIBYTE:.0f}" if total else "")
             self._observe(Loading(tenant.key, f"fetching tier {tier.name}, {size} MiB"))
 
         try:
-            file = await self._store.fetch(tier.model, progress)
+            return await self._store.fetch(tier.model, progress)
         except FetchError as error:
             temporary = isinstance(error, UnreachableError)
             field = _field(tier, f"model.{error.field}")
             raise _RefusalError(field, error.cause, str(error), temporary=temporary) from error
+
+    async def _compile(self, tenant: Tenant, tier: Tier, file: Path) -> tuple[Path, Artifact]:
         self._observe(Loading(tenant.key, f"compiling tier {tier.name}"))
         try:
             folder = await asyncio.to_thread(self._compiler.compile, file)
@@ -243,6 +257,12 @@ class NodeAgent:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+async def _ended(tasks: Collection[asyncio.Task[Any]], seconds: float | None = None) -> None:
+    """Wait until all have ended, however, or the time is up."""
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)
 
 
 def _refused(key: str, error: Exception, *, previous: bool) -> Refused:

@@ -8,7 +8,7 @@ import errno
 import logging
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from treadle_agent.node_agent import NodeAgent
 from treadle_api.tenant import Tenant
 
 LOOK_SECONDS = 0.5  # between looks for loads that take long
-RETRY_SECONDS = 30.0  # between tries of tenants whose models could not be fetched
+RETRY_SECONDS = 30.0  # between tries of tenants whose models could not be fetched, or are still being fetched
 
 MODES: Mapping[str, Mode] = {mode.name.lower().replace("_", "-"): mode for mode in Mode}
 
@@ -240,17 +240,17 @@ class _Session:
         self._console.set_sources({accepted.tenant.key: accepted.source for accepted in self._wanted.accepted})
         self._apply()
 
-    def _apply(self) -> None:
-        task = asyncio.create_task(self._reconcile())
+    def _apply(self, retry: Container[str] | None = None) -> None:
+        """Serve what is wanted now; of what was refused, try all again, or those of `retry`."""
+        task = asyncio.create_task(self._reconcile(retry))
         self._applying.add(task)
         task.add_done_callback(self._applying.discard)
 
-    async def _reconcile(self) -> None:
-        """Serve what is wanted now; tries again later where that may help."""
+    async def _reconcile(self, retry: Container[str] | None) -> None:
         found = await asyncio.to_thread(marks, _models(accepted.tenant for accepted in self._wanted.accepted))
         tenants = [accepted.tenant for accepted in self._wanted.accepted]
         first = not self._catalog.ready
-        refused = await self._agent.apply(tenants)
+        refused = await self._agent.apply(tenants, retry)
         keys = {one.key for one in refused}
         self._refused = {path: found.get(path) for path in _models(one for one in tenants if one.key in keys)}
         if first and self._catalog.ready:
@@ -258,9 +258,11 @@ class _Session:
             count = self._wanted.refused
             refusals = f" +{count} {'manifest' if count == 1 else 'manifests'} refused" if count else ""
             self._console.say(f"ready: {served} of {len(tenants)} tenants{refusals} at {self._url} (Ctrl-C stops)")
-        if any(one.temporary for one in refused) and self._retry is None:
-            self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._try_again)
+        loading = any(entry.loading for entry in self._catalog.entries())  # a slow download, which may yet be refused
+        again = frozenset(one.key for one in refused if one.temporary)
+        if (loading or again) and self._retry is None:
+            self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._try_again, again)
 
-    def _try_again(self) -> None:
+    def _try_again(self, keys: frozenset[str]) -> None:
         self._retry = None
-        self._apply()
+        self._apply(keys)

@@ -110,8 +110,9 @@ class Catalog:
 
     @property
     def ready(self) -> bool:
-        """Whether requests should come here: all tenants of the first reconciliation are served or refused, and the
-        node is not stopping. One tenant's refusal, or a later one's loading, does not take the others off.
+        """Whether requests should come here: all tenants of the first reconciliation are served or refused, or wait
+        for a slow download, and the node is not stopping. One tenant's refusal, or a later one's loading, does not take
+        the others off.
         """
         return self._reconciled and not self._stopping
 

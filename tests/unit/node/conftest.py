@@ -66,8 +66,13 @@ class FakeGateway:
 class FakeStore:
     """Models by name; a file's name says what is wrong with it."""
 
+    def __init__(self) -> None:
+        self.arrived = asyncio.Event()
+
     async def fetch(self, model: Model, progress: Callable[[int, int | None], None] | None = None) -> Path:
         await asyncio.sleep(0)
+        if "slow" in model.uri:
+            await self.arrived.wait()
         if "missing" in model.uri:
             raise NotFoundError(f"there is no file {model.uri}")
         if "offline" in model.uri:
@@ -116,18 +121,19 @@ class FakeCompiler:
 class Node:
     """A node agent and everything around it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fetch_patience: float) -> None:
         self.gateway = FakeGateway()
+        self.store = FakeStore()
         self.compiler = FakeCompiler(folder)
         self.catalog = Catalog()
         self.events: list[Event] = []
         self.agent = NodeAgent(
             self.gateway,  # type: ignore[arg-type]
-            FakeStore(),
+            self.store,
             self.compiler,
             self.catalog,
             self.events.append,
-            NodeAgentSettings(concurrent_loads=2, queue_limit=7),
+            NodeAgentSettings(concurrent_loads=2, queue_limit=7, fetch_patience=fetch_patience),
         )
 
     def answering(self) -> dict[str, int]:
@@ -136,8 +142,8 @@ class Node:
 
 
 @pytest.fixture
-def node(tmp_path) -> Callable[[], Node]:
-    return lambda: Node(tmp_path)
+def node(tmp_path) -> Callable[..., Node]:
+    return lambda fetch_patience=60.0: Node(tmp_path, fetch_patience)
 
 
 @pytest.fixture

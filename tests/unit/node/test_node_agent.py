@@ -230,6 +230,57 @@ def test_readiness_waits_for_all_tenants_of_the_first_reconciliation(node, tenan
     asyncio.run(run())
 
 
+def test_slow_downloads_keep_no_other_tenant_from_being_loaded(node, tenant):
+    async def run() -> None:
+        it = node()
+        slow = [tenant(f"s{n}", f"slow{n}.onnx") for n in range(3)]  # one more than may be loaded at a time
+        applying = asyncio.create_task(it.agent.apply([*slow, tenant("a", "m.onnx", "n.onnx"), tenant("b")]))
+        await settle(lambda: sorted(it.answering()) == ["a.default", "b.default"])
+        assert not it.catalog.ready, "the others may come soon"
+        it.store.arrived.set()
+        assert await applying == []
+        assert len(it.answering()) == 5
+
+    asyncio.run(run())
+
+
+def test_readiness_does_not_wait_for_a_slow_download(node, tenant):
+    async def run() -> None:
+        it = node(fetch_patience=0.05)
+        wanted = [tenant("s", "slow.onnx"), tenant("t", "slow-missing.onnx"), tenant("a"), tenant("b", "broken.onnx")]
+        it.gateway.hold = asyncio.Event()
+        applying = asyncio.create_task(it.agent.apply(wanted))
+        await asyncio.sleep(0.1)
+        assert not it.catalog.ready, "what is here is loaded first, however long that takes"
+        it.gateway.hold.set()
+        async with asyncio.timeout(20):
+            assert [one.key for one in await applying] == ["b.default"]
+        assert it.catalog.ready
+        assert list(it.answering()) == ["a.default"]
+        assert it.catalog.find("s").loading
+        assert [one.key for one in await it.agent.apply(wanted)] == ["b.default"], "what is under way goes on"
+        it.store.arrived.set()
+        await settle(lambda: sorted(it.answering()) == ["a.default", "s.default"])
+        await settle(lambda: not it.catalog.find("t").loading)
+        assert [one.key for one in it.events if isinstance(one, Refused)][-1] == "t.default"
+        assert it.catalog.ready
+
+    asyncio.run(run())
+
+
+def test_a_slow_download_that_nobody_wants_any_more_is_given_up(node, tenant):
+    async def run() -> None:
+        it = node()
+        applying = asyncio.create_task(it.agent.apply([tenant("a", "slow.onnx")]))
+        await settle(lambda: it.agent._fetching)
+        assert await it.agent.apply([tenant("a")]) == []
+        assert await applying == []
+        assert list(it.answering()) == ["a.default"]
+        assert not it.agent._fetching
+
+    asyncio.run(run())
+
+
 def test_events_say_what_is_being_done(node, tenant):
     async def run() -> None:
         it = node()

@@ -26,11 +26,17 @@ class Agent:
         self.refusals = refusals
         self.temporary = temporary
         self.applied: list[list[str]] = []
+        self.retried: list[frozenset[str] | None] = []
+        self.slow = 0  # calls after which the tenants are still being fetched
         self.third = asyncio.Event()
         self.calls: asyncio.Queue[None] = asyncio.Queue()
 
-    async def apply(self, tenants) -> list[Refused]:
+    async def apply(self, tenants, retry) -> list[Refused]:
         self.applied.append([tenant.key for tenant in tenants])
+        self.retried.append(retry)
+        self.slow -= 1
+        for tenant in tenants:
+            self.catalog.put(Entry(tenant, loading=self.slow >= 0))
         self.catalog.mark_reconciled()
         self.refusals -= 1
         self.calls.put_nowait(None)
@@ -72,10 +78,34 @@ def test_what_may_come_right_by_itself_is_tried_again(tmp_path, monkeypatch):
 
     asyncio.run(run())
     assert agent.applied == [["a.default"]] * 3 + [["closed"]]
+    assert agent.retried == [None, {"a.default"}, {"a.default"}], "what will not come right costs nobody anything"
     assert not catalog.ready, "readiness goes off before requests under way are waited for"
     lines = output.getvalue().splitlines()
     assert lines[0] == "listening at http://h; loading 1 tenant", "before anything is loaded"
     assert "ready: 0 of 1 tenants at http://h" in output.getvalue()
+
+
+def test_a_slow_download_is_looked_after(tmp_path, monkeypatch):
+    monkeypatch.setattr(serve, "RETRY_SECONDS", 0.01)
+    (tmp_path / "a.yaml").write_text(MANIFEST)
+    catalog = Catalog()
+    agent = Agent(catalog, refusals=0)
+    agent.slow = 2
+
+    async def run() -> None:
+        console = ServeConsole(Console(file=io.StringIO()), catalog, "http://h")
+        session = _Session(Options(tmp_path, "", 0, "host", Mode.TIME, None), agent, catalog, console, "http://h")
+        stop = asyncio.Event()
+        running = asyncio.create_task(session.run(stop))
+        async with asyncio.timeout(20):
+            await agent.third.wait()
+        await asyncio.sleep(0.05)  # five times what a fourth try would take
+        stop.set()
+        await running
+
+    asyncio.run(run())
+    assert agent.applied == [["a.default"]] * 3 + [["closed"]]
+    assert agent.retried == [None, frozenset(), frozenset()], "nothing is begun anew"
 
 
 def test_a_refused_model_is_tried_again_when_its_file_changes(tmp_path, monkeypatch):
