@@ -111,7 +111,7 @@ class Library:
     def __init__(self, tuner: Tuner, *, max_problems: int) -> None:
         self._tuner = tuner
         self.max_problems = max_problems
-        self.architectures: dict[str, Architecture] = {}
+        self.architectures: dict[tuple[object, ...], Architecture] = {}
         self.slabs: dict[tuple[object, ...], Weights] = {}
         self._changes: list[Callable[[], None]] = []
 
@@ -169,25 +169,25 @@ class Library:
         self.slabs = {key: slab for key, slab in self.slabs.items() if len(slab) or id(slab) in kept}
 
     def _leave(self, tier: LoadedTier, types: tuple[TensorType, ...]) -> None:
-        for digest, architecture in list(self.architectures.items()):
+        for key, architecture in list(self.architectures.items()):
             if architecture.members.get(tier) == types:
                 del architecture.members[tier]
                 if not architecture.members:
-                    del self.architectures[digest]
+                    del self.architectures[key]
 
     def _architecture(self, program: Program, tier: LoadedTier, types: tuple[TensorType, ...]) -> Architecture:
-        digest = program.architecture
-        architecture = self.architectures.get(digest)
+        layout = (*tier.artifact.weights, tier.artifact.weight_bytes)
+        key = (layout, program.architecture, *_architectures(tier, types))
+        architecture = self.architectures.get(key)
         if architecture is None:
-            key = (*tier.artifact.weights, tier.artifact.weight_bytes)
-            slab = self.slabs.get(key)
+            slab = self.slabs.get(layout)
             if slab is None:  # an empty one is false, and may have been promised to another binding of the tier
-                slab = self.slabs[key] = self._tuner.slab(tier.artifact.weights, tier.artifact.weight_bytes)
+                slab = self.slabs[layout] = self._tuner.slab(tier.artifact.weights, tier.artifact.weight_bytes)
             segments = {1: self._tuner.segments(tier.chain(), types)} if self._tuner.runs_segments else {}
             merged = None
             if self._may_merge(tier, types, segments.get(1)):
                 merged = self._tuner.merged(program, slab, tier.folder / "weights.bin")
-            architecture = self.architectures[digest] = Architecture(slab, merged, segments)
+            architecture = self.architectures[key] = Architecture(slab, merged, segments)
         return architecture
 
     def _may_merge(self, tier: LoadedTier, types: tuple[TensorType, ...], segments: Profile | None) -> bool:
@@ -269,3 +269,13 @@ class Library:
     def _swap(self, holder: list[Executable], executables: Sequence[Executable]) -> None:
         wanted = list(executables)
         self._changes.append(lambda: holder.__setitem__(slice(None), wanted))
+
+
+def _architectures(tier: LoadedTier, types: Sequence[TensorType]) -> list[str | None]:
+    """What the programs for several rows compute. One member's run for all: a model may do for two rows what another
+    does not, though for one row both do the same.
+    """
+    if not tier.artifact.batchable:
+        return []
+    programs = (tier.program(types, rows) for rows in ROW_COUNTS[1:])
+    return [program.architecture if program is not None else None for program in programs]

@@ -14,7 +14,7 @@ from treadle_agent.executor.library import Library, LoadedTier
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.slab import Slab
 from treadle_agent.executor.tuner import HostMemory, Profile
-from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec, WeightEntry
+from treadle_agent.program.artifact import ARTIFACT_VERSION, ROW_COUNTS, Artifact, TensorSpec, WeightEntry
 from treadle_agent.program.model import Activation, Kernel, Port, Program, TensorType, Weight
 
 SCALE = TensorType("float32", (1,))
@@ -121,3 +121,33 @@ def test_a_thousand_loads_and_unloads_leave_the_ledger_as_it_was(library: Librar
         library.forget(passer_by)
         apply(library)
     assert ledger(library) == before
+
+
+@pytest.mark.parametrize("differs", ["nothing", "two rows", "weights"])
+def test_only_what_computes_the_same_for_every_number_of_rows_shares_an_architecture(
+    library: Library, tmp_path: Path, differs: str
+) -> None:
+    def batchable(name: str, *, other: bool) -> LoadedTier:
+        home = tmp_path / name
+        home.mkdir()
+        ports = (TensorSpec("x", "float32", (-1, 3)),), (TensorSpec("y", "float32", (-1, 3)),)
+        size = 128 if other and differs == "weights" else 64
+        weights = (WeightEntry(SCALE, 0),)
+        artifact = Artifact(ARTIFACT_VERSION, name, "", *ports, True, weights, size, (), "", {}, {})
+        (home / "artifact.json").write_bytes(msgspec.json.encode(artifact))
+        (home / "weights.bin").write_bytes(bytes(size))
+        for rows in ROW_COUNTS:
+            operator = "Sub" if other and differs == "two rows" and rows == 2 else "Mul"
+            type_ = TensorType("float32", (rows, 3))
+            kernel = Kernel(operator, (), (Activation(0), Weight(0)), (1,))
+            made = Program((Port("x", 0),), (Port("y", 1),), (type_, type_), (0, 512), 1024, (SCALE,), (), (kernel,))
+            (home / f"program-x={rows}x3.json").write_bytes(msgspec.json.encode(made))
+        return LoadedTier(name, home)
+
+    types = (TensorType("float32", (1, 3)),)
+    one, two = batchable("one", other=False), batchable("two", other=True)
+    for each in (one, two):
+        library.prepare(each, types)
+    apply(library)
+    assert len(library.architectures) == (1 if differs == "nothing" else 2)
+    assert (one.holders[types][0] is two.holders[types][0]) == (differs == "nothing")
