@@ -30,6 +30,10 @@ class Isolation:
     def forget(self, tenant: int) -> None:
         """A tenant is gone; so may be what ran it."""
         self._stragglers.forget(tenant)
+        self.prune()
+
+    def prune(self) -> None:
+        """Forget what runs for nobody any more."""
         served = self._scheduler.tenants.values()
         self._stretches.forget(
             {one for left in served for tier in left.tiers for holder in tier.buckets.values() for one in holder}

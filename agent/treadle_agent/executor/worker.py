@@ -12,6 +12,7 @@ import sys
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -55,6 +56,14 @@ UNRUNNABLE_WAIT = 0.02  # seconds between looks at requests that wait for a prog
 RECORD_SLOTS = 15  # of the flight record, a thread each; the last one is the loading thread's
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a launch raised, and after how many seconds."""
+
+    error: Exception
+    seconds: float
+
+
 class Worker:
     """The dispatch thread of one device."""
 
@@ -72,11 +81,13 @@ class Worker:
         self.document = Document(settings.device, settings.mode.name.lower().replace("_", "-"))
         self.recorder: Recorder | None = None
         self._solo: deque[Submit] = deque()
+        self._solo_at = 0.0  # what runs alone takes turns with all the others: not before this time, unless they rest
+        self._alone: Group | None = None  # what runs alone now, or did so last
         self._pool = (
             ThreadPoolExecutor(RECORD_SLOTS, initializer=ignore_warnings) if settings.mode is Mode.SPACE else None
         )
         self._threads = list(range(RECORD_SLOTS))  # free slots of the flight record
-        self._finished: deque[tuple[Launch, int, Launched | Exception]] = deque()
+        self._finished: deque[tuple[Launch, int, Launched | Failure]] = deque()
 
     def run(self) -> None:
         """Serve until the front end closes the channel."""
@@ -186,6 +197,7 @@ class Worker:
             tier.buckets.pop(binding, None)
         if all(other.inputs != types for other in version.bindings.values()):
             self.loading.unbind(version, types)
+        self.isolation.prune()
 
     def _finish_unloads(self) -> None:
         for version in [one for one in self.versions.values() if one.draining]:
@@ -197,12 +209,11 @@ class Worker:
                 self.loading.unload(version)
 
     def _next(self, now: float) -> Launch | None:
-        if not self._solo:
+        groups = self.scheduler.groups
+        due = bool(self._solo) and (now >= self._solo_at or self.scheduler.idle)
+        self.scheduler.holding = due or any(group is self._alone for group in groups)
+        if not due or groups:
             return self.scheduler.step(now) if self._threads else None
-        self.scheduler.holding = True
-        if self.scheduler.groups:
-            return self.scheduler.step(now)
-        self.scheduler.holding = False
         request = self._solo.popleft()
         launch = self.scheduler.solo(self.versions[request.version], request, now)
         if launch is None:
@@ -210,7 +221,9 @@ class Worker:
                 self._answer(request, Outcome.SHED, reason="the deadline cannot be met any more")
             else:
                 self._solo.append(request)
+            self.scheduler.holding = False
             return self.scheduler.step(now) if self._threads else None  # its program comes: the others go on
+        self._alone = launch.group
         return launch
 
     def _pause(self) -> float | None:
@@ -224,34 +237,41 @@ class Worker:
         names = [request.request for stream in group.streams for request in requests_of(stream)]
         expected = group.executable.cost.expected(len(group.streams))
         self.record.begin(thread, Activity.LAUNCH, names, now, expected)
+        result: Launched | Failure
         try:
             if group.place is None:
                 group.started = now
                 self.device.stage(group)
+        except Exception as error:  # noqa: BLE001 - a tenant's model may raise anything
+            result = Failure(error, time.monotonic() - now)
+        else:
             if self._pool is not None:
                 self._pool.submit(self._run_apart, launch, thread)
                 return
-            result: Launched | Exception = self.device.run(group, launch.begin, launch.end)
-        except Exception as error:  # noqa: BLE001 - a tenant's model may raise anything
-            result = error
+            result = self._run(launch)
         self.record.end(thread)
         self._threads.append(thread)
         self._launched(launch, result)
 
-    def _run_apart(self, launch: Launch, thread: int) -> None:
+    def _run(self, launch: Launch) -> Launched | Failure:
+        begun = time.monotonic()
         try:
-            result: Launched | Exception = self.device.run(launch.group, launch.begin, launch.end)
+            return self.device.run(launch.group, launch.begin, launch.end)
         except Exception as error:  # noqa: BLE001 - as above
-            result = error
+            return Failure(error, time.monotonic() - begun)
+
+    def _run_apart(self, launch: Launch, thread: int) -> None:
+        result = self._run(launch)
         self.record.end(thread)
         self._finished.append((launch, thread, result))
         self.channel.wake()
 
-    def _launched(self, launch: Launch, result: Launched | Exception) -> None:
+    def _launched(self, launch: Launch, result: Launched | Failure) -> None:
         group = launch.group
-        if isinstance(result, Exception):
-            self.scheduler.evict(group)
-            self._failed(group, result)
+        if isinstance(result, Failure):
+            self.scheduler.failed(group, result.seconds)
+            self._left(group)
+            self._failed(group, result.error)
             return
         self.document.launched(result, len(group.streams))
         if self.recorder is not None:
@@ -261,6 +281,7 @@ class Worker:
         self.isolation.launched(launch, seconds)
         if not self.scheduler.launched(launch, seconds):
             return
+        self._left(group)
         try:
             self.device.collect(group)
         except Exception as error:  # noqa: BLE001 - what a model gives need not be what it declared
@@ -273,6 +294,13 @@ class Worker:
             version.answered[stream.tier] += len(stream.requests)
             for request in stream.requests:
                 self.channel.post(Done(request.request, Outcome.DONE, stream.tier, group.started, finished))
+
+    def _left(self, group: Group) -> None:
+        """A group has left the device; after one that ran alone, the others have it for as long."""
+        if group is self._alone:
+            self._alone = None
+            now = time.monotonic()
+            self._solo_at = now + (now - group.started)
 
     def _failed(self, group: Group, error: Exception) -> None:
         """Find whose fault it was: everyone runs again alone; who fails alone gets the error."""

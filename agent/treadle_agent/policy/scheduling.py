@@ -119,15 +119,26 @@ class Scheduler(ABC):
         group.seconds += seconds
         if launch.end < executable.length:
             return False
+        self._charge(group)
+        for stream in group.streams:
+            stream.tenant.tiers[stream.tier].observe(stream.rows, stream.seconds)
+        self.evict(group)
+        return True
+
+    def failed(self, group: Group, seconds: float) -> None:
+        """A launch has failed after some seconds, which are used all the same; the group leaves the device."""
+        group.seconds += seconds
+        self._charge(group)
+        self.evict(group)
+
+    def _charge(self, group: Group) -> None:
+        """Tell what a group took among those in it."""
         parts = attribute(group.seconds, [stream.alone for stream in group.streams])
         for stream, part in zip(group.streams, parts, strict=True):
             tenant = stream.tenant
             stream.seconds = part
             tenant.used += part
-            tenant.tiers[stream.tier].observe(stream.rows, part)
             self._shares.charge(tenant.id, tenant.weight, part)
-        self.evict(group)
-        return True
 
     def evict(self, group: Group) -> None:
         """Take a group off the device without a result."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,10 +19,12 @@ from treadle_agent.executor.protocol import (
     FLIGHT_RECORD_BYTES,
     Bind,
     Done,
+    Mode,
     Outcome,
     Submit,
     TierSpec,
     ToExecutor,
+    Unbind,
     Version,
 )
 from treadle_agent.executor.segment_chain import SegmentChain
@@ -75,24 +78,35 @@ class Loading:
 
 
 class Chain(SegmentChain):
-    """``y = 2 x``; `widened`: the answer has more elements than the binding says."""
+    """``y = 2 x``; `widened`: the answer has more elements than the binding says; `seconds`: what it takes; `broken`:
+    it fails after them; `gate`: where there is one, it waits for that.
+    """
 
     def __init__(self) -> None:
         self.inputs, self.outputs = ("x",), ("y",)
         self.signatures = ["double"]
-        self.widened = False
+        self.widened = self.broken = False
+        self.seconds = 0.0
+        self.gate: threading.Event | None = None
+        self.begun = 0
 
     def run(self, tensors: dict[str, Any], *_: Any) -> list[float]:
+        self.begun += 1
+        if self.gate is not None:
+            assert self.gate.wait(10.0)
+        time.sleep(self.seconds)
+        if self.broken:
+            raise ValueError("an index out of range")
         tensors["y"] = np.repeat(tensors["x"] * 2, 2, axis=1) if self.widened else tensors["x"] * 2
         return [1e-6]
 
 
 class House:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mode: Mode = Mode.SPACE_TIME) -> None:
         self.folder = folder
         self.channel, self.loading, self.chain = Channel(), Loading(), Chain()
         memory = memoryview(bytearray(FLIGHT_RECORD_BYTES + 4096))
-        self.worker = Worker(self.channel, memory, FlightRecord(memory), WorkerSettings())  # type: ignore[arg-type]
+        self.worker = Worker(self.channel, memory, FlightRecord(memory), WorkerSettings(mode=mode))  # type: ignore[arg-type]
         self.worker.loading = self.loading  # type: ignore[assignment]
         self.requests = 0
 
@@ -156,3 +170,47 @@ def test_an_answer_that_does_not_fit_its_block_fails_its_request_alone(house: Ho
     house.turn(house.submit(1), turns=2)
     assert house.channel.outcomes() == {1: Outcome.ERROR, 2: Outcome.DONE}
     assert "y" in house.channel.posted[0].reason
+
+
+def test_launches_that_fail_are_paid_for(house: House) -> None:
+    version = house.tenant(1)
+    house.chain.seconds, house.chain.broken = 0.005, True
+    house.turn(house.submit(1), turns=2)
+    assert house.channel.outcomes() == {1: Outcome.ERROR}
+    assert version.used >= 0.005
+
+
+def test_what_runs_alone_takes_turns_with_the_others(house: House) -> None:
+    house.tenant(1)
+    house.tenant(2)
+    house.chain.seconds = 0.02
+    house.turn(*(house.submit(1, solo=True) for _ in range(3)), *(house.submit(2) for _ in range(3)), turns=6)
+    alone, others = {1, 2, 3}, {4, 5, 6}
+    first = list(house.channel.outcomes())[:4]
+    assert len(alone & set(first)) == len(others & set(first)) == 2
+    house.turn(turns=6)
+    assert house.channel.outcomes() == dict.fromkeys(sorted(alone | others), Outcome.DONE)
+
+
+def test_what_runs_alone_is_alone_in_mode_space_too(tmp_path: Path) -> None:
+    house = House(tmp_path, Mode.SPACE)
+    house.tenant(1)
+    house.tenant(2)
+    house.chain.gate = threading.Event()
+    house.turn(house.submit(1, solo=True), house.submit(2), turns=5)
+    try:
+        assert house.chain.begun <= 1
+    finally:
+        house.chain.gate.set()
+    while len(house.channel.posted) < 2:
+        house.turn()
+    assert house.channel.outcomes() == {1: Outcome.DONE, 2: Outcome.DONE}
+
+
+def test_what_was_learnt_of_unbound_shapes_is_forgotten(house: House) -> None:
+    house.tenant(1)
+    house.loading.unbind = lambda *_: None  # type: ignore[attr-defined]
+    house.turn(house.submit(1), turns=2)
+    assert house.worker.isolation._stretches._references
+    house.turn(Unbind(1, 0))
+    assert not house.worker.isolation._stretches._references
