@@ -143,7 +143,7 @@ class NodeAgent:
 
     async def _bring_up(self, tenant: Tenant, old: _Loaded | None) -> Refused | None:
         entry = self._catalog.find(tenant.key) if old else Entry(tenant)
-        if old is not None and _same_version(entry.tenant, tenant):
+        if old is not None and _same_version(entry.tenant, tenant) and not self._gateway.fault(old.served):
             self._catalog.put(Entry(tenant, old.served))
             self._observe(Serving(tenant, old.served, old.artifacts))
             return None

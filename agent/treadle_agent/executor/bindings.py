@@ -27,15 +27,17 @@ def split_rows(shapes: Shapes, *, batchable: bool) -> tuple[int, Shapes]:
 
 
 class Binding:
-    """One row's static input and output types. `number` names them to the executor; `calls` use them now."""
+    """One row's static input and output types. `number` names them to the executor; `calls` use them now; `used`: when
+    they were last asked for, counted in requests of the version.
+    """
 
-    __slots__ = ("calls", "inputs", "number", "outputs")
+    __slots__ = ("calls", "inputs", "number", "outputs", "used")
 
     def __init__(self, number: int, inputs: tuple[TensorType, ...], outputs: tuple[TensorType, ...]) -> None:
         self.number = number
         self.inputs = inputs
         self.outputs = outputs
-        self.calls = 0
+        self.calls = self.used = 0
 
 
 class Plan:
@@ -54,13 +56,13 @@ class Plan:
 
 
 class Bindings:
-    """A version's bindings: at most `limit`; the least recently bound one gives way, but never one in use."""
+    """A version's bindings: at most `limit`; the least recently used one gives way, but never one that is in use."""
 
     def __init__(self, *, batchable: bool, limit: int) -> None:
         self._batchable = batchable
         self._limit = limit
-        self._made = 0
-        self._bindings: dict[Shapes, Binding] = {}  # by one row's shapes, the least recently bound first
+        self._made = self._uses = 0
+        self._bindings: dict[Shapes, Binding] = {}  # by one row's shapes
         self._plans: dict[Shapes, Plan] = {}  # by a request's own shapes: one look-up on the hot path
 
     def __iter__(self) -> Iterator[Binding]:
@@ -83,15 +85,12 @@ class Bindings:
             if len(self._plans) >= _PLANS:
                 self._plans.clear()
             self._plans[shapes] = plan
+        self._uses += 1
+        plan.binding.used = self._uses
         return plan
 
-    def touch(self, one_row: Shapes) -> bool:
-        """Whether these shapes of one row are bound; they then are the most recently bound ones."""
-        binding = self._bindings.pop(one_row, None)
-        if binding is None:
-            return False
-        self._bindings[one_row] = binding
-        return True
+    def __contains__(self, one_row: Shapes) -> bool:
+        return one_row in self._bindings
 
     def add(
         self, one_row: Shapes, inputs: tuple[TensorType, ...], outputs: tuple[TensorType, ...]
@@ -103,13 +102,16 @@ class Bindings:
         evicted = self._evict() if len(self._bindings) >= self._limit else None
         # Numbers are not used again: the executor may still be preparing the old binding of a number.
         binding = self._bindings[one_row] = Binding(self._made, inputs, outputs)
+        binding.used = self._uses
         self._made += 1
         return binding, evicted
 
     def _evict(self) -> Binding:
-        for one_row, binding in self._bindings.items():
-            if not binding.calls:
-                del self._bindings[one_row]
-                self._plans = {shapes: plan for shapes, plan in self._plans.items() if plan.binding is not binding}
-                return binding
+        free = [
+            (binding.used, binding.number, one_row) for one_row, binding in self._bindings.items() if not binding.calls
+        ]
+        if free:
+            binding = self._bindings.pop(min(free)[2])
+            self._plans = {shapes: plan for shapes, plan in self._plans.items() if plan.binding is not binding}
+            return binding
         raise FullError(f"requests of {self._limit} different input shapes are under way: try again later")

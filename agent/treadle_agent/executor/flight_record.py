@@ -31,6 +31,9 @@ class Activity(IntEnum):
     BIND = 3  # the name is a version, some input shapes of which are tried
 
 
+_ACTIVITIES = frozenset(Activity) - {Activity.IDLE}
+
+
 @dataclass(frozen=True, slots=True)
 class Flight:
     """One launch or load under way. `started` in seconds of CLOCK_MONOTONIC, `expected` in seconds.
@@ -74,7 +77,7 @@ class FlightRecord:
         for slot in range(SLOTS):
             header = _HEADER.unpack_from(self._memory, slot * SLOT_BYTES)
             sequence, started, expected, activity, count = header
-            if activity == Activity.IDLE:
+            if activity not in _ACTIVITIES:  # or what a model wrote where it has no business
                 continue
             names = tuple(self._names[slot][: min(count, CAPACITY)])
             if _HEADER.unpack_from(self._memory, slot * SLOT_BYTES) == header:

@@ -98,6 +98,9 @@ class Gateway(Protocol):
         Always returns: an overdue request is shed. Cancelling the await cancels the request.
         """
 
+    def fault(self, served: Served) -> str:
+        """Why a version is not run any more, though it was loaded; "" while it is."""
+
     def under_way(self, served: Served) -> int:
         """Requests that were opened for a version and have not ended."""
 

@@ -9,6 +9,7 @@ from enum import Enum
 from treadle_agent.executor.bindings import Bindings, Plan, Shapes
 from treadle_agent.executor.gateway import Served
 from treadle_agent.executor.protocol import Done, Loaded, Submit, Version
+from treadle_agent.executor.refusals import Refusals
 from treadle_agent.executor.shared_memory import SharedMemory
 from treadle_agent.program.ops.registry import Array
 
@@ -38,6 +39,8 @@ class Resident:
         self.served: Served | None = None
         self.bindings = Bindings(batchable=batchable, limit=bindings)
         self.compiling: dict[Shapes, asyncio.Task[None]] = {}
+        self.refusals = Refusals()
+        self.binding = 0  # requests that wait for shapes
         self.calls = 0
         self.block_bytes = 0
         self.held: list[PendingCall] = []

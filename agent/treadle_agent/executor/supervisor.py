@@ -20,7 +20,7 @@ import msgspec
 from treadle_agent.executor.bindings import Shapes
 from treadle_agent.executor.executor_process import ExecutorProcess, WorkerMain
 from treadle_agent.executor.flight_record import Activity, Flight
-from treadle_agent.executor.gateway import Call, GoneError, RefusedError, Served
+from treadle_agent.executor.gateway import Call, FullError, GoneError, RefusedError, Served
 from treadle_agent.executor.post_mortem import examine
 from treadle_agent.executor.protocol import (
     Bind,
@@ -133,7 +133,9 @@ class Supervisor:
             )
             only = only_shapes(served)
             if only is not None:
-                await self.bind(served, only)
+                await self._bind(
+                    resident, served, only, contextlib.nullcontext()
+                )  # compiled already: no wait for others
         except GoneError as error:
             raise RefusedError(str(error)) from error
         except BaseException:
@@ -154,23 +156,36 @@ class Supervisor:
 
         Raises:
             RefusedError: the model does not accept them.
-            FullError: as many other shapes as are kept are all in use.
+            FullError: as many other shapes as are kept are all in use, or as many as may be are being compiled, or as
+                many requests as may do so wait for one.
             GoneError: the version is no longer served.
         """
         resident = self._resident(served)
         one_row = one_row_of(served, shapes)
-        if resident.bindings.touch(one_row):
+        if one_row in resident.bindings:
             return
+        resident.refusals.check(one_row, time.monotonic())
         task = resident.compiling.get(one_row)
+        if task is None and len(resident.compiling) >= self._settings.compiling:
+            raise FullError("too many other input shapes are new here and still being compiled; try again later")
+        if resident.binding >= self._settings.waiting_for_shapes:
+            raise FullError("too many requests wait for input shapes that are still being compiled; try again later")
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._bind(resident, served, one_row))
+            task = asyncio.get_running_loop().create_task(self._bind(resident, served, one_row, self._compilers))
             resident.compiling[one_row] = task
             task.add_done_callback(_mark_retrieved)
-        await asyncio.shield(task)
-
-    async def _bind(self, resident: Resident, served: Served, one_row: Shapes) -> None:
+        resident.binding += 1
         try:
-            async with self._compilers:
+            await asyncio.shield(task)
+        finally:
+            resident.binding -= 1
+
+    async def _bind(
+        self, resident: Resident, served: Served, one_row: Shapes, turn: contextlib.AbstractAsyncContextManager[None]
+    ) -> None:
+        try:
+            async with turn:
+                self._resident(served)  # it may have gone while others were compiled
                 inputs, outputs = await asyncio.to_thread(compile_types, self._compile_binding, served, one_row)
             self._resident(served)
             binding, evicted = resident.bindings.add(one_row, inputs, outputs)
@@ -178,8 +193,11 @@ class Supervisor:
                 if evicted is not None:
                     self._post(Unbind(served.version.id, evicted.number))
                 self._post(Bind(served.version.id, binding.number, inputs, outputs))
+        except RefusedError as error:
+            resident.refusals.add(one_row, error, time.monotonic())
+            raise
         finally:
-            del resident.compiling[one_row]
+            resident.compiling.pop(one_row, None)
 
     def bound(self, served: Served, shapes: Shapes) -> bool:
         """Whether `open` may be called with these shapes."""
@@ -195,6 +213,11 @@ class Supervisor:
     def open(self, served: Served, shapes: Shapes) -> Call:
         """Reserve a block; raises FullError, GoneError, KeyError when not `bound`."""
         return self._requests.open(self._resident(served), shapes)
+
+    def fault(self, served: Served) -> str:
+        """Why a version is not run any more, though it was loaded; "" while it is."""
+        resident = self._roster.get(served.version.id)
+        return resident.reason if resident is not None and resident.stage is Stage.ISOLATED else ""
 
     def under_way(self, served: Served) -> int:
         """Requests that were opened for a version and have not ended."""
@@ -293,7 +316,7 @@ class Supervisor:
                 return None
             try:
                 process = await self._start_process()
-            except (OSError, EOFError):
+            except Exception:  # noqa: BLE001 - it may pass, and without this loop no request would be answered again
                 _log.exception("the executor process cannot be started")
                 delay = min(max(2.0 * delay, 0.1), self._settings.slowest_backoff)
                 continue

@@ -14,6 +14,8 @@ class SupervisorSettings:
     Attributes:
         memory_bytes: the most that requests under way may hold, tensors rounded up; pages are taken as they are used.
         bindings: input shapes (rows aside) known at a time, for one version; the least recently used one goes.
+        compiling: of them, those that may be compiled or wait for that at a time.
+        waiting_for_shapes: requests of one version that may wait for them, each with its body in memory.
         grace: how long after its deadline a request waits for an executor that does not answer.
         hang_floor, hang_factor: a launch hangs when it runs longer than both the floor and the factor times what was
             expected of it.
@@ -24,6 +26,8 @@ class SupervisorSettings:
 
     memory_bytes: int = DEFAULT_BYTES
     bindings: int = 64
+    compiling: int = 8
+    waiting_for_shapes: int = 32
     grace: float = 0.5
     hang_floor: float = 5.0
     hang_factor: float = 20.0

@@ -128,10 +128,10 @@ class FrontEnd:
             case Resource.MODEL:
                 return Reply(self._directory.contract(route.model, route.version).metadata)
             case Resource.MODEL_READY:
-                leaves = self._directory.leaving and self._leaves(route.model)
-                if not leaves:
-                    self._directory.contract(route.model, route.version)  # raises where it is not served
-                return health.ready(is_ready=not leaves)
+                if self._directory.leaving and self._leaves(route.model):
+                    return health.ready(is_ready=False)
+                contract = self._directory.contract(route.model, route.version)  # raises where it is not served
+                return health.ready(is_ready=not contract.gateway.fault(contract.served))
             case Resource.METRICS:
                 reply = await self._scrape.reply(request.headers.get(hdrs.ACCEPT, ""))
                 await compress(reply, request.headers.get(hdrs.ACCEPT_ENCODING, ""))

@@ -22,6 +22,7 @@ from treadle_agent.executor.supervisor_settings import SupervisorSettings
 from treadle_agent.executor.worker_settings import WorkerSettings
 from treadle_agent.program import forkserver
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec
+from treadle_agent.program.errors import ModelError
 from treadle_agent.program.model import Port, Program, Shape, TensorType
 
 sys.path.insert(0, str(Path(__file__).parent / "doubles"))  # the executor process imports it by name
@@ -38,6 +39,8 @@ class House:
         self.folder = folder
         self.versions = 0
         self.compiled: list[tuple[Shape, ...]] = []
+        self.slow, self.gate = set[int](), threading.Event()  # widths that wait for the gate
+        self.wrong = set[int]()
         self.supervisor: Supervisor
 
     async def open(self, settings: SupervisorSettings = FAST) -> None:
@@ -67,6 +70,10 @@ class House:
     def compile(self, _: Path, shapes: Mapping[str, Shape]) -> Program:
         assert threading.current_thread() is not threading.main_thread(), "compiling must not stop the loop"
         self.compiled.append(tuple(shapes.values()))
+        if shapes["x"][-1] in self.slow:
+            assert self.gate.wait(20.0)
+        if shapes["x"][-1] in self.wrong:
+            raise ModelError("such widths do not fit")
         values = (TensorType("float32", shapes["x"]),) * 2
         return Program((Port("x", 0),), (Port("y", 1),), values, (0, 1024), 2048, (), (), ())
 

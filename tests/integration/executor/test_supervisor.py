@@ -90,6 +90,43 @@ def test_bindings_are_bounded_and_reused(house) -> None:
     house(body, SupervisorSettings(memory_bytes=1 << 20, bindings=4))
 
 
+def test_new_shapes_wait_in_a_bounded_line_of_their_own(house) -> None:
+    async def body(house) -> None:
+        house.slow |= {1, 2, 3}
+        served, gone = await house.load("free", shape=(-1, -1)), await house.load("gone", shape=(-1, -1))
+        try:
+            waiting = [asyncio.create_task(house.supervisor.bind(served, ((1, width),))) for width in (1, 2, 1)]
+            late = asyncio.create_task(house.supervisor.bind(gone, ((1, 3),)))
+            await house.until(lambda: len(house.compiled) == 2)
+            with pytest.raises(FullError, match="still being compiled"):
+                await house.supervisor.bind(served, ((1, 4),))
+            with pytest.raises(FullError, match="too many requests wait"):
+                await house.supervisor.bind(served, ((1, 2),))
+            assert (await house.ask(await house.load("other"), 3.0)).outcome == Outcome.DONE
+            await house.supervisor.retire(gone.version.id)
+        finally:
+            house.gate.set()
+        await asyncio.gather(*waiting)
+        with pytest.raises(GoneError):
+            await late
+        assert ((1, 3),) not in house.compiled, "nobody is left to use it"
+        await house.supervisor.bind(served, ((1, 4),))
+
+    house(body, SupervisorSettings(memory_bytes=1 << 20, compiling=2, waiting_for_shapes=3))
+
+
+def test_shapes_that_were_refused_are_not_compiled_anew_for_each_request(house) -> None:
+    async def body(house) -> None:
+        house.wrong.add(7)
+        served = await house.load("free", shape=(-1, -1))
+        for _ in range(3):
+            with pytest.raises(RefusedError, match="such widths do not fit"):
+                await house.supervisor.bind(served, ((2, 7),))
+        assert house.compiled == [((1, 7),)]
+
+    house(body)
+
+
 def test_refusals_say_why_and_harm_nobody(house) -> None:
     async def body(house) -> None:
         good = await house.load("good")

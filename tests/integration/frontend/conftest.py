@@ -145,12 +145,16 @@ class FakeGateway:
     document: Document | None = field(default_factory=lambda: Document("host", "space-time"))
     reports_without_executor: bool = False
     supervisor: Mapping[str, Any] = field(default_factory=lambda: {"restarts": 2, "replays": 5, "pending": 0})
+    faults: dict[int, str] = field(default_factory=dict)
     _bindings: set[tuple[int, tuple[Shape, ...]]] = field(default_factory=set)
 
     def _key(self, served: Served, shapes: tuple[Shape, ...]) -> tuple[int, tuple[Shape, ...]]:
         assert isinstance(shapes, tuple)
         assert all(isinstance(shape, tuple) for shape in shapes)
         return served.version.id, tuple(shape[1:] for shape in shapes) if served.batchable else shapes
+
+    def fault(self, served: Served) -> str:
+        return self.faults.get(served.version.id, "")
 
     def bound(self, served: Served, shapes: tuple[Shape, ...]) -> bool:
         free = any(-1 in (spec.shape[1:] if served.batchable else spec.shape) for spec in served.inputs)

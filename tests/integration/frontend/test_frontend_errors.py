@@ -172,6 +172,13 @@ def test_tenants_without_a_served_version_answer_503(site, entry):
         assert site.outcomes(name) == {("", "shed"): 1}
 
 
+def test_a_tenant_that_is_not_run_any_more_is_not_ready(site):
+    assert site.request("GET", "/v2/models/linear/ready")[0] == 200
+    site.gateway.faults[1] = "it ended the executor twice"
+    assert site.request("GET", "/v2/models/linear/ready")[0] == 503
+    assert site.request("GET", "/v2/models/plumbing/ready")[0] == 200
+
+
 @pytest.mark.parametrize(
     ("outcome", "status", "retry", "counted"),
     [

@@ -42,7 +42,7 @@ def test_rows_must_agree() -> None:
             bindings.plan(wrong)
 
 
-def test_the_least_recently_bound_gives_way_unless_it_is_in_use() -> None:
+def test_the_least_recently_used_gives_way_unless_it_is_in_use() -> None:
     bindings = Bindings(batchable=False, limit=2)
 
     def bind(width: int) -> tuple[int, int | None]:
@@ -52,9 +52,10 @@ def test_the_least_recently_bound_gives_way_unless_it_is_in_use() -> None:
 
     assert (bind(1), bind(2)) == ((0, None), (1, None))
     bindings.plan(((2,),))
-    assert bindings.touch(((1,),))
+    bindings.plan(((1,),))
     assert bind(3) == (2, 1)
-    assert not bindings.touch(((2,),))
+    assert ((1,),) in bindings
+    assert ((2,),) not in bindings
     with pytest.raises(KeyError):
         bindings.plan(((2,),))
     for binding in bindings:

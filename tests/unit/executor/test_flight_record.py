@@ -46,3 +46,11 @@ def test_a_new_flight_has_a_new_sequence() -> None:
         seen.add(record.flights()[0].sequence)
         record.end(2)
     assert len(seen) == 3
+
+
+def test_what_a_model_wrote_over_it_is_no_flight() -> None:
+    memory = bytearray(FLIGHT_RECORD_BYTES)
+    record = FlightRecord(memoryview(memory))
+    record.begin(0, Activity.LAUNCH, [7], 0.0, 0.0)
+    memory[FLIGHT_RECORD_BYTES // SLOTS :] = b"\xee" * (FLIGHT_RECORD_BYTES - FLIGHT_RECORD_BYTES // SLOTS)
+    assert [flight.names for flight in record.flights()] == [(7,)]

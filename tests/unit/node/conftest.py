@@ -32,6 +32,7 @@ class FakeGateway:
         self.retired: list[int] = []
         self.refuse: dict[str, str] = {}  # tenant key to reason
         self.cause = LoadedReason.LOAD_FAILED
+        self.faults: dict[int, str] = {}  # of versions that are not run any more
         self.hold: asyncio.Event | None = None
         self.loading = 0
         self.most_loading = 0
@@ -55,6 +56,9 @@ class FakeGateway:
         spec = (TensorSpec("x", "float32", (-1, 4)),)
         count = len(version.tiers)
         return Served(version, spec, spec, True, ("merged",) * count, (1e-3,) * count)
+
+    def fault(self, served: Served) -> str:
+        return self.faults.get(served.version.id, "")
 
     async def retire(self, version: int) -> None:
         assert version in self.live, "only what is served is retired, and once"
