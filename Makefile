@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench gpu papers controlplane controlplane-if-possible cluster clean switching switching-live scale soak chart-files images lock
+.PHONY: help install demo test e2e check bench gpu papers controlplane controlplane-if-possible cluster clean switching switching-live scale soak chart-files images lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -39,7 +39,7 @@ chart-files: $(READY) ## the chart's copies of what lies elsewhere in the tree
 	cp crds/*.yaml charts/treadle/files/crds/
 	PYTHONPATH=charts $(BIN)/python -m monitoring charts/treadle/files/monitoring
 
-test: $(READY) controlplane-if-possible ## all tests but those of images and the soak, in two processes
+test: $(READY) controlplane-if-possible ## all tests but those of images, of a node with Pods, and the soak
 	$(BIN)/python -m pytest -n 2 $(TEST_ARGS)
 
 # Needs no virtual environment: Python, and Debian's buildah, podman, runc and mmdebstrap, which it installs as root.
@@ -48,6 +48,12 @@ BUILD_IMAGES = PYTHONPATH=tests/images $(PYTHON) -m images
 images: $(READY) ## build the images of operator and agent (ten minutes once, then kept outside the tree), and test them
 	@$(BUILD_IMAGES)
 	$(BIN)/python -m pytest -m images $(TEST_ARGS)
+
+e2e: $(READY) ## a node with real Pods on this machine, the chart installed there, and all that must hold while it serves
+	@$(BUILD_CONTROLPLANE) > /dev/null
+	@$(BUILD_IMAGES) > /dev/null
+	@PYTHONPATH=tests/images:tests/e2e $(PYTHON) -m node.tools
+	$(BIN)/python -m pytest -m e2e $(TEST_ARGS) tests/e2e
 
 lock: ## requirements/*.lock, anew: the newest versions of what the images install, with the hashes of their files
 	$(PYTHON) -m venv $(VENV)-lock

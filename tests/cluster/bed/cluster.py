@@ -33,10 +33,11 @@ class KubectlError(Exception):
 class Cluster:
     """A control plane with our kinds defined, and the means to use it as any user would."""
 
-    def __init__(self, binaries: Path, lifeline: Lifeline) -> None:
+    def __init__(self, binaries: Path, lifeline: Lifeline, control_plane: ControlPlane | None = None) -> None:
+        """`control_plane`: one that is not the usual kind."""
         self.lifeline = lifeline
         self.folder = lifeline.folder
-        self.control_plane = ControlPlane(binaries, lifeline)
+        self.control_plane = control_plane or ControlPlane(binaries, lifeline)
         self.kubeconfig = self.control_plane.kubeconfig
         self.kubectl_binary = binaries / "kubectl"
         self._numbers = itertools.count(1)  # in the names of files

@@ -1,4 +1,4 @@
-"""etcd, kube-apiserver and kube-controller-manager on loopback, as processes of the harness."""
+"""etcd, kube-apiserver and kube-controller-manager, as processes of the harness."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import http.client
 import json
 import ssl
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from bed.addresses import LOOPBACK, free_port
-from bed.credentials import ADMIN, CONTROLLERS, Credentials, write_kubeconfig
+from bed.credentials import ADMIN, CONTROLLERS, MASTERS, Credentials, write_kubeconfig
 from bed.lifeline import Lifeline
 from bed.program import Program
 
 START = 60.0  # seconds to become ready: the machine may be busy
 SERVICE_RANGE = "10.96.0.0/16"
+FIRST_SERVICE = "10.96.0.1"  # the API server's, for Pods
 
 # What objects need to live and die: no nodes, no pods.
 CONTROLLER_NAMES = (
@@ -38,16 +40,22 @@ AUDIT_POLICY = {
 
 
 class ControlPlane:
-    """A control plane of its own, with RBAC. `binaries`: the folder that `make controlplane` prints."""
+    """A control plane of its own, with RBAC. `binaries`: the folder that `make controlplane` prints.
 
-    def __init__(self, binaries: Path, lifeline: Lifeline) -> None:
+    `host`: this machine's address that its API server is reached at; `users`: more who may talk to it, with groups.
+    """
+
+    def __init__(
+        self, binaries: Path, lifeline: Lifeline, host: str = LOOPBACK, users: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = lifeline.folder / "control-plane"
         self.folder.mkdir()
         self.audit_log = self.folder / "audit.log"
-        self.credentials = Credentials.create(self.folder)
-        self.address = (LOOPBACK, free_port())
-        self.server = f"https://{LOOPBACK}:{self.address[1]}"
-        self.kubeconfig = self._kubeconfig(ADMIN)
+        everybody = {ADMIN: MASTERS, CONTROLLERS: MASTERS, **(users or {})}
+        self.credentials = Credentials.create(self.folder, (host, FIRST_SERVICE, "localhost"), everybody)
+        self.address = (host, free_port(host))
+        self.server = f"https://{host}:{self.address[1]}"
+        self.kubeconfig = self.kubeconfig_of(ADMIN)
         etcd = f"http://{LOOPBACK}:{free_port()}"
         environment = lifeline.environment()
 
@@ -135,14 +143,15 @@ class ControlPlane:
 
     def _controllers(self) -> list[str]:
         return [
-            f"--kubeconfig={self._kubeconfig(CONTROLLERS)}",
+            f"--kubeconfig={self.kubeconfig_of(CONTROLLERS)}",
             "--secure-port=0",  # nobody asks it anything
             "--leader-elect=false",
             f"--root-ca-file={self.credentials.authority}",
             f"--controllers={','.join(CONTROLLER_NAMES)}",
         ]
 
-    def _kubeconfig(self, user: str) -> Path:
+    def kubeconfig_of(self, user: str) -> Path:
+        """A kubeconfig with the token of a user that is not a service account."""
         name = user.rsplit(":", 1)[-1]
         path = self.folder / f"{name}.kubeconfig"
         return write_kubeconfig(path, self.server, self.credentials.authority, self.credentials.tokens[user])

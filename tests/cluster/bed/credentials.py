@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +12,16 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bed.addresses import LOOPBACK
-
 ADMIN = "admin"
 CONTROLLERS = "system:kube-controller-manager"
+MASTERS = "system:masters"  # the group that may do everything
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """Files: an authority, the API server's certificate from it, the key that signs service accounts' tokens.
 
-    `tokens` are of the two users that are not service accounts; both may do everything.
+    `tokens` are of the users that are not service accounts.
     """
 
     authority: Path
@@ -32,12 +32,12 @@ class Credentials:
     tokens: dict[str, str]
 
     @classmethod
-    def create(cls, folder: Path) -> Credentials:
-        """Make all of them in `folder`."""
+    def create(cls, folder: Path, hosts: tuple[str, ...], users: Mapping[str, str]) -> Credentials:
+        """Make all of them in `folder`. `hosts`: what the API server is called by; `users`: each one's group."""
         authority = trustme.CA()
-        served = authority.issue_cert(LOOPBACK, "localhost", "kubernetes.default.svc")
-        tokens = {user: secrets.token_hex(16) for user in (ADMIN, CONTROLLERS)}
-        lines = (f'{token},{user},{user},"system:masters"\n' for user, token in tokens.items())
+        served = authority.issue_cert(*hosts, "kubernetes.default.svc")
+        tokens = {user: secrets.token_hex(16) for user in users}
+        lines = (f'{token},{user},{user},"{users[user]}"\n' for user, token in tokens.items())
         signing = ec.generate_private_key(ec.SECP256R1()).private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
         )

@@ -13,11 +13,12 @@ from typing import Self
 from bed import guardian
 
 VARIABLE = "TREADLE_BED"
-ENDING = guardian.PATIENCE + 10.0  # seconds
+ENDING = 2 * guardian.PATIENCE + 30.0  # seconds
 
 
 class Lifeline:
     """A folder for a harness's files, and an environment for its processes: both last as long as the harness does.
+    So do control groups that are named like the folder.
 
     Closing it and dying without closing it are the same to the guardian, so that the way out after a SIGKILL is the one
     that every run takes.

@@ -65,6 +65,9 @@ COMPONENTS = (
     _kubernetes("kube-apiserver"),
     _kubernetes("kube-controller-manager"),
     _kubernetes("kube-scheduler"),
+    _kubernetes("kubelet"),
+    _kubernetes("kube-proxy"),
+    Component("pause", "pause", "treadle.dev/controlplane/pause"),
     Component("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     _helm(),
     _prometheus("prometheus"),
@@ -77,5 +80,5 @@ def digest() -> str:
     """Changes whenever another binary would come out; not with how the build is carried out."""
     parts = [platform.machine(), KUBECTL_PACKAGE, *map(repr, COMPONENTS)]
     for module in sorted({component.module for component in COMPONENTS}):
-        parts += [(MODULES / module / name).read_text() for name in ("go.mod", "go.sum")]
+        parts += [file.read_text() for file in sorted((MODULES / module).iterdir())]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]

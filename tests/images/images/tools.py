@@ -1,11 +1,11 @@
-"""The programs that build and run images: Debian's, installed where that is possible."""
+"""Programs that a harness needs of the machine: Debian's, installed where that is possible."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from images.errors import UnavailableError
 
@@ -16,22 +16,17 @@ PROGRAMS = {"buildah": "buildah", "podman": "podman", "runc": "runc", "mmdebstra
 PATIENCE = 300  # seconds for another apt-get to end
 
 
-def missing() -> list[str]:
-    """The programs that are not on the PATH."""
-    return [program for program in PROGRAMS if shutil.which(program) is None]
-
-
-def provide(tell: Tell) -> None:
-    """Install what is missing.
+def provide(tell: Tell, programs: Mapping[str, str] = PROGRAMS, purpose: str = "images are built by") -> None:
+    """Install those of `programs` (each with Debian's package of it) that are missing.
 
     Raises:
         UnavailableError: that cannot be done here; with what to do.
     """
-    absent = missing()
+    absent = [program for program in programs if shutil.which(program) is None]
     if not absent:
         return
-    packages = [PROGRAMS[program] for program in absent]
-    what = f"images are built by {', '.join(PROGRAMS)}; missing here: {', '.join(absent)}"
+    packages = sorted({programs[program] for program in absent})
+    what = f"{purpose} {', '.join(programs)}; missing here: {', '.join(absent)}"
     by_hand = f"apt-get install --no-install-recommends {' '.join(packages)}"
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise UnavailableError(f"{what}. As root on Debian: {by_hand}")
