@@ -1,12 +1,36 @@
-"""One cluster with a real node for all tests here. The harness itself is in `node/`."""
+"""One cluster with a real node, and treadle installed there. The harness itself is in `node/`."""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bed.cluster import SYSTEM_NAMESPACE, Cluster
+from bed.helm import CHART, RELEASE, Helm
 from controlplane import cache
+from images import store
+from images.recipe import IMAGES, Image
+from node import node, tenant
+from node.client import Client
+
+VALUES: dict[str, Any] = {
+    "operator": {"resources": {"requests": {"cpu": "50m"}}},
+    "agent": {"device": "host", "leaveSeconds": 10, "resources": {"requests": {"cpu": "100m"}}, **tenant.VALUES},
+}
+
+# What is shown where a test fails.
+HERE = ("-n", SYSTEM_NAMESPACE)
+TOLD = (
+    ("get", "pods", "-A", "-o", "wide"),
+    ("get", "it,ir,inode,endpointslices", "-A", "-o", "wide"),
+    ("get", "events", "-A", "--sort-by=.lastTimestamp"),
+    ("logs", *HERE, "-l", "app.kubernetes.io/component=operator", "--tail=100", "--prefix"),
+    ("logs", *HERE, "-l", "app.kubernetes.io/component=agent", "--tail=100", "--prefix"),
+)
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +40,68 @@ def binaries() -> Path:
     if absent:
         pytest.fail(f"{', '.join(absent)} not built in {cache.folder()}; run `make e2e`", pytrace=False)
     return cache.folder()
+
+
+@pytest.fixture(scope="session")
+def images() -> Iterator[tuple[Image, ...]]:
+    """This tree's images; they stay in their store for as long as the tests run."""
+    wanted = (IMAGES["operator"], IMAGES["agent"])
+    with store.held(print, alone=False):
+        absent = [image.name for image in wanted if not store.archive(image).exists()]
+        if absent:
+            pytest.fail(f"this tree's images are not built: {', '.join(absent)}; run `make e2e`", pytrace=False)
+        yield wanted
+
+
+@pytest.fixture(scope="session")
+def cluster(binaries: Path, images: tuple[Image, ...]) -> Iterator[Cluster]:
+    """A cluster with a real node that has this tree's images."""
+    with node.running(binaries, [store.archive(image) for image in images]) as (running, _):
+        yield running
+
+
+@pytest.fixture(scope="session")
+def helm(binaries: Path, cluster: Cluster) -> Helm:
+    return Helm(binaries, cluster)
+
+
+@pytest.fixture(scope="session")
+def installed(cluster: Cluster, helm: Helm) -> Cluster:
+    """The chart's release, all of whose Pods are ready, in a namespace that takes none that is not `restricted`."""
+    cluster.kubectl("create", "namespace", SYSTEM_NAMESPACE)
+    cluster.kubectl("label", "namespace", SYSTEM_NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
+    cluster.apply(tenant.models(SYSTEM_NAMESPACE))
+    helm("install", RELEASE, CHART, "--namespace", SYSTEM_NAMESPACE, values=VALUES)
+    rolled_out(cluster)
+    return cluster
+
+
+def rolled_out(cluster: Cluster) -> None:
+    """Wait until operator and agent are what they are to be."""
+    for what in ("deployment/treadle-operator", "daemonset/treadle-agent"):
+        cluster.kubectl("rollout", "status", what, "-n", SYSTEM_NAMESPACE, "--timeout=120s", seconds=150.0)
+
+
+@pytest.fixture
+def namespace(installed: Cluster) -> Iterator[str]:
+    """A fresh one for tenants; gone, with all that is in it, after the test."""
+    name = f"team-{secrets.token_hex(3)}"
+    installed.kubectl("create", "namespace", name)
+    yield name
+    installed.kubectl("delete", "namespace", name, "--timeout=60s", seconds=90.0)
+
+
+@pytest.fixture(scope="session")
+def client(installed: Cluster, images: tuple[Image, ...]) -> Client:
+    """A Pod in another namespace."""
+    return Client.started(installed, images[1].reference)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """What Pods say, and what happened to them, where a test fails."""
+    report = yield
+    running = item.funcargs.get("installed") if isinstance(item, pytest.Function) else None
+    if report.failed and report.when == "call" and isinstance(running, Cluster):
+        report.sections += [(" ".join(words), running.kubectl(*words)) for words in TOLD]
+    return report

@@ -65,13 +65,13 @@ COMPONENTS = (
     _kubernetes("kube-apiserver"),
     _kubernetes("kube-controller-manager"),
     _kubernetes("kube-scheduler"),
-    _kubernetes("kubelet"),
-    _kubernetes("kube-proxy"),
-    Component("pause", "pause", "treadle.dev/controlplane/pause"),
     Component("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     _helm(),
     _prometheus("prometheus"),
     _prometheus("promtool"),
+    _kubernetes("kubelet"),
+    _kubernetes("kube-proxy"),
+    Component("pause", "pause", "treadle.dev/controlplane/pause"),
 )
 BINARIES = ("kubectl", *(component.name for component in COMPONENTS))
 

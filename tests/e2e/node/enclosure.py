@@ -44,6 +44,10 @@ class Enclosure:
         _run("ip", "link", "set", self._cable, "up")
         self._first.wait_for("^ready$")
 
+    def stop(self) -> None:
+        """End all that is inside."""
+        self._first.kill()
+
     def program(self, name: str, *command: str | Path) -> Program:
         """A process inside that is not started yet."""
         return Program(name, self._entered(*command), self._environment, self.folder / f"{name}.log")

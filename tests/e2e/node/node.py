@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bed.cluster import Cluster
@@ -62,17 +62,25 @@ class Node:
         self.kubelet.start()
         self.proxy.start()
 
+    def stop(self) -> None:
+        """End what was started; Pods go with the enclosure."""
+        for program in self.programs:
+            program.kill()
+
 
 @contextmanager
 def running(binaries: Path, archives: Sequence[Path] = ()) -> Iterator[tuple[Cluster, Node]]:
     """A cluster with one node that is ready and has the images of `archives`, for as long as the context lasts."""
     path = f"{binaries}:{os.environ['PATH']}:/usr/sbin:/sbin"
-    with Lifeline() as lifeline:
+    with Lifeline() as lifeline, ExitStack() as stack:
         enclosure = Enclosure(lifeline, path)
+        stack.callback(enclosure.stop)
         enclosure.start()
         control_plane = NodesControlPlane(binaries, lifeline, enclosure.outside, NAME)
+        stack.callback(control_plane.stop)
         cluster = Cluster(binaries, lifeline, control_plane)
         node = Node(binaries, enclosure, control_plane)
+        stack.callback(node.stop)
         control_plane.start()
         node.start_containerd(archives)
         node.start()

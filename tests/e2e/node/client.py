@@ -1,0 +1,86 @@
+"""A Pod that calls tenants, as any program in the cluster would: at their Service's address."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bed.cluster import Cluster
+from node import caller
+
+NAMESPACE = "clients"
+NAME = "client"
+ENDING = 60.0  # seconds for the last requests to be answered
+
+
+@dataclass
+class Outcome:
+    """What came of a load, once it has ended: requests answered, the longest in seconds, and what went wrong."""
+
+    answered: int = 0
+    longest: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+
+
+class Client:
+    """One, of an image that has Python."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    @classmethod
+    def started(cls, cluster: Cluster, image: str) -> Client:
+        """Make the Pod, and wait until it runs."""
+        cluster.kubectl("create", "namespace", NAMESPACE)
+        cluster.apply(_pod(image))
+        cluster.kubectl("wait", f"pod/{NAME}", "-n", NAMESPACE, "--for=condition=Ready", "--timeout=60s", seconds=90.0)
+        return cls(cluster)
+
+    def ask(self, host: str, tenant: str) -> list[float]:
+        """What a tenant makes of 1, 2, 3, 4, once it answers.
+
+        Raises:
+            KubectlError: it does not.
+        """
+        data: list[float] = json.loads(self._cluster.kubectl(*_exec(host, tenant, "soon")))
+        return data
+
+    @contextmanager
+    def load(self, host: str, tenant: str) -> Iterator[Outcome]:
+        """Requests to a tenant, for as long as the context lasts; the outcome is there once it has ended."""
+        outcome = Outcome()
+        command: list[str | Path] = [self._cluster.kubectl_binary, *_exec(host, tenant, "until-told")]
+        environment = self._cluster.environment()
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as sending:
+            try:
+                yield outcome
+                said, errors = sending.communicate(timeout=ENDING)
+            finally:
+                sending.kill()
+        assert sending.returncode == 0, errors
+        found = json.loads(said)
+        outcome.answered, outcome.longest, outcome.wrong = found["answered"], found["longest"], found["wrong"]
+
+
+def _exec(host: str, tenant: str, how: str) -> list[str]:
+    script = Path(caller.__file__).read_text()
+    return ["exec", NAME, "-n", NAMESPACE, "-i", "--", "python", "-c", script, host, tenant, how]
+
+
+def _pod(image: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{"name": NAME, "image": image, "command": ["sleep", "infinity"]}],
+        },
+    }

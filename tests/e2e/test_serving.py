@@ -1,0 +1,44 @@
+"""What `helm install` brings serves a tenant to a Pod that asks at its Service's address."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+import pytest
+
+from bed.cluster import SYSTEM_NAMESPACE, Cluster
+from bed.eventually import eventually
+from bed.helm import RELEASE, Helm
+from node import tenant
+from node.client import Client
+
+pytestmark = pytest.mark.e2e
+
+
+def test_helm_test_passes(installed: Cluster, helm: Helm) -> None:
+    said = helm("test", RELEASE, "--namespace", SYSTEM_NAMESPACE)
+    assert "Phase:          Succeeded" in said
+
+
+def test_a_tenants_life(installed: Cluster, client: Client, namespace: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """From nothing to an answer and back to nothing; no Pod is made for it."""
+    pods = installed.kubectl("get", "pods", "-A", "-o", "name")
+    marks = [("", time.monotonic())]
+
+    def mark(what: str) -> None:
+        marks.append((what, time.monotonic()))
+
+    installed.apply(tenant.tenant("life", namespace))
+    mark("applied")
+    tenant.wait(installed, "life", namespace)
+    mark("Ready")
+    assert client.ask(tenant.address(installed, "life", namespace), "life") == tenant.DOUBLED
+    mark("answered a Pod")
+    installed.kubectl("delete", "it", "life", "-n", namespace)
+    eventually(lambda: not installed.exists("service,endpointslice,ir", "-n", namespace))
+    mark("deleted, with all that was its")
+    assert installed.kubectl("get", "pods", "-A", "-o", "name") == pods
+    with capsys.disabled():
+        steps = [f"{what} after {now - before:.2f} s" for (_, before), (what, now) in pairwise(marks)]
+        print("\na tenant's life:", ", ".join(steps))  # noqa: T201
