@@ -16,7 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-HIDDEN = ("/run", "/var/log", "/var/lib", "/opt")  # a node has its own
+# A node has its own, in memory: images are unpacked there ten times as fast as on a disk, and gone at once.
+HIDDEN = ("/run", "/var/log", "/var/lib", "/opt")
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 # What the kubelet sets for the whole machine.
 SETTINGS = {
@@ -35,10 +36,10 @@ def main(folder: Path, address: str, gateway: str) -> None:
     _mount_control_groups()
     for place in HIDDEN:
         _mount("-t", "tmpfs", "-o", "mode=755", "node", place)
-    for place, of_ours in (("/var/lib/kubelet", folder / "kubelet"), ("/var/lib/containerd", folder / "containerd")):
-        of_ours.mkdir()
-        Path(place).mkdir()
-        _mount("--bind", str(of_ours), place)
+    pods = folder / "kubelet"
+    pods.mkdir()
+    Path("/var/lib/kubelet").mkdir()
+    _mount("--bind", str(pods), "/var/lib/kubelet")
     for name, value in SETTINGS.items():
         file = Path("/run/settings") / name
         file.parent.mkdir(parents=True, exist_ok=True)
