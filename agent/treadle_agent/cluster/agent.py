@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -49,9 +50,10 @@ class ClusterAgent:
         self._taken_over = False
         self._devices: dict[str, LocalDevice] = {}
         self._agents: list[tuple[LocalDevice, NodeAgent]] = []
-        self._duties = Duties(self._devices, settings.address)
+        node.front_end.on_duty = False
+        self._lease = NodeLease(client, settings, self._is_loaded)
+        self._duties = Duties(self._devices, settings.address, self._lease.look_soon)
         self._duties.listen(self._assigned)
-        self._lease = NodeLease(client, settings)
         self._profiles = Profiles(client, settings.refine_seconds)
         self._reporter = Reporter(client, self._duties.status_of, self._reach(), settings.look_seconds)
         self._registration = Registration(client, settings.node, self._describe, settings.look_seconds)
@@ -76,18 +78,17 @@ class ClusterAgent:
 
     async def run(self, stop: Stop) -> None:
         """Serve until `stop`, then leave in order: not ready, tenants moved elsewhere, requests under way answered, the
-        Lease released.
+        Lease released. Where another agent serves the node now, what still comes is passed on to it.
 
         Raises:
-            TakenOverError: another agent serves the node now.
+            TakenOverError: another agent serves the node, and nobody has asked this one to stop.
         """
         lease = asyncio.create_task(self._lease.run(), name="lease")
         working = [
             asyncio.create_task(work, name=name)
             for name, work in (
-                ("register", self._registration.run()),
+                ("tell", self._tell()),
                 ("follow", self._follow()),
-                ("report", self._reporter.run(self._duties.draining)),
                 ("profiles", self._profiles.run(self._settings.reach.longest)),
                 *((f"look at {device.facts.id}", self._look(device)) for device, _ in self._agents),
                 *((f"reconcile {device.facts.id}", device.reconciler.run(agent)) for device, agent in self._agents),
@@ -98,18 +99,48 @@ class ClusterAgent:
             done, _ = await asyncio.wait([lease, leaving, *working], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()  # raises what ended it
-        except TakenOverError:
+        except TakenOverError as error:
             self._taken_over = True
-            raise
+            await self._hand_over(error.address, [leaving, *working], stop)
+            if not stop.asked.is_set():
+                raise
         finally:
             await self._end([leaving, *working], stop)
             lease.cancel()
             await asyncio.gather(lease, return_exceptions=True)
             await self._lease.release()
 
+    async def _tell(self) -> None:
+        """Write what is true of this node, from when its Lease is ours: until then another agent does."""
+        await self._lease.held.wait()
+        self._node.front_end.on_duty = True
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._registration.run())
+            group.create_task(self._reporter.run(self._duties.draining))
+
+    async def _hand_over(self, address: str, tasks: Sequence[asyncio.Task[object]], stop: Stop) -> None:
+        """Pass on what comes to another agent, which has loaded all of it, for as long as clients may come here yet.
+
+        One that serves nobody waits to be asked to stop, too: one that ends by itself is started again, and takes the
+        node back.
+        """
+        await _cancel(tasks)
+        self._node.mark_stopping()
+        for site in self._node.sites:
+            for entry in site.catalog.entries():
+                site.moves.begin(entry.key, (address,), entry.tenant.slo.deadline)
+        seconds = self._settings.leave_seconds
+        _log.warning("an agent at %s serves this node now; what still comes is passed on, for %g s", address, seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await (stop.hurried if self._serves() else stop.asked).wait()
+
     async def _leave(self, stop: Stop) -> None:
         """Wait for `stop`, tell of it, and serve on until the operator has moved all tenants elsewhere."""
         await stop.asked.wait()
+        if not self._lease.held.is_set():
+            return  # nobody was sent here
+        await self._lease.confirm()  # of another agent's node there is nothing to tell
         loop, seconds = asyncio.get_running_loop(), self._settings.leave_seconds
         departure = Departure(loop.time() + seconds)
         self._mark_stopping()
@@ -125,6 +156,10 @@ class ClusterAgent:
             except TimeoutError:
                 pass
 
+    def _is_loaded(self) -> bool:
+        """Whether all that was assigned when this agent started is loaded, or refused."""
+        return all(site.catalog.ready for site in self._node.sites)
+
     def _serves(self) -> bool:
         """Whether any tenant is answered here."""
         return any(entry.served is not None for site in self._node.sites for entry in site.catalog.entries())
@@ -136,10 +171,8 @@ class ClusterAgent:
     async def _end(self, tasks: Sequence[asyncio.Task[object]], stop: Stop) -> None:
         self._mark_stopping()
         _log.info("stopping: requests under way are answered first")
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if not self._taken_over and not stop.hurried.is_set():  # else the InferenceNode is another agent's
+        await _cancel(tasks)
+        if self._lease.held.is_set() and not self._taken_over and not stop.hurried.is_set():  # else it is another's
             try:
                 async with asyncio.timeout(LAST_WORDS_SECONDS):
                     await self._registration.look()
@@ -214,9 +247,15 @@ class ClusterAgent:
         if self._stopping:
             message = "the agent was asked to stop; its tenants are to be served elsewhere"
             return Condition(READY, ConditionStatus.FALSE, STOPPING, message)
-        if not all(site.catalog.ready for site in self._node.sites):
+        if not self._is_loaded():
             return Condition(READY, ConditionStatus.FALSE, "Starting", "what was assigned before is being loaded")
         return Condition(READY, ConditionStatus.TRUE, "Serving", "the agent serves what is assigned to it")
 
     def _reach(self) -> Backoff[str]:
         return Backoff(self._settings.reach)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[object]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -21,19 +21,21 @@ _log = logging.getLogger(__name__)
 class Duties:
     """All replicas of the node; lives on the event loop.
 
-    `devices` by id may still be empty, but not change any more once replicas are followed; `address` is the node's.
+    `devices` by id may still be empty, but not change any more once replicas are followed; `address` is this agent's.
+    `on_stranger` is called when another one tells of a replica.
     """
 
-    def __init__(self, devices: Mapping[str, LocalDevice], address: str) -> None:
+    def __init__(self, devices: Mapping[str, LocalDevice], address: str, on_stranger: Callable[[], None]) -> None:
         self._devices = devices
         self._address = address
+        self._on_stranger = on_stranger
         self._assignments = Assignments()
         self._names: dict[tuple[str, str], str] = {}  # replicas by device and tenant
         self._stale: set[str] = set()
         self._spreading = False
         self._listeners: list[Callable[[Collection[str]], None]] = []
         self.leader = LeaderSink(self._assignments, self._change)
-        self.replicas = ReplicaSink(self._assignments, self._change)
+        self.replicas = ReplicaSink(self._assignments, self._change, self._told)
 
     def listen(self, listener: Callable[[Collection[str]], None]) -> None:
         """Call `listener` with all replicas (``NAMESPACE/NAME``) whenever what is assigned has changed."""
@@ -64,6 +66,10 @@ class Duties:
     def draining(self) -> list[str]:
         """The replicas that drain: how far that has come is asked often."""
         return [key for key, one in self._assignments if one.accepted is not None and one.accepted.draining]
+
+    def _told(self, status: ReplicaStatus) -> None:
+        if status.address not in ("", self._address):
+            self._on_stranger()
 
     def _change(self) -> None:
         """Something has changed; what comes together is passed on together."""

@@ -11,7 +11,7 @@ from treadle_agent.cluster.assignments import Assignments, key_of
 from treadle_agent.cluster.kube import Json
 from treadle_api.fields import FieldError, Fields
 from treadle_api.objects import LARGEST_INT32, read_generation
-from treadle_api.replica import Replica, read_replica
+from treadle_api.replica import Replica, ReplicaStatus, read_replica
 
 _log = logging.getLogger(__name__)
 
@@ -25,14 +25,17 @@ class Unreadable:
 
 
 class ReplicaSink:
-    """This node's InferenceReplicas; `on_change` is called after each change.
+    """This node's InferenceReplicas; `on_change` is called after each change, `on_told` with each status that is new.
 
     `unreadable` and `uids` by ``NAMESPACE/NAME``: a replica that is deleted and made again has its old name.
     """
 
-    def __init__(self, assignments: Assignments, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, assignments: Assignments, on_change: Callable[[], None], on_told: Callable[[ReplicaStatus], None]
+    ) -> None:
         self._assignments = assignments
         self._on_change = on_change
+        self._on_told = on_told
         self.unreadable: dict[str, Unreadable] = {}
         self.uids: dict[str, str] = {}
 
@@ -54,8 +57,10 @@ class ReplicaSink:
         elif replica.deleting:
             self._assignments.removed(key_of(replica))
             self._on_change()
-        elif self._assignments.changed(replica):
-            self._on_change()
+        else:
+            if self._assignments.changed(replica):
+                self._on_change()
+            self._on_told(replica.status)
 
     def removed(self, manifest: Json) -> None:
         """See `following.Sink`."""

@@ -24,7 +24,10 @@ from treadle_agent.frontend.turn import TurnLength
 
 
 class FrontEnd:
-    """Serves the Open Inference Protocol v2, health and metrics; lives on one event loop (uvloop is twice as fast)."""
+    """Serves the Open Inference Protocol v2, health and metrics; lives on one event loop (uvloop is twice as fast).
+
+    While another process answers for its node it is not `on_duty`: what comes is answered, but it is not ready.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class FrontEnd:
         self._forwarder = Forwarder(clock)
         self._inference = Inference(self._directory, self._forwarder, self._settings, self._turn, clock)
         self._scrape = Scrape(sites, self._directory, self._settings.statistics_timeout)
+        self.on_duty = True
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
         self._draining = False
@@ -122,7 +126,8 @@ class FrontEnd:
             case Resource.LIVE:
                 return health.live()
             case Resource.READY:
-                return health.ready(is_ready=all(site.catalog.ready for site in self._sites) and not self._draining)
+                loaded = all(site.catalog.ready for site in self._sites)
+                return health.ready(is_ready=loaded and self.on_duty and not self._draining)
             case Resource.SERVER:
                 return Reply(health.SERVER_METADATA)
             case Resource.MODEL:

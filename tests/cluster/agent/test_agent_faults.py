@@ -110,7 +110,7 @@ def test_a_second_agent_of_a_name_takes_the_node_over(agent):
     first = agent("alpha")
     first.wait_until_ready()
     second = agent("alpha")
-    assert first.program.wait(30.0) == 1
+    assert first.program.wait(60.0) == 1  # it has waited to be asked to
     assert "serves node alpha now" in first.program.output
     assert second.program.alive
     second.wait_until_ready()

@@ -160,3 +160,14 @@ def test_a_gpu_is_asked_for_in_the_one_way_that_was_chosen(helm: Helm) -> None:
 def test_everything_lies_in_the_releases_namespace(helm: Helm) -> None:
     objects = helm.render({"monitoring": {"enabled": True}}, "--namespace", "elsewhere")
     assert SYSTEM_NAMESPACE not in yaml.safe_dump_all(objects)
+
+
+@pytest.mark.parametrize(
+    ("device", "update"),
+    [("host", {"maxSurge": 2, "maxUnavailable": 0}), ("auto", {"maxUnavailable": 2}), ("cuda", {"maxUnavailable": 2})],
+)
+def test_an_agent_goes_before_the_next_only_where_there_is_no_room_for_two(
+    helm: Helm, device: str, update: dict[str, int]
+) -> None:
+    agent = one(helm.render({"agent": {"device": device, "maxUnavailable": 2}}), "DaemonSet", "treadle-agent")
+    assert agent["spec"]["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": update}

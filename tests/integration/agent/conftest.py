@@ -126,6 +126,11 @@ class PlayedApi:
                 if _selects(collection, fields, path, manifest):
                     yield {"type": type_, "object": manifest}
 
+    def states(self, path: str, type_: str) -> list[tuple[str, str]]:
+        """Status and reason of an object's condition after each change of the object."""
+        with self._changed:
+            return [condition(manifest, type_) for _, _, changed, manifest in self._events if changed == path]
+
     def _put(self, type_: str, path: str, manifest: Object) -> Object:
         version = len(self._events) + 1
         self._objects[path] = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": str(version)}}
@@ -361,7 +366,7 @@ def agent(api: PlayedApi, cache: Path, tmp_path: Path) -> Iterator[Callable[...,
             "--address", address, "--device", "host", "--kubeconfig", str(kubeconfig), *options,
         ]  # fmt: skip
         environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
-        program = Program(name, command, environment, tmp_path / f"{name}.log")
+        program = Program(name, command, environment, tmp_path / f"{len(made)}-{name}.log")
         program.start()
         made.append(Agent(api, name, address, program))
         return made[-1]

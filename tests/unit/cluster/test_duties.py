@@ -23,7 +23,7 @@ def manifest(epoch: int, uid: str) -> dict[str, object]:
 
 def test_a_refused_change_is_told_once_for_each_replica_and_forgotten_with_it(caplog):
     async def body() -> None:
-        it = Duties({}, "10.0.0.7:8000")
+        it = Duties({}, "10.0.0.7:8000", lambda: None)
         it.leader.changed({"spec": {"leaseTransitions": 5}})
         it.replicas.listed([])
 
@@ -39,3 +39,18 @@ def test_a_refused_change_is_told_once_for_each_replica_and_forgotten_with_it(ca
         assert await told(lambda: it.replicas.changed(manifest(4, "another"))) == 1
 
     asyncio.run(body())
+
+
+def test_who_tells_of_a_replica_beside_this_agent_is_noticed():
+    strangers: list[int] = []
+
+    async def body() -> None:
+        it = Duties({}, "10.0.0.7:8000", lambda: strangers.append(1))
+        it.replicas.listed([{**manifest(4, "one"), "status": {"address": "10.0.0.6:8000"}}])
+        it.replicas.changed(manifest(4, "one"))
+        it.replicas.changed({**manifest(4, "one"), "status": {"address": "10.0.0.7:8000"}})
+        assert strangers == [], "what was told before it started says nothing"
+        it.replicas.changed({**manifest(4, "one"), "status": {"address": "10.0.0.8:8000"}})
+
+    asyncio.run(body())
+    assert strangers == [1]

@@ -29,7 +29,7 @@ def manifest(name: str = "digits", generation: int = 1, **spec: object) -> dict[
 def world():
     """Assignments, their sink, and how often they have changed."""
     assignments, changes = Assignments(), []
-    return assignments, ReplicaSink(assignments, lambda: changes.append(1)), changes
+    return assignments, ReplicaSink(assignments, lambda: changes.append(1), lambda _: None), changes
 
 
 def names(assignments) -> list[str]:

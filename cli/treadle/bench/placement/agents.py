@@ -212,7 +212,7 @@ class PlayedAgents:
             name, node.address, self._namespace, lease_seconds=self._part.lease_seconds,
             renew_seconds=self._part.lease_seconds / 3,
         )  # fmt: skip
-        await NodeLease(self._client, settings).run()
+        await NodeLease(self._client, settings, lambda: True).run()
 
     async def _tell_node(self, name: str, *, create: bool = False) -> None:
         node = self._nodes[name]
