@@ -14,13 +14,8 @@ from bed.helm import CHART, RELEASE, Helm
 from controlplane import cache
 from images import store
 from images.recipe import IMAGES, Image
-from node import node, tenant
+from node import node, release, tenant
 from node.client import Client
-
-VALUES: dict[str, Any] = {
-    "operator": {"resources": {"requests": {"cpu": "50m"}}},
-    "agent": {"device": "host", "leaveSeconds": 10, "resources": {"requests": {"cpu": "100m"}}, **tenant.VALUES},
-}
 
 # What is shown where a test fails.
 HERE = ("-n", SYSTEM_NAMESPACE)
@@ -71,15 +66,9 @@ def installed(cluster: Cluster, helm: Helm) -> Cluster:
     cluster.kubectl("create", "namespace", SYSTEM_NAMESPACE)
     cluster.kubectl("label", "namespace", SYSTEM_NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     cluster.apply(tenant.models(SYSTEM_NAMESPACE))
-    helm("install", RELEASE, CHART, "--namespace", SYSTEM_NAMESPACE, values=VALUES)
-    rolled_out(cluster)
+    helm("install", RELEASE, CHART, "--namespace", SYSTEM_NAMESPACE, values=release.VALUES)
+    release.wait(cluster)
     return cluster
-
-
-def rolled_out(cluster: Cluster) -> None:
-    """Wait until operator and agent are what they are to be."""
-    for what in ("deployment/treadle-operator", "daemonset/treadle-agent"):
-        cluster.kubectl("rollout", "status", what, "-n", SYSTEM_NAMESPACE, "--timeout=120s", seconds=150.0)
 
 
 @pytest.fixture

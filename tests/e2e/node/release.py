@@ -1,0 +1,26 @@
+"""The chart's release on a cluster with a real node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bed.cluster import SYSTEM_NAMESPACE, Cluster
+from node import tenant
+
+VALUES: dict[str, Any] = {
+    "operator": {"resources": {"requests": {"cpu": "50m"}}},
+    "agent": {"device": "host", "leaveSeconds": 10, "resources": {"requests": {"cpu": "100m"}}, **tenant.VALUES},
+}
+WORKLOADS = ("deployment/treadle-operator", "daemonset/treadle-agent")
+
+
+def wait(cluster: Cluster) -> None:
+    """Wait until operator and agent are what they are to be."""
+    for workload in WORKLOADS:
+        cluster.kubectl("rollout", "status", workload, "-n", SYSTEM_NAMESPACE, "--timeout=120s", seconds=150.0)
+
+
+def agents(cluster: Cluster) -> set[str]:
+    """The agents' Pods that are there, those on their way out among them."""
+    found = cluster.get("pods", "-n", SYSTEM_NAMESPACE, "-l", "app.kubernetes.io/component=agent")["items"]
+    return {pod["metadata"]["uid"] for pod in found}
