@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bed.cluster import SYSTEM_NAMESPACE, Cluster
-from bed.helm import CHART, RELEASE, Helm
+from bed.helm import Helm
 from controlplane import cache
 from images import store
 from images.recipe import IMAGES, Image
@@ -66,7 +66,7 @@ def installed(cluster: Cluster, helm: Helm) -> Cluster:
     cluster.kubectl("create", "namespace", SYSTEM_NAMESPACE)
     cluster.kubectl("label", "namespace", SYSTEM_NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     cluster.apply(tenant.models(SYSTEM_NAMESPACE))
-    helm("install", RELEASE, CHART, "--namespace", SYSTEM_NAMESPACE, values=release.VALUES)
+    release.install(helm)
     release.wait(cluster)
     return cluster
 

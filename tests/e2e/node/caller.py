@@ -16,7 +16,8 @@ import time
 
 THREADS = 4
 PAUSE = 0.01  # seconds between two requests of a thread
-PATIENCE = 20.0
+PATIENCE = 20.0  # seconds for an answer
+LOOK = 1.0  # seconds for an answer that may never come: a connection to what no node knows yet is lost for good
 BODY = json.dumps({"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}).encode()
 WANTED = [2, 4, 6, 8]
 
@@ -24,9 +25,9 @@ WANTED = [2, 4, 6, 8]
 class Caller:
     """Requests to one tenant, over one connection at a time."""
 
-    def __init__(self, host: str, tenant: str) -> None:
+    def __init__(self, host: str, tenant: str, patience: float = PATIENCE) -> None:
         self._path = f"/v2/models/{tenant}/infer"
-        self._connection = http.client.HTTPConnection(host, timeout=PATIENCE)
+        self._connection = http.client.HTTPConnection(host, timeout=patience)
 
     def ask(self) -> list[float]:
         """The tensor that comes back; anything else is an error."""
@@ -104,7 +105,7 @@ def soon(caller: Caller) -> list[float]:
 def main(host: str, tenant: str, how: str) -> None:
     """Send, and print."""
     if how == "soon":
-        print(json.dumps(soon(Caller(host, tenant))))
+        print(json.dumps(soon(Caller(host, tenant, LOOK))))
         return
     load = Load(host, tenant)
     load.run()

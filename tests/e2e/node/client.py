@@ -1,4 +1,4 @@
-"""A Pod that calls tenants, as any program in the cluster would: at their Service's address."""
+"""A Pod that calls tenants, as any program in the cluster would: at their Service's address. No drain takes it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from node import caller
 
 NAMESPACE = "clients"
 NAME = "client"
+WORKLOAD = f"daemonset/{NAME}"
 ENDING = 60.0  # seconds for the last requests to be answered
 
 
@@ -37,8 +38,8 @@ class Client:
     def started(cls, cluster: Cluster, image: str) -> Client:
         """Make the Pod, and wait until it runs."""
         cluster.kubectl("create", "namespace", NAMESPACE)
-        cluster.apply(_pod(image))
-        cluster.kubectl("wait", f"pod/{NAME}", "-n", NAMESPACE, "--for=condition=Ready", "--timeout=60s", seconds=90.0)
+        cluster.apply(_daemon_set(image))
+        cluster.kubectl("rollout", "status", WORKLOAD, "-n", NAMESPACE, "--timeout=60s", seconds=90.0)
         return cls(cluster)
 
     def ask(self, host: str, tenant: str) -> list[float]:
@@ -70,17 +71,19 @@ class Client:
 
 def _exec(host: str, tenant: str, how: str) -> list[str]:
     script = Path(caller.__file__).read_text()
-    return ["exec", NAME, "-n", NAMESPACE, "-i", "--", "python", "-c", script, host, tenant, how]
+    return ["exec", WORKLOAD, "-n", NAMESPACE, "-i", "--", "python", "-c", script, host, tenant, how]
 
 
-def _pod(image: str) -> dict[str, Any]:
+def _daemon_set(image: str) -> dict[str, Any]:
+    labels = {"app": NAME}
+    pod = {
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 1,
+        "containers": [{"name": NAME, "image": image, "command": ["sleep", "infinity"]}],
+    }
     return {
-        "apiVersion": "v1",
-        "kind": "Pod",
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
         "metadata": {"name": NAME, "namespace": NAMESPACE},
-        "spec": {
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 1,
-            "containers": [{"name": NAME, "image": image, "command": ["sleep", "infinity"]}],
-        },
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bed.cluster import SYSTEM_NAMESPACE, Cluster
+from bed.helm import CHART, RELEASE, Helm
 from node import tenant
 
 VALUES: dict[str, Any] = {
@@ -12,6 +13,16 @@ VALUES: dict[str, Any] = {
     "agent": {"device": "host", "leaveSeconds": 10, "resources": {"requests": {"cpu": "100m"}}, **tenant.VALUES},
 }
 WORKLOADS = ("deployment/treadle-operator", "daemonset/treadle-agent")
+
+
+def install(helm: Helm) -> None:
+    """Install the chart."""
+    helm("install", RELEASE, CHART, "--namespace", SYSTEM_NAMESPACE, values=VALUES)
+
+
+def change(helm: Helm, value: str) -> None:
+    """Upgrade the release to what differs in one value, KEY=VALUE."""
+    helm("upgrade", RELEASE, CHART, "--namespace", SYSTEM_NAMESPACE, "--reuse-values", "--set", value)
 
 
 def wait(cluster: Cluster) -> None:
