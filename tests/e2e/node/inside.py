@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-# A node has its own, in memory: images are unpacked there ten times as fast as on a disk, and gone at once.
+# A node has its own, in memory: images are unpacked there twice as fast as on a disk, and gone at once.
 HIDDEN = ("/run", "/var/log", "/var/lib", "/opt")
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 # What the kubelet sets for the whole machine.
