@@ -33,6 +33,7 @@ from treadle_api.node import Node as NodeObject
 
 LAST_WORDS_SECONDS = 2.0  # for saying that the node stops
 DEPARTURE_LOOK_SECONDS = 0.1
+CONFIRM_SECONDS = 1.0  # for making sure that the node is still this agent's, before saying that it stops
 
 _log = logging.getLogger(__name__)
 
@@ -140,7 +141,9 @@ class ClusterAgent:
         await stop.asked.wait()
         if not self._lease.held.is_set():
             return  # nobody was sent here
-        await self._lease.confirm()  # of another agent's node there is nothing to tell
+        with suppress(TimeoutError):  # of another agent's node there is nothing to tell
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                await self._lease.confirm()
         loop, seconds = asyncio.get_running_loop(), self._settings.leave_seconds
         departure = Departure(loop.time() + seconds)
         self._mark_stopping()

@@ -60,6 +60,7 @@ class NodeLease:
         due, lost = loop.time(), False
         while True:
             self._soon.clear()
+            begun = loop.time()
             try:
                 await (self._take() if self._last is None else self._renew(self._last))
             except KubeError as error:
@@ -71,7 +72,8 @@ class NodeLease:
                 if lost:
                     _log.warning("the node's Lease is renewed again")
                 lost = False
-                due = max(due + (self._settings.renew_seconds if self._last else LOOK_SECONDS), loop.time())
+                rest = self._settings.renew_seconds if self._last else LOOK_SECONDS
+                due = max(min(due, begun) + rest, loop.time())
             self._tried.set()
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(due):
