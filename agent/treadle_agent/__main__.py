@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from treadle_agent.cache import CacheError, cache_folder
 from treadle_agent.cluster.settings import LEAVE_SECONDS, ClusterSettings
 from treadle_agent.cluster.stop import Stop
 from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.protocol import Mode
-from treadle_agent.node import ExecutorError, Node, cache_folder, open_node
+from treadle_agent.node import ExecutorError, Node, open_node
 from treadle_api.objects import ADDRESS, ADDRESS_LENGTH, SUBDOMAIN, SUBDOMAIN_LENGTH
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ examples:
   python -m treadle_agent --node-name $(hostname) --port 8000 --address 10.0.0.7:8000 --device auto
   python -m treadle_agent --node-name lab --port 8000 --address 10.0.0.7:8000 --device host --device simulated:V100
 
-exit codes: 0 stopped by a signal; 1 could not start, or another agent took over the node; 2 wrong usage, a device that
-cannot be used, or no kubeconfig"""
+exit codes: 0 stopped by a signal; 1 could not start, or another agent took over the node; 2 wrong usage, a device or
+a cache folder that cannot be used, or no kubeconfig"""
 
 LONGEST_LEAVE = 86400.0
 
@@ -184,7 +185,7 @@ async def _run(options: Options) -> None:
                 await ClusterAgent(node, facts, client, nvml, settings).run(stop)
         finally:
             await client.close()
-    except ConnectionConfigError as error:
+    except (ConnectionConfigError, CacheError) as error:
         raise UsageError(str(error)) from error
     except (ExecutorError, TakenOverError) as error:
         raise StartError(str(error)) from error

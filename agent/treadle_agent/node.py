@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import gc
 import itertools
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from treadle_agent.cache import check_cache
 from treadle_agent.executor import worker
 from treadle_agent.executor.protocol import Mode
 from treadle_agent.executor.supervisor import Supervisor
@@ -54,11 +54,6 @@ class Node:
             site.catalog.mark_stopping()
 
 
-def cache_folder() -> Path:
-    """Where models and what is compiled of them are kept: ``$XDG_CACHE_HOME/treadle``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "treadle"
-
-
 @asynccontextmanager
 async def open_node(
     devices: Sequence[str],
@@ -77,8 +72,10 @@ async def open_node(
         identify: from a device's name to its id on the node.
 
     Raises:
+        CacheError: `cache` cannot be written.
         ExecutorError: an executor process cannot be started.
     """
+    check_cache(cache)
     loader = Loader(cache / "artifacts")
     async with AsyncExitStack() as stack:
         executors = []

@@ -19,12 +19,13 @@ from treadle import watch
 from treadle.console import ServeConsole
 from treadle.manifests import SUFFIXES, ManifestReader, Manifests, retain
 from treadle.watch import Mark, changes, fingerprint, marks
+from treadle_agent.cache import CacheError, cache_folder
 from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.protocol import Mode
 from treadle_agent.frontend.app import FrontEnd
 from treadle_agent.frontend.catalog import Catalog
 from treadle_agent.model_store import local_path
-from treadle_agent.node import ExecutorError, Node, cache_folder, open_node
+from treadle_agent.node import ExecutorError, Node, open_node
 from treadle_agent.node_agent import NodeAgent
 from treadle_api.tenant import Tenant
 
@@ -120,6 +121,8 @@ async def _serve(options: Options) -> None:
     try:
         async with open_node([options.device], options.mode, cache_folder()) as node:
             await _serve_node(node, options, stop)
+    except CacheError as error:
+        raise UsageError(str(error)) from error
     except ExecutorError as error:
         raise StartError(str(error)) from error
 

@@ -20,10 +20,10 @@ from treadle.profile.latency import command as latency
 from treadle.profile.models import Model, UnprofiledError, load
 from treadle.profile.report import ClusterRow, KernelRow, Profile
 from treadle.results import page_console, result_text
+from treadle_agent.cache import cache_folder
 from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.gpu_model import GPUS, GpuModel, Product
 from treadle_agent.executor.gpu_work import steps
-from treadle_agent.node import cache_folder
 from treadle_agent.policy.coalescing import PADDING_LIMIT
 from treadle_agent.program.model import Shape
 

@@ -88,6 +88,14 @@ def test_a_port_in_use(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_cache_folder_that_cannot_be_written(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "config"
+    path.write_text(KUBECONFIG)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(path))
+    assert main(flags(kubeconfig=str(path))) == 2
+    assert f"treadle_agent: the cache folder {path}/treadle cannot be written: Not a dir" in capsys.readouterr().err
+
+
 def test_it_explains_itself():
     command = [sys.executable, "-m", "treadle_agent", "--help"]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout

@@ -232,6 +232,16 @@ def test_wrong_usage(options, message):
     assert "Traceback" not in done.stderr
 
 
+def test_a_cache_folder_that_cannot_be_written(serve, tmp_path):
+    (tmp_path / "cache").write_text("a file, where root, too, can make no folder")
+    it = serve()
+    assert it.wait() == 2
+    assert "\n".join(it.lines) == (
+        f"treadle serve: the cache folder {tmp_path}/cache/treadle cannot be written: Not a directory; make it "
+        "writable, or set XDG_CACHE_HOME to a folder that is"
+    )
+
+
 def test_the_port_that_pages_name_is_the_default():
     parser = argparse.ArgumentParser()
     add_arguments(parser)

@@ -19,7 +19,7 @@ from treadle.profile.latency.report import Report
 from treadle.profile.latency.table import show
 from treadle.profile.models import UnprofiledError
 from treadle.results import page_console, result_text
-from treadle_agent.node import cache_folder
+from treadle_agent.cache import cache_folder
 from treadle_api.tenant import Tenant
 
 if TYPE_CHECKING:
