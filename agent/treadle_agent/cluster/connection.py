@@ -9,6 +9,10 @@ import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
+from treadle_api.kubeconfig import Sought, absent, sought
+
+_SERVICE_HOST = "KUBERNETES_SERVICE_HOST"
+
 
 class ConnectionConfigError(Exception):
     """Raised when there is no usable kubeconfig, and this is no Pod either."""
@@ -21,20 +25,32 @@ async def load_connection(kubeconfig: Path | None) -> Configuration:
         ConnectionConfigError: the one that is to be used cannot be; the message says which, and why.
     """
     configuration = Configuration()
-    named = str(kubeconfig) if kubeconfig is not None else os.environ.get("KUBECONFIG") or None
-    try:
-        if named is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
-            source = "the Pod's service account"
-            config.load_incluster_config(client_configuration=configuration)
-        else:
-            source = f"kubeconfig {named or '~/.kube/config'}"
-            if named is not None and not any(os.path.isfile(part) for part in named.split(":")):  # noqa: PTH113, ASYNC240
-                raise FileNotFoundError("there is no such file")
-            await config.load_kube_config(
-                str(kubeconfig) if kubeconfig is not None else None, client_configuration=configuration
-            )
-    except (config.ConfigException, yaml.YAMLError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ConnectionConfigError(
-            f"{source} cannot be used: {error}; give --kubeconfig FILE, set KUBECONFIG, or run in a Pod"
-        ) from error
+    variable = os.environ.get("KUBECONFIG")
+    if kubeconfig is None and not variable and os.environ.get(_SERVICE_HOST):
+        _read_account(configuration)
+    else:
+        flag = str(kubeconfig) if kubeconfig is not None else None
+        await _read_file(sought(flag, variable, os.path.expanduser("~")), configuration)  # noqa: PTH111, ASYNC240
     return configuration
+
+
+def _read_account(configuration: Configuration) -> None:
+    try:
+        config.load_incluster_config(client_configuration=configuration)
+    except (config.ConfigException, OSError) as error:
+        raise ConnectionConfigError(
+            f"the Pod's service account cannot be used: {error}; give the Pod one, or set KUBECONFIG"
+        ) from error
+
+
+async def _read_file(file: Sought, configuration: Configuration) -> None:
+    try:
+        if not any(os.path.exists(os.path.expanduser(part)) for part in file.files):  # noqa: PTH110, PTH111, ASYNC240
+            raise ConnectionConfigError(file.problem(absent(file.files)))
+        await config.load_kube_config(file.joined, client_configuration=configuration)
+    except OSError as error:
+        raise ConnectionConfigError(file.problem(f"{error.filename}: {error.strerror}")) from error
+    except (config.ConfigException, yaml.YAMLError, ValueError) as error:
+        raise ConnectionConfigError(file.problem(str(error))) from error
+    except (AttributeError, KeyError, TypeError) as error:  # from looking into what is another kind of document
+        raise ConnectionConfigError(file.problem("it is no kubeconfig")) from error

@@ -42,8 +42,11 @@ def flags(*more: str, **changed: str | None) -> list[str]:
         ({"device": "cuda"}, "--device cuda: "),
         ({"leave_seconds": "-1"}, "--leave-seconds -1: must be 0 to 86400"),
         ({"leave_seconds": "nan"}, "--leave-seconds nan: must be 0 to 86400"),
-        ({"kubeconfig": "/nowhere"}, "kubeconfig /nowhere cannot be used: there is no such file"),
-        ({}, "kubeconfig ~/.kube/config cannot be used: "),
+        (
+            {"kubeconfig": "/nowhere"},
+            "kubeconfig /nowhere, which --kubeconfig names, cannot be used: there is no such file",
+        ),
+        ({}, "kubeconfig /nonexistent/.kube/config, which is the default, cannot be used: there is no such file; set"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_and_says_what_is_wrong(capsys, changed, message):
@@ -65,7 +68,7 @@ def test_a_kubeconfig_that_is_none(tmp_path, capsys, text):
     path = tmp_path / "config"
     path.write_text(text)
     assert main(flags(kubeconfig=str(path))) == 2
-    assert f"kubeconfig {path} cannot be used: " in capsys.readouterr().err
+    assert f"kubeconfig {path}, which --kubeconfig names, cannot be used: " in capsys.readouterr().err
 
 
 def test_without_the_packages_for_a_cluster(monkeypatch, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_a_kubeconfig_that_is_named_goes_before_the_pods_account(
     token: Path, module: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(token.parent / "none"))
-    with pytest.raises(module.ConnectionConfigError, match=r"kubeconfig .*none cannot be used"):
+    with pytest.raises(module.ConnectionConfigError, match=r"kubeconfig .*none, which KUBECONFIG names, cannot be"):
         asyncio.run(module.load_connection(None))
 
 
@@ -75,6 +76,28 @@ def test_a_kubeconfig_that_is_named_goes_before_the_pods_account(
 def test_a_pod_without_its_token_is_told_so(token: Path, module: Any) -> None:
     token.unlink()
     with pytest.raises(module.ConnectionConfigError, match=r"the Pod's service account cannot be used: .*token"):
+        asyncio.run(module.load_connection(None))
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ("{0}/none", "{0}/none, which KUBECONFIG names, cannot be used: there is no such file; set KUBECONFIG to"),
+        ("{0}/a:{0}/b", "{0}/a:{0}/b, which KUBECONFIG names, cannot be used: there is none of these files; "),
+        ("{0}", "{0}, which KUBECONFIG names, cannot be used: {0}: Is a directory; "),
+        ("{0}/empty", "{0}/empty, which KUBECONFIG names, cannot be used: it is no kubeconfig; "),
+        ("", "{0}/.kube/config, which is the default, cannot be used: there is no such file; set KUBECONFIG to"),
+    ],
+)
+def test_which_kubeconfig_was_looked_at_and_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, named: str, reason: str
+) -> None:
+    (tmp_path / "empty").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", named.format(tmp_path))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(module.ConnectionConfigError, match=re.escape("kubeconfig " + reason.format(tmp_path))):
         asyncio.run(module.load_connection(None))
 
 

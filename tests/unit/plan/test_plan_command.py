@@ -228,3 +228,15 @@ def test_without_a_kubeconfig_it_says_so(tmp_path: Path, capsys: pytest.CaptureF
     file.write_text(yaml.safe_dump(tenant()))
     assert main(["plan", "-f", str(file), "--kubeconfig", str(tmp_path / "gone")]) == 2
     assert "--kubeconfig" in capsys.readouterr().err
+
+
+def test_a_kubeconfig_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tenant.yaml").write_text(yaml.safe_dump(tenant()))
+    monkeypatch.setenv("KUBECONFIG", "/nowhere/config")
+    assert main(["plan", "-f", str(tmp_path / "tenant.yaml")]) == 2
+    assert capsys.readouterr().err == (
+        "treadle plan: kubeconfig /nowhere/config, which KUBECONFIG names, cannot be used: there is no such file; "
+        "set KUBECONFIG to a file that can be, or give --kubeconfig FILE\n"
+    )
