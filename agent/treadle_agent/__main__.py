@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import errno
 import logging
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from treadle_agent.cluster.stop import Stop
 from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.protocol import Mode
 from treadle_agent.node import ExecutorError, Node, open_node
+from treadle_agent.settings import CacheSettings
 from treadle_api.objects import ADDRESS, ADDRESS_LENGTH, SUBDOMAIN, SUBDOMAIN_LENGTH
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ a cache folder that cannot be used, or no kubeconfig"""
 
 LONGEST_LEAVE = 86400.0
 
+_SIZE = re.compile(r"([1-9][0-9]{0,8})(Mi|Gi|Ti)")
+_SHIFTS = {"Mi": 20, "Gi": 30, "Ti": 40}
+
 _log = logging.getLogger("treadle_agent")
 
 
@@ -71,6 +76,7 @@ class Options:
     namespace: str
     kubeconfig: Path | None
     leave_seconds: float
+    cache: CacheSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -134,6 +140,13 @@ def _parser() -> argparse.ArgumentParser:
         help="how long tenants may take to be moved elsewhere after SIGTERM (default %(default)g): some seconds less "
         "than the Pod's terminationGracePeriodSeconds",
     )
+    parser.add_argument(
+        "--cache-size",
+        default="20Gi",
+        metavar="SIZE",
+        help="what models, and what is compiled of them, may take of the disk (default %(default)s): beyond it what no "
+        "tenant uses is cleared; what is being loaded comes on top",
+    )
     return parser
 
 
@@ -146,6 +159,9 @@ def _options(arguments: argparse.Namespace) -> Options:
         raise UsageError(f"--address {arguments.address}: must be HOST:PORT, like 10.0.0.7:8000 or [fd00::7]:8000")
     if not 0.0 <= arguments.leave_seconds <= LONGEST_LEAVE:
         raise UsageError(f"--leave-seconds {arguments.leave_seconds:g}: must be 0 to {LONGEST_LEAVE:g}")
+    size = _SIZE.fullmatch(arguments.cache_size)
+    if size is None:
+        raise UsageError(f"--cache-size {arguments.cache_size}: must be a number of Mi, Gi or Ti, like 20Gi")
     try:
         devices = tuple(choose_device(asked) for asked in arguments.device)
     except DeviceError as error:
@@ -156,7 +172,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         raise UsageError("the packages for a cluster are missing: pip install 'treadle[agent]'")
     return Options(
         arguments.node_name, arguments.port, arguments.address, devices, arguments.namespace, arguments.kubeconfig,
-        arguments.leave_seconds,
+        arguments.leave_seconds, CacheSettings(most_bytes=int(size[1]) << _SHIFTS[size[2]]),
     )  # fmt: skip
 
 
@@ -180,7 +196,13 @@ async def _run(options: Options) -> None:
         ids = {device: fact.id for device, fact in zip(options.devices, facts, strict=True)}
         client = KubeClient(await load_connection(options.kubeconfig))
         try:
-            async with open_node(options.devices, Mode.SPACE_TIME, cache_folder(), identify=ids.__getitem__) as node:
+            async with open_node(
+                options.devices,
+                Mode.SPACE_TIME,
+                cache_folder(),
+                identify=ids.__getitem__,
+                cache_settings=options.cache,
+            ) as node:
                 await _listen(node, options)
                 await ClusterAgent(node, facts, client, nvml, settings).run(stop)
         finally:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from treadle_agent.cache import check_cache
+from treadle_agent.cache import Cache, open_cache
 from treadle_agent.executor import worker
 from treadle_agent.executor.protocol import Mode
 from treadle_agent.executor.supervisor import Supervisor
@@ -23,7 +23,7 @@ from treadle_agent.model_store import ModelStore
 from treadle_agent.node_agent import NodeAgent
 from treadle_agent.node_events import Observer
 from treadle_agent.program.loader import Loader
-from treadle_agent.settings import NodeAgentSettings
+from treadle_agent.settings import CacheSettings, NodeAgentSettings
 
 
 class ExecutorError(Exception):
@@ -35,18 +35,21 @@ class Node:
 
     def __init__(
         self, executors: Sequence[Supervisor], sites: Sequence[Site], loader: Loader, store: ModelStore,
-        settings: FrontEndSettings,
+        cache: Cache, settings: FrontEndSettings,
     ) -> None:  # fmt: skip
         self.executors = executors
         self.sites = sites
         self.front_end = FrontEnd(sites, settings)
         self._loader = loader
         self._store = store
+        self._cache = cache
         self._versions = itertools.count(1)
 
     def agent(self, site: Site, observer: Observer, settings: NodeAgentSettings | None = None) -> NodeAgent:
         """What makes a device serve what is wanted; one a site."""
-        return NodeAgent(site.gateway, self._store, self._loader, site.catalog, observer, settings, self._versions)
+        return NodeAgent(
+            site.gateway, self._store, self._loader, self._cache, site.catalog, observer, settings, self._versions
+        )
 
     def mark_stopping(self) -> None:
         """The process was asked to stop: readiness goes off, requests that still come are answered."""
@@ -58,26 +61,28 @@ class Node:
 async def open_node(
     devices: Sequence[str],
     mode: Mode,
-    cache: Path,
+    folder: Path,
     settings: FrontEndSettings | None = None,
     identify: Callable[[str], str] = str,
+    cache_settings: CacheSettings | None = None,
 ) -> AsyncIterator[Node]:
     """Start the devices' executors; nothing listens yet. What is under way when the context ends is shed.
 
     Args:
         devices: names of `executor.devices`, each once.
         mode: how tenants share a device.
-        cache: a folder that may be shared with other processes.
+        folder: where models are kept; other processes may share it.
         settings: of the front end.
         identify: from a device's name to its id on the node.
+        cache_settings: how much that folder may hold.
 
     Raises:
-        CacheError: `cache` cannot be written.
+        CacheError: `folder` cannot be written.
         ExecutorError: an executor process cannot be started.
     """
-    check_cache(cache)
-    loader = Loader(cache / "artifacts")
     async with AsyncExitStack() as stack:
+        cache = await stack.enter_async_context(open_cache(folder, cache_settings))
+        loader = Loader(cache.artifacts)
         executors = []
         for device in devices:
             try:
@@ -89,4 +94,4 @@ async def open_node(
         stack.callback(loader.close)  # what still compiles is for nobody, and a thread waits for it
         gc.freeze()  # what was imported stays: looking through it is a tenth of a second in which nobody is answered
         sites = [Site(identify(device), executor) for device, executor in zip(devices, executors, strict=True)]
-        yield Node(executors, sites, loader, ModelStore(cache / "models"), settings or FrontEndSettings())
+        yield Node(executors, sites, loader, ModelStore(cache.models), cache, settings or FrontEndSettings())

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Collection, Container, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Coroutine, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,6 +46,16 @@ class Compiler(Protocol):
         """The artifact folder; blocks; raises ModelError."""
 
 
+class Holder(Protocol):
+    """What keeps files there that tenants are made from: `cache.Cache`."""
+
+    async def hold(self, path: Path) -> bool:
+        """Whether it is there, and stays so until `release`."""
+
+    def release(self, path: Path) -> None:
+        """It may go."""
+
+
 class _RefusalError(Exception):
     """Raised when a tenant's version cannot be served because of one of its fields."""
 
@@ -58,10 +69,11 @@ class _RefusalError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """A version in the executor, and what its tiers were made from."""
+    """A version in the executor, what its tiers were made from, and the files of these, held until it is retired."""
 
     served: Served
     artifacts: tuple[Artifact, ...]
+    files: ExitStack
 
 
 @dataclass(slots=True)
@@ -81,6 +93,7 @@ class NodeAgent:
         gateway: Gateway,
         store: Store,
         compiler: Compiler,
+        cache: Holder,
         catalog: Catalog,
         observer: Observer,
         settings: NodeAgentSettings | None = None,
@@ -90,6 +103,7 @@ class NodeAgent:
         self._gateway = gateway
         self._store = store
         self._compiler = compiler
+        self._cache = cache
         self._catalog = catalog
         self._observe = observer
         self._settings = settings or NodeAgentSettings()
@@ -150,9 +164,10 @@ class NodeAgent:
         previous = old.served if old is not None else None
         self._catalog.put(Entry(entry.tenant, previous, loading=True))
         try:
-            files = await self._fetch(tenant)
-            async with self._loads:
-                loaded = await self._load(tenant, files)
+            with ExitStack() as held:
+                files = await self._fetch(tenant, held)
+                async with self._loads:
+                    loaded = await self._load(tenant, files, held)
         except Exception as error:  # noqa: BLE001 - one tenant's failure, whatever it is, must not stop the others
             refused = _refused(tenant.key, error, previous=old is not None)
             self._catalog.put(Entry(entry.tenant, previous, refusal=f"{refused.field}: {refused.reason}"))
@@ -161,25 +176,26 @@ class NodeAgent:
         self._residents[tenant.key].loaded = loaded
         self._catalog.put(Entry(tenant, loaded.served))
         self._observe(Serving(tenant, loaded.served, loaded.artifacts))
-        if previous is not None:
-            self._in_background(self._retire(tenant.key, previous))
+        if old is not None:
+            self._in_background(self._retire(tenant.key, old.served, old.files))
         return None
 
-    async def _fetch(self, tenant: Tenant) -> list[Path]:
+    async def _fetch(self, tenant: Tenant, held: ExitStack) -> list[Path]:
         """The files of all tiers' models; other tenants are loaded meanwhile."""
         task = asyncio.current_task()
         assert task is not None
         self._fetching.add(task)
         try:
-            return [await self._fetch_tier(tenant, tier) for tier in tenant.served_tiers]
+            return [await self._fetch_tier(tenant, tier, held) for tier in tenant.served_tiers]
         finally:
             self._fetching.discard(task)
 
-    async def _load(self, tenant: Tenant, files: Sequence[Path]) -> _Loaded:
+    async def _load(self, tenant: Tenant, files: Sequence[Path], held: ExitStack) -> _Loaded:
+        """What is made of `files`; what is `held` is given up where nothing is."""
         tiers = tenant.served_tiers
         artifacts: list[tuple[Path, Artifact]] = []
         for tier, file in zip(tiers, files, strict=True):
-            artifacts.append(await self._compile(tenant, tier, file))
+            artifacts.append(await self._compile(tenant, tier, file, held))
             if different := difference(artifacts[0][1], artifacts[-1][1], tiers[0].name):
                 cause = LoadedReason.TIERS_DIFFER
                 raise _RefusalError(_field(tier, "model"), cause, f"{different}; all tiers must agree")
@@ -203,26 +219,26 @@ class NodeAgent:
             raise _RefusalError("spec.tiers", error.cause, str(error)) from error
         except asyncio.CancelledError:
             # Nobody wants this version any more, but the executor may have it soon.
-            self._in_background(self._abandon(tenant.key, loading))
+            self._in_background(self._abandon(tenant.key, loading, held.pop_all()))
             raise
-        return _Loaded(served, tuple(artifact for _, artifact in artifacts))
+        return _Loaded(served, tuple(artifact for _, artifact in artifacts), held.pop_all())
 
-    async def _fetch_tier(self, tenant: Tenant, tier: Tier) -> Path:
+    async def _fetch_tier(self, tenant: Tenant, tier: Tier, held: ExitStack) -> Path:
         def progress(done: int, total: int | None) -> None:
             size = f"{done / _MEBIBYTE:.0f}" + (f" of {total / _MEBIBYTE:.0f}" if total else "")
             self._observe(Loading(tenant.key, f"fetching tier {tier.name}, {size} MiB"))
 
         try:
-            return await self._store.fetch(tier.model, progress)
+            return await self._held(held, lambda: self._store.fetch(tier.model, progress))
         except FetchError as error:
             temporary = isinstance(error, UnreachableError)
             field = _field(tier, f"model.{error.field}")
             raise _RefusalError(field, error.cause, str(error), temporary=temporary) from error
 
-    async def _compile(self, tenant: Tenant, tier: Tier, file: Path) -> tuple[Path, Artifact]:
+    async def _compile(self, tenant: Tenant, tier: Tier, file: Path, held: ExitStack) -> tuple[Path, Artifact]:
         self._observe(Loading(tenant.key, f"compiling tier {tier.name}"))
         try:
-            folder = await asyncio.to_thread(self._compiler.compile, file)
+            folder = await self._held(held, lambda: asyncio.to_thread(self._compiler.compile, file))
         except ModelError as error:
             cause = LoadedReason.MODEL_UNSUPPORTED if error.unsupported else LoadedReason.MODEL_INVALID
             raise _RefusalError(_field(tier, "model"), cause, str(error)) from error
@@ -232,26 +248,36 @@ class NodeAgent:
             raise _RefusalError(_field(tier, "model.sha256"), cause, "the file changed while it was loaded")
         return folder, artifact
 
+    async def _held(self, held: ExitStack, obtain: Callable[[], Awaitable[Path]]) -> Path:
+        """What is obtained, once more where it was cleared before it could be held."""
+        while not await self._cache.hold(path := await obtain()):
+            pass
+        held.callback(self._cache.release, path)
+        return path
+
     def _remove(self, key: str) -> None:
         resident = self._residents.pop(key)
         resident.task.cancel()
         self._catalog.remove([key])
         self._observe(Removed(key))
         if resident.loaded is not None:
-            self._in_background(self._retire(key, resident.loaded.served))
+            self._in_background(self._retire(key, resident.loaded.served, resident.loaded.files))
 
-    async def _retire(self, key: str, served: Served) -> None:
+    async def _retire(self, key: str, served: Served, files: ExitStack) -> None:
         try:
             await self._gateway.retire(served.version.id)
         except Exception as error:  # noqa: BLE001 - whatever it is, the tenants that are served go on
             self._observe(Leaking(key, repr(error)))
+        else:
+            files.close()
 
-    async def _abandon(self, key: str, loading: asyncio.Future[Served]) -> None:
+    async def _abandon(self, key: str, loading: asyncio.Future[Served], files: ExitStack) -> None:
         try:
             served = await loading
         except RefusedError:
+            files.close()
             return
-        await self._retire(key, served)
+        await self._retire(key, served, files)
 
     def _in_background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -32,6 +32,21 @@ class ModelStoreSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """What models, and what is compiled of them, may take of the disk.
+
+    Attributes:
+        most_bytes: Beyond it what no tenant uses is cleared. Loads under way may exceed it until the next look.
+        look_seconds: Between looks, as long as something changes.
+        abandoned_seconds: What has been in the making for so long without a change has lost its maker.
+    """
+
+    most_bytes: int = 20 << 30
+    look_seconds: float = 10.0
+    abandoned_seconds: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
 class NodeAgentSettings:
     """How tenants are brought up.
 

@@ -57,3 +57,10 @@ seccompProfile:
 {{- end }}
 {{- if and .Values.agent.runtimeClassName (not $plugin) (not .Values.agent.resourceClaimTemplateName) }}true{{ end }}
 {{- end }}
+
+{{/* What an agent keeps of models: four fifths of its volume. The rest is for what it is loading, and for kernels. */}}
+{{- define "treadle.modelCacheSize" -}}
+{{- $size := .Values.agent.cacheSize }}
+{{- $mebibytes := mul (regexFind "^[0-9]+" $size) (get (dict "Mi" 1 "Gi" 1024 "Ti" 1048576) (regexFind "..$" $size)) }}
+{{- max 1 (div (mul $mebibytes 4) 5) }}Mi
+{{- end }}

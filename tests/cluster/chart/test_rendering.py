@@ -40,6 +40,11 @@ def container(objects: list[Manifest], kind: str, name: str) -> Manifest:
     return found
 
 
+def arguments(agent: Manifest) -> list[str]:
+    """As the kubelet gives them."""
+    return [argument.replace("$(NODE_NAME)", "node-a").replace("$(POD_IP)", "10.0.0.7") for argument in agent["args"]]
+
+
 def test_there_are_combinations_to_judge():
     assert len(COMBINATIONS) >= 9
 
@@ -88,10 +93,7 @@ def test_the_programs_take_their_arguments(helm: Helm, values: Values) -> None:
     fields = {variable["name"]: variable for variable in agent["env"]}
     assert fields["NODE_NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "spec.nodeName"
     assert fields["POD_IP"]["valueFrom"]["fieldRef"]["fieldPath"] == "status.podIP"
-    arguments = [
-        argument.replace("$(NODE_NAME)", "node-a").replace("$(POD_IP)", "10.0.0.7") for argument in agent["args"]
-    ]
-    parsed = agent_parser().parse_args(arguments)
+    parsed = agent_parser().parse_args(arguments(agent))
     assert (parsed.node_name, parsed.namespace) == ("node-a", SYSTEM_NAMESPACE)
     assert parsed.address == f"10.0.0.7:{parsed.port}"
     assert parsed.port == agent["ports"][0]["containerPort"]
@@ -107,6 +109,17 @@ def test_a_pod_gets_the_time_that_its_agent_takes_to_leave(helm: Helm, seconds: 
     agent = one(helm.render({"agent": {"leaveSeconds": seconds}}), "DaemonSet", "treadle-agent")
     answering, farewell = 30, 3  # FrontEndSettings.drain_timeout; LAST_WORDS_SECONDS and the Lease
     assert agent["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] >= seconds + answering + farewell
+
+
+@pytest.mark.parametrize(("size", "kept"), [("20Gi", 16 << 30), ("1Ti", 838860 << 20), ("1Mi", 1 << 20)])
+def test_an_agent_clears_its_cache_before_the_kubelet_evicts_it(helm: Helm, size: str, kept: int) -> None:
+    values: Values = {"agent": {"cacheSize": size, "device": "host"}}
+    objects = helm.render(values)
+    agent = container(objects, "DaemonSet", "treadle-agent")
+    options = agent_options(agent_parser().parse_args(arguments(agent)))
+    assert options.cache.most_bytes == kept
+    volumes = one(objects, "DaemonSet", "treadle-agent")["spec"]["template"]["spec"]["volumes"]
+    assert {"name": "cache", "emptyDir": {"sizeLimit": size}} in volumes
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import uvloop
 from onnx import TensorProto, helper, numpy_helper
 from tritonclient.utils import InferenceServerException
 
+from treadle_agent.cache import open_cache
 from treadle_agent.executor import worker
 from treadle_agent.executor.supervisor import Supervisor
 from treadle_agent.executor.worker_settings import WorkerSettings
@@ -108,12 +110,14 @@ class Node:
         return f"127.0.0.1:{self.port}"
 
     async def _start(self) -> int:
-        loader = Loader(self.folder / "artifacts")
+        self._open = AsyncExitStack()
+        cache = await self._open.enter_async_context(open_cache(self.folder))
+        loader = Loader(cache.artifacts)
         self.gateway = await Supervisor.start(worker.main, WorkerSettings(), loader.bind)
         site = Site("host", self.gateway)
         self.front_end = FrontEnd([site])
-        store = ModelStore(self.folder / "models")
-        self.agent = NodeAgent(self.gateway, store, loader, site.catalog, lambda _: None)
+        store = ModelStore(cache.models)
+        self.agent = NodeAgent(self.gateway, store, loader, cache, site.catalog, lambda _: None)
         tenants = [manifest(name, [mlp(self.folder / f"{name}.onnx", seed)]) for seed, name in enumerate(TENANTS)]
         tenants.append(manifest("tiered", [mlp(self.folder / f"tiered-{seed}.onnx", seed) for seed in range(3)]))
         tenants.append(manifest("softmax", [softmax_of_any_width(self.folder / "softmax.onnx")]))
@@ -128,6 +132,7 @@ class Node:
             await self.front_end.stop()
             await self.agent.close()
             await self.gateway.close()
+            await self._open.aclose()
 
         self.run(stop())
         self.loop.call_soon_threadsafe(self.loop.stop)

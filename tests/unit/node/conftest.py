@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,26 @@ class FakeCompiler:
         return folder
 
 
+class FakeCache:
+    """Files that are held, as often as they are; those to be cleared are, once, before they can be held."""
+
+    def __init__(self) -> None:
+        self.held: Counter[str] = Counter()
+        self.to_clear: set[str] = set()
+
+    async def hold(self, path: Path) -> bool:
+        await asyncio.sleep(0)
+        if path.name in self.to_clear:
+            self.to_clear.remove(path.name)
+            return False
+        self.held[path.name] += 1
+        return True
+
+    def release(self, path: Path) -> None:
+        assert self.held[path.name] > 0, "only what is held is released"
+        self.held[path.name] -= 1
+
+
 class Node:
     """A node agent and everything around it."""
 
@@ -129,12 +150,14 @@ class Node:
         self.gateway = FakeGateway()
         self.store = FakeStore()
         self.compiler = FakeCompiler(folder)
+        self.cache = FakeCache()
         self.catalog = Catalog()
         self.events: list[Event] = []
         self.agent = NodeAgent(
             self.gateway,  # type: ignore[arg-type]
             self.store,
             self.compiler,
+            self.cache,
             self.catalog,
             self.events.append,
             NodeAgentSettings(concurrent_loads=2, queue_limit=7, fetch_patience=fetch_patience),

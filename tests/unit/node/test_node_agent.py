@@ -303,3 +303,46 @@ def test_events_say_what_is_being_done(node, tenant):
         assert [event.key for event in it.events if isinstance(event, Refused)] == ["b.default"]
 
     asyncio.run(run())
+
+
+def test_files_of_what_is_served_are_held_until_it_is_retired(node, tenant):
+    async def run() -> None:
+        it = node()
+        await it.agent.apply([tenant("a", "x.onnx", "y.onnx"), tenant("b", "x.onnx")])
+        assert it.cache.held == {"x.onnx": 4, "y.onnx": 2}  # models, and what is compiled of them
+        await it.agent.apply([tenant("a", "z.onnx")])
+        await settle(lambda: len(it.gateway.retired) == 2)
+        await settle(lambda: +it.cache.held == {"z.onnx": 2})
+        await it.agent.apply([])
+        await settle(lambda: not +it.cache.held)
+
+    asyncio.run(run())
+
+
+def test_files_of_what_is_refused_or_superseded_are_given_up(node, tenant):
+    async def run() -> None:
+        it = node()
+        it.gateway.refuse = {"b.default": "no room"}
+        await it.agent.apply([tenant("a", "x.onnx", "broken.onnx"), tenant("b", "y.onnx")])
+        assert not +it.cache.held
+        it.gateway.hold = asyncio.Event()
+        first = asyncio.create_task(it.agent.apply([tenant("c", "old.onnx")]))
+        await settle(lambda: it.gateway.loading == 1)
+        second = asyncio.create_task(it.agent.apply([tenant("c", "new.onnx")]))
+        await settle(lambda: it.gateway.loading == 2)
+        assert +it.cache.held == {"old.onnx": 2, "new.onnx": 2}, "the executor reads what it was told to load"
+        it.gateway.hold.set()
+        await asyncio.gather(first, second)
+        await settle(lambda: +it.cache.held == {"new.onnx": 2})
+
+    asyncio.run(run())
+
+
+def test_what_was_cleared_before_it_was_held_is_made_again(node, tenant):
+    async def run() -> None:
+        it = node()
+        it.cache.to_clear = {"m.onnx"}
+        assert await it.agent.apply([tenant("a")]) == []
+        assert +it.cache.held == {"m.onnx": 2}
+
+    asyncio.run(run())
