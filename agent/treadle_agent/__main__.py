@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from ipaddress import AddressValueError, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,7 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--node-name", required=True, metavar="NAME", help="the node's name: that of the core Node, where there is one"
     )
-    parser.add_argument("--port", required=True, type=int, metavar="P", help="port to listen on, on all interfaces")
+    parser.add_argument(
+        "--port", required=True, type=int, metavar="P", help="port to listen on, on all interfaces, IPv4 and IPv6"
+    )
     parser.add_argument(
         "--address",
         required=True,
@@ -155,7 +158,8 @@ def _options(arguments: argparse.Namespace) -> Options:
         raise UsageError(f"--node-name {arguments.node_name}: must be lower-case letters, digits, '-' and '.'")
     if not 1 <= arguments.port <= 65535:
         raise UsageError(f"--port {arguments.port}: must be 1 to 65535")
-    if len(arguments.address) > ADDRESS_LENGTH or not ADDRESS.fullmatch(arguments.address):
+    address = _bracketed(arguments.address)
+    if len(address) > ADDRESS_LENGTH or not ADDRESS.fullmatch(address):
         raise UsageError(f"--address {arguments.address}: must be HOST:PORT, like 10.0.0.7:8000 or [fd00::7]:8000")
     if not 0.0 <= arguments.leave_seconds <= LONGEST_LEAVE:
         raise UsageError(f"--leave-seconds {arguments.leave_seconds:g}: must be 0 to {LONGEST_LEAVE:g}")
@@ -171,9 +175,18 @@ def _options(arguments: argparse.Namespace) -> Options:
     if find_spec("kubernetes") is None or find_spec("pynvml") is None:
         raise UsageError("the packages for a cluster are missing: pip install 'treadle[agent]'")
     return Options(
-        arguments.node_name, arguments.port, arguments.address, devices, arguments.namespace, arguments.kubeconfig,
+        arguments.node_name, arguments.port, address, devices, arguments.namespace, arguments.kubeconfig,
         arguments.leave_seconds, CacheSettings(most_bytes=int(size[1]) << _SHIFTS[size[2]]),
     )  # fmt: skip
+
+
+def _bracketed(address: str) -> str:
+    """HOST:PORT, where an IPv6 address may come without its brackets, as a Pod's does."""
+    host, _, port = address.rpartition(":")
+    try:
+        return f"[{IPv6Address(host)}]:{port}"
+    except AddressValueError:
+        return address
 
 
 async def _run(options: Options) -> None:
@@ -226,9 +239,8 @@ def _facts(devices: Sequence[str], nvml: Nvml) -> list[DeviceFacts]:
 
 
 async def _listen(node: Node, options: Options) -> None:
-    host = "::" if options.address.startswith("[") else "0.0.0.0"  # noqa: S104 - it serves the cluster
     try:
-        await node.front_end.start(host, options.port)
+        await node.front_end.start(None, options.port)
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         reason = "is in use by another program" if taken else f"cannot be listened on: {error.strerror or error}"

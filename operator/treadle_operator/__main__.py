@@ -63,9 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--listen",
-        default="0.0.0.0:8081",
-        metavar="HOST:PORT",
-        help="where /healthz, /readyz and /metrics are; port 0 is any (default %(default)s)",
+        default=":8081",
+        metavar="[HOST]:PORT",
+        help="where /healthz, /readyz and /metrics are; without HOST on all interfaces, IPv4 and IPv6; port 0 is any "
+        "(default %(default)s)",
     )
     parser.add_argument(
         "--lease-duration",
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 def _settings(options: argparse.Namespace) -> Settings:
     listen = _LISTEN.fullmatch(options.listen)
     if listen is None or int(listen[2]) > 65535:
-        raise UsageError(f"--listen {options.listen}: write HOST:PORT, like 0.0.0.0:8081")
+        raise UsageError(f"--listen {options.listen}: write HOST:PORT or :PORT, like 127.0.0.1:8081")
     if not 3.0 <= options.lease_duration <= 300.0:
         raise UsageError(f"--lease-duration {options.lease_duration:g}: must be 3 to 300 seconds")
     if not 1.0 <= options.resync <= 3600.0:
@@ -96,7 +97,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     return Settings(
         kubeconfig=options.kubeconfig,
         namespace=options.namespace,
-        listen=(listen[1].strip("[]"), int(listen[2])),
+        listen=(listen[1].strip("[]") or None, int(listen[2])),
         election=ElectionTiming.scaled(Seconds(options.lease_duration)),
         planner=PlannerTiming(resync=Seconds(options.resync)),
         audit=Seconds(options.resync * 4),

@@ -121,8 +121,7 @@ class Operator:
             stack.push_async_callback(self._client.close)
             probes = Probes(self._faults, lambda: self._unready, self._metrics.exposition)
             stack.push_async_callback(probes.stop)
-            host, port = await probes.start(*self._settings.listen)
-            _log.info("probes and metrics at http://%s:%d", host, port)
+            _log.info("probes and metrics at port %d", await probes.start(*self._settings.listen))
             if await self._until_stopped(self._read_everything()):
                 return
             self._unready.clear()

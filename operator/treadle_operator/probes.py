@@ -26,8 +26,8 @@ class Probes:
         self._exposition = exposition
         self._runner: web.AppRunner | None = None
 
-    async def start(self, host: str, port: int) -> tuple[str, int]:
-        """Listen; where. Raises OSError where that cannot be."""
+    async def start(self, host: str | None, port: int) -> int:
+        """Listen, without a host on all interfaces; the port. Raises OSError where that cannot be."""
         app = web.Application()
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/readyz", self._readiness)
@@ -36,8 +36,7 @@ class Probes:
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port)
         await site.start()
-        bound_host, bound_port, *_ = self._runner.addresses[0]
-        return bound_host, bound_port
+        return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
         """Close the port."""

@@ -47,7 +47,7 @@ class Settings:
     Attributes:
         kubeconfig: who to connect as; None: $KUBECONFIG, the Pod's own service account, or ~/.kube/config.
         namespace: where the Leases are: the leader's, and the nodes'.
-        listen: host and port of /healthz, /readyz and /metrics; port 0 is any.
+        listen: host (None: all interfaces) and port of /healthz, /readyz and /metrics; port 0 is any.
         election: times of the leader's Lease.
         planner: when to plan.
         audit: between lists that check what the watches have told.
@@ -60,7 +60,7 @@ class Settings:
 
     kubeconfig: Path | None
     namespace: str
-    listen: tuple[str, int]
+    listen: tuple[str | None, int]
     election: ElectionTiming
     planner: PlannerTiming
     audit: Seconds

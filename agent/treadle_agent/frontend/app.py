@@ -52,8 +52,8 @@ class FrontEnd:
         self._in_flight = 0
         self._idle = asyncio.Event()
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; port 0 takes a free one. Returns the port.
+    async def start(self, host: str | None, port: int) -> int:
+        """Listen, without a host on all interfaces; port 0 takes a free one. Returns the port.
 
         Raises:
             OSError: the address cannot be used.

@@ -40,9 +40,9 @@ def container(objects: list[Manifest], kind: str, name: str) -> Manifest:
     return found
 
 
-def arguments(agent: Manifest) -> list[str]:
-    """As the kubelet gives them."""
-    return [argument.replace("$(NODE_NAME)", "node-a").replace("$(POD_IP)", "10.0.0.7") for argument in agent["args"]]
+def arguments(agent: Manifest, address: str = "10.0.0.7") -> list[str]:
+    """As the kubelet gives them to a Pod of this address."""
+    return [each.replace("$(NODE_NAME)", "node-a").replace("$(POD_IP)", address) for each in agent["args"]]
 
 
 def test_there_are_combinations_to_judge():
@@ -87,6 +87,7 @@ def test_the_programs_take_their_arguments(helm: Helm, values: Values) -> None:
     operator = container(objects, "Deployment", "treadle-operator")
     settings = operator_settings(operator_parser().parse_args(operator["args"]))
     assert settings.namespace == SYSTEM_NAMESPACE
+    assert settings.listen[0] is None, "of a Pod's addresses, one may be IPv6"
     assert settings.listen[1] == operator["ports"][0]["containerPort"]
 
     agent = container(objects, "DaemonSet", "treadle-agent")
@@ -102,6 +103,12 @@ def test_the_programs_take_their_arguments(helm: Helm, values: Values) -> None:
     probes = {probe: agent[f"{probe}Probe"]["httpGet"]["path"] for probe in ("startup", "liveness", "readiness")}
     asked = {probe: resolve(path, "GET").resource for probe, path in probes.items()}
     assert asked == {"startup": Resource.LIVE, "liveness": Resource.LIVE, "readiness": Resource.READY}
+
+
+def test_a_pods_ipv6_address_gets_its_brackets(helm: Helm) -> None:
+    agent = container(helm.render({"agent": {"device": "host"}}), "DaemonSet", "treadle-agent")
+    options = agent_options(agent_parser().parse_args(arguments(agent, "fd00::7")))
+    assert options.address == "[fd00::7]:8000"
 
 
 @pytest.mark.parametrize("seconds", [0, 25, 600])

@@ -139,10 +139,10 @@ def test_a_kind_that_vanishes_ends_the_process_and_the_next_one_waits(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--listen", "nowhere"), "--listen nowhere: write HOST:PORT, like 0.0.0.0:8081"),
+        (("--listen", "nowhere"), "--listen nowhere: write HOST:PORT or :PORT, like 127.0.0.1:8081"),
         (("--lease-duration", "1"), "--lease-duration 1: must be 3 to 300 seconds"),
         (("--resync", "0"), "--resync 0: must be 1 to 3600 seconds"),
-        (("--kubeconfig", "/no/such/file"), "kubeconfig /no/such/file cannot be used"),
+        (("--kubeconfig", "/no/such/file"), "kubeconfig /no/such/file, which --kubeconfig names, cannot be used"),
     ],
 )
 def test_wrong_usage_is_told_in_one_line(

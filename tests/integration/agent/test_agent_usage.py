@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
-from treadle_agent.__main__ import main
+from bed.addresses import free_port
+from treadle_agent.__main__ import _options, _parser, main
 
 USUAL = {"--node-name": "alpha", "--port": "18123", "--address": "10.0.0.7:8000", "--device": "host"}
 KUBECONFIG = (
@@ -97,6 +100,37 @@ def test_a_cache_folder_that_cannot_be_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(path))
     assert main(flags(kubeconfig=str(path))) == 2
     assert f"treadle_agent: the cache folder {path}/treadle cannot be written: Not a dir" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "published"),
+    [
+        ("10.0.0.7:8000", "10.0.0.7:8000"),
+        ("fd00::7:8000", "[fd00::7]:8000"),  # as $(POD_IP):8000 comes in an IPv6 cluster
+        ("fd00:0:0:0:0:0:0:7:8000", "[fd00::7]:8000"),
+        ("[fd00::7]:8000", "[fd00::7]:8000"),
+        ("node-a.example:8000", "node-a.example:8000"),
+    ],
+)
+def test_an_ipv6_address_gets_its_brackets(given, published):
+    assert _options(_parser().parse_args(flags(address=given))).address == published
+
+
+def test_it_listens_on_ipv4_and_ipv6(tmp_path):
+    path = tmp_path / "config"
+    path.write_text(KUBECONFIG)  # of an API server that is not there: it serves all the same
+    port = str(free_port("0.0.0.0"))
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "treadle_agent", *flags(kubeconfig=str(path), port=port, address="fd00::7:8000")]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as agent:
+        assert agent.stderr is not None
+        try:
+            assert any("listening on port" in line for line in agent.stderr)
+            for host in ("127.0.0.1", "[::1]"):
+                with urllib.request.urlopen(f"http://{host}:{port}/v2/health/live", timeout=10) as answer:
+                    assert answer.status == 200
+        finally:
+            agent.kill()
 
 
 def test_it_explains_itself():

@@ -1,14 +1,18 @@
-"""What fails the operator's liveness."""
+"""What fails the operator's liveness, and where it can be asked for it."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import suppress
 
+import aiohttp
 import pytest
 from kubernetes.aio.client import Configuration
 
 from treadle_operator import application, planner
 from treadle_operator.__main__ import _parser, _settings
+from treadle_operator.probes import Probes
 
 
 def test_a_planner_that_is_stuck_fails_liveness_once_there_is_something_to_plan(
@@ -26,3 +30,26 @@ def test_a_planner_that_is_stuck_fails_liveness_once_there_is_something_to_plan(
             await operator._client.close()
 
     asyncio.run(body())
+
+
+def test_probes_are_answered_on_ipv4_and_ipv6_unless_a_host_is_named() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    async def answered(listen: str) -> list[str]:
+        probes = Probes(list, list, bytes)
+        await probes.start(*_settings(_parser().parse_args(["--listen", listen])).listen)
+        found = []
+        async with aiohttp.ClientSession() as session:
+            for host in ("127.0.0.1", "[::1]"):
+                with suppress(aiohttp.ClientConnectorError):
+                    async with session.get(f"http://{host}:{port}/healthz") as response:
+                        assert response.status == 200
+                        found.append(host)
+        await probes.stop()
+        return found
+
+    assert asyncio.run(answered(f":{port}")) == ["127.0.0.1", "[::1]"]
+    assert asyncio.run(answered(f"[::1]:{port}")) == ["[::1]"]
+    assert asyncio.run(answered(f"127.0.0.1:{port}")) == ["127.0.0.1"]
