@@ -61,7 +61,11 @@ def _of_tenants(tenants: Iterable[TenantView]) -> Iterator[Metric]:
 
 
 def _of_nodes(nodes: Iterable[NodeView]) -> Iterator[Metric]:
-    alive = GaugeMetricFamily("treadle_node_alive", "1 while the node's agent renews its Lease", labels=("node",))
+    alive = GaugeMetricFamily(
+        "treadle_node_alive",
+        "1 while the node's agent renews its Lease, 0 once it is lost; none once it has left in order",
+        labels=("node",),
+    )
     healthy = GaugeMetricFamily("treadle_device_healthy", "1 while the agent finds the device in order", labels=_DEVICE)
     cordoned = GaugeMetricFamily(
         "treadle_device_cordoned", "1 while the device takes no tenants, by the operator or a person", labels=_DEVICE
@@ -70,7 +74,8 @@ def _of_nodes(nodes: Iterable[NodeView]) -> Iterator[Metric]:
     used = GaugeMetricFamily("treadle_device_memory_used_bytes", "Memory that tenants hold", labels=_DEVICE)
     for view in nodes:
         node = view.node
-        alive.add_metric((node.name,), float(view.alive))
+        if view.alive or not node.stopping:
+            alive.add_metric((node.name,), float(view.alive))
         closed = {device.id for device in node.cordoned}
         for device in node.devices:
             labels = (node.name, device.id)

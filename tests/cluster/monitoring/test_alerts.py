@@ -147,6 +147,7 @@ CASES = [
         {**told("treadle_node_alive", 'node="node-a"', since(80, 1, 0))},
         [("TreadleNodeDown", {"node": "node-a", "severity": "critical"})],
     ),
+    Case("node left in order", {**told("treadle_node_alive", 'node="node-a"', f"1x{MINUTES - 20} stale")}),
     Case("node lost a minute ago", {**told("treadle_node_alive", 'node="node-a"', since(89, 1, 0))}),
     Case(
         "device faulty",

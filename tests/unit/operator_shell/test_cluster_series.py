@@ -102,3 +102,17 @@ def test_nodes_and_their_devices(world: World) -> None:
     }
     world.alive = frozenset()
     assert world.value("node_alive", node="node-a") == 0.0
+
+
+def test_a_node_that_left_in_order_is_not_lost(world: World) -> None:
+    stopping = {
+        "type": "Ready",
+        "status": "False",
+        "reason": "Stopping",
+        "message": "",
+        "lastTransitionTime": "2026-11-22T20:30:00Z",
+    }
+    world.take(kinds.NODES, NODE | {"status": NODE["status"] | {"conditions": [stopping]}})
+    assert world.value("node_alive", node="node-a") == 1.0, "it serves until its tenants are elsewhere"
+    world.alive = frozenset()
+    assert world.value("node_alive", node="node-a") is None
