@@ -47,7 +47,7 @@ BUILD_IMAGES = PYTHONPATH=tests/images $(PYTHON) -m images
 
 images: $(READY) ## build the images of operator and agent (ten minutes once, then kept outside the tree), and test them
 	@$(BUILD_IMAGES)
-	$(BIN)/python -m pytest -m images $(TEST_ARGS)
+	$(BIN)/python -m pytest -m images tests/images $(TEST_ARGS)
 
 e2e: $(READY) ## a node with real Pods on this machine, the chart installed there, and all that must hold while it serves
 	@$(BUILD_CONTROLPLANE) > /dev/null

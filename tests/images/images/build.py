@@ -1,4 +1,4 @@
-"""Builds the base and the images."""
+"""Builds the images."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections import deque
 from pathlib import Path
 
 from images import store
+from images.base import make_base
 from images.environment import secrets
 from images.errors import BuildError
-from images.recipe import KEPT, LEFT_OUT, SUITE, TREE, Image, base_digest, version
+from images.recipe import TREE, Image, version
 from images.tools import Tell
 
 LAST_WORDS = 25  # lines of buildah's that an error quotes
@@ -32,7 +33,7 @@ def build(image: Image, tell: Tell) -> None:
     if archive.exists() and store.is_there(store.local(image)):
         archive.touch()
         return
-    base = _base(say)
+    base = make_base(say)
     with tempfile.TemporaryDirectory(prefix="treadle-images-") as folder:
         _bud(image, base, secrets(Path(folder)), say)
     say("writing its archive")
@@ -46,20 +47,6 @@ def build(image: Image, tell: Tell) -> None:
     whole.replace(archive)
     store.forget_the_oldest(image)
     say("done")
-
-
-def _base(say: Tell) -> str:
-    """The image to begin with: Debian as its own tool lays it out, since there is no registry to have it from."""
-    name = f"localhost/treadle-base:{SUITE}-{base_digest()}"
-    if not store.is_there(name):
-        say(f"making a base of Debian {SUITE}: some minutes, once")
-        rules = [f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT]
-        rules += [f"--dpkgopt=path-include={path}" for path in KEPT]
-        with tempfile.TemporaryDirectory(prefix="treadle-base-", dir=store.root()) as folder:
-            tar = f"{folder}/base.tar"
-            store.said(["mmdebstrap", "--variant=minbase", *rules, SUITE, tar])
-            store.said(store.podman("import", "--quiet", tar, name))
-    return name
 
 
 def _bud(image: Image, base: str, mounted: list[str], say: Tell) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 TREE = Path(__file__).parents[3]
 PACKAGES = ("crds", "agent", "operator", "cli")
-SHARED = ("pyproject.toml", "README.md", "LICENSE", ".containerignore", "requirements/build.lock")
+BUILDER = "tests/images/images/build.py"
+BASE_BUILDER = "tests/images/images/base.py"
+SHARED = ("pyproject.toml", "README.md", "LICENSE", ".containerignore", "requirements/build.lock", BUILDER)
 
 # Stands in for Debian's own slim image, whose date the Dockerfiles give. Like there, documentation and translations are
 # left out, of packages that are installed later, too.
@@ -71,7 +73,7 @@ def pinned_base(tree: Path = TREE) -> str:
 
 def base_digest(tree: Path = TREE) -> str:
     """Changes whenever another base would come out, and with the date of the one it stands in for."""
-    return _digest([platform.machine(), SUITE, *LEFT_OUT, *KEPT, pinned_base(tree)])
+    return _digest([platform.machine(), SUITE, *LEFT_OUT, *KEPT, pinned_base(tree), _digest_of(tree / BASE_BUILDER)])
 
 
 def digest(image: Image, tree: Path = TREE) -> str:
@@ -82,12 +84,16 @@ def digest(image: Image, tree: Path = TREE) -> str:
         files += sorted(path for path in (tree / package).rglob("*") if path.is_file() and _is_source(path))
     parts = [base_digest(tree), *image.arguments]
     for file in files:
-        parts += [str(file.relative_to(tree)), hashlib.sha256(file.read_bytes()).hexdigest()]
+        parts += [str(file.relative_to(tree)), _digest_of(file)]
     return _digest(parts)
 
 
 def _is_source(path: Path) -> bool:
     return "__pycache__" not in path.parts
+
+
+def _digest_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _digest(parts: list[str]) -> str:
