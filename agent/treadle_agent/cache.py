@@ -167,6 +167,12 @@ async def open_cache(folder: Path, settings: CacheSettings | None = None) -> Asy
             await asyncio.gather(keeping, return_exceptions=True)
 
 
+def check_cache(folder: Path) -> None:
+    """Raises CacheError where `open_cache` would."""
+    with _marks(folder):
+        pass
+
+
 @contextmanager
 def _marks(folder: Path) -> Iterator[Path]:
     """A folder for this process's marks, while it lives."""

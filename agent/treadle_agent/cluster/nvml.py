@@ -59,6 +59,18 @@ class Nvml:
             return f"NVML: {error}"
         return ""
 
+    def mig_is_empty(self, visible: str) -> bool:
+        """Whether CUDA sees no part of the first visible GPU, since that is to be used in MIG instances and has none.
+
+        False as well where there is no driver, or no such GPU.
+        """
+        try:
+            handle = self._handle(visible)
+            divided, _ = pynvml.nvmlDeviceGetMigMode(handle)
+            return divided == pynvml.NVML_DEVICE_MIG_ENABLE and not _has_instance(handle)
+        except pynvml.NVMLError:
+            return False
+
     def close(self) -> None:
         """Let go of the library."""
         if self._started:
@@ -73,3 +85,11 @@ class Nvml:
         if first.startswith(("GPU-", "MIG-")):
             return pynvml.nvmlDeviceGetHandleByUUID(first)
         return pynvml.nvmlDeviceGetHandleByIndex(int(first) if first.isdecimal() else 0)
+
+
+def _has_instance(handle: object) -> bool:
+    for index in range(pynvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+        with contextlib.suppress(pynvml.NVMLError_NotFound):
+            pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
+            return True
+    return False

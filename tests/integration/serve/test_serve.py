@@ -249,7 +249,7 @@ def test_the_port_that_pages_name_is_the_default():
     assert "(default 8080)" in " ".join(parser.format_help().split())
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["bench"], ["bench", "serving"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["bench"], ["bench", "serving"], ["doctor"]])
 def test_every_command_explains_itself(command):
     done = subprocess.run(
         [sys.executable, "-m", "treadle", *command, "--help"], capture_output=True, text=True, timeout=60, check=True

@@ -53,8 +53,10 @@ def test_a_simulated_gpu_says_that_it_is():
 class Library:
     """NVML with one GPU, as far as it is asked."""
 
-    def __init__(self, errors: int = 0) -> None:
+    def __init__(self, errors: int = 0, *, mig: int = 0, instances: tuple[int, ...] = ()) -> None:
         self.errors = errors
+        self.mig = mig
+        self.instances = instances
         self.asked: list[object] = []
         self.running = 0
 
@@ -87,6 +89,19 @@ class Library:
         if self.errors < 0:
             raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
         return self.errors
+
+    def nvmlDeviceGetMigMode(self, _: str) -> tuple[int, int]:  # noqa: N802
+        if self.mig < 0:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return self.mig, self.mig
+
+    def nvmlDeviceGetMaxMigDeviceCount(self, _: str) -> int:  # noqa: N802
+        return 7
+
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, _: str, index: int) -> str:  # noqa: N802
+        if index not in self.instances:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return "an instance"
 
 
 @pytest.fixture
@@ -125,6 +140,14 @@ def test_a_gpu_that_is_lost_is_a_fault(library):
     assert "lost" in Nvml().fault("GPU-lost").lower()
 
 
+@pytest.mark.parametrize(
+    ("mig", "instances", "empty"), [(1, (), True), (1, (3,), False), (0, (), False), (-1, (), False)]
+)
+def test_a_gpu_to_be_used_in_parts_that_has_none(library, mig, instances, empty):
+    library(Library(mig=mig, instances=instances))
+    assert Nvml().mig_is_empty("") is empty
+
+
 def test_without_a_driver_it_says_what_to_do(monkeypatch):
     def none() -> None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
@@ -133,4 +156,5 @@ def test_without_a_driver_it_says_what_to_do(monkeypatch):
     it = Nvml()
     with pytest.raises(NvmlError, match="nvidia-smi"):
         it.gpu("")
+    assert not it.mig_is_empty("")
     it.close()
