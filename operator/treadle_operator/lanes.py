@@ -45,14 +45,14 @@ def in_lanes(changes: Iterable[Change], snapshot: Snapshot) -> dict[Lane, tuple[
     for change in changes:
         last = last if isinstance(change, RecordEvent) and last is not None else _lane(change, snapshot, owners)
         lanes.setdefault(last, []).append(change)
-    return {lane: _begun(its) for lane, its in sorted(lanes.items(), key=lambda item: _rank(item[1]))}
+    return {lane: tuple(its) for lane, its in sorted(lanes.items(), key=lambda item: _rank(item[1]))}
 
 
-def _begun(changes: Sequence[Change]) -> tuple[Change, ...]:
-    """What to do of a lane now.
+def begun(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """What to do first of a lane in which nothing fails.
 
     After a replica is created its status is another, for the next plan to tell; and the Service, of no use before the
-    replica answers, would keep others waiting for their place.
+    replica answers, would keep others waiting for their place. Where it cannot be created, all else is still to do.
     """
     if not any(isinstance(change, CreateReplica) for change in changes):
         return tuple(changes)

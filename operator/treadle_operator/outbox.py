@@ -15,7 +15,7 @@ from treadle_api.backoff import Backoff, BackoffTiming
 from treadle_api.units import Seconds
 from treadle_operator.clock import Clock
 from treadle_operator.kube.errors import ApiError, BusyError, RefusedError, StaleError, UnreachableError
-from treadle_operator.lanes import Lane
+from treadle_operator.lanes import Lane, begun
 from treadle_operator.metrics import OperatorMetrics
 from treadle_operator.pace import Pace
 from treadle_operator.policy.changes import Change
@@ -88,7 +88,7 @@ class Outbox:
             if until > now:
                 held.append(until)
             elif lane not in self._under_way:
-                self._waiting[lane] = changes
+                self._waiting[lane] = begun(changes) if self._failing.until(lane) is None else changes
         self._retry_at = min(held, default=None)
         async with self._offered:
             self._offered.notify_all()

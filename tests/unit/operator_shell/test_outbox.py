@@ -123,12 +123,40 @@ def test_changes_of_a_tenant_or_a_node_share_a_lane_and_keep_their_order(tenant:
     node_event = RecordEvent("InferenceNode", "", "a", "uid", warning=True, reason="Cordoned", message="")
     lanes = lanes_of(create, service("other"), service("digits"), status("digits"), event("digits"), cordon, node_event)
     assert lanes == {
-        # The Service waits until others have their place; the status is told once it is known what came of that.
-        Lane("team", "digits"): (create,),
+        Lane("team", "digits"): (create, service("digits"), status("digits"), event("digits")),
         Lane("team", "other"): (service("other"),),
         Lane("", "a"): (cordon, node_event),
     }
     assert [str(lane) for lane in lanes] == ["tenant team/digits", "tenant team/other", "node a"]
+
+
+def test_the_service_and_the_status_wait_until_it_is_known_what_came_of_a_new_replica(
+    tenant: Callable[..., Any], clock: Any
+) -> None:
+    spec = ReplicaSpec(read_tenant(tenant()), 1, "a", "host", 1)
+    create = CreateReplica("team", "digits-1", "uid", spec, Cause.ADMITTED)
+    placed = event("digits")
+    offered = lanes_of(create, placed, service("digits"), status("digits"))
+
+    async def scenario(*, refused: bool) -> None:
+        world = World(clock)
+        if refused:
+            world.refusals[create] = RefusedError(403, "Forbidden", "exceeded quota")
+        async with world.running():
+            await world.offer(offered)
+            first, *others = world.written
+            if not refused:
+                assert world.written == [create, placed]
+                return
+            assert isinstance(first, RecordEvent)
+            assert first.reason == "ChangeRefused"
+            assert others == []
+            clock.now += 0.25
+            await world.offer(offered)
+            assert world.written[2:] == [service("digits"), status("digits")], "it is told although nothing is created"
+
+    run(scenario(refused=False))
+    run(scenario(refused=True))
 
 
 def test_an_event_follows_the_change_that_it_tells_of_whatever_object_it_is_about() -> None:
