@@ -14,7 +14,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from treadle_api.backoff import Backoff, BackoffTiming
 from treadle_api.units import Seconds
 from treadle_operator.clock import Clock
-from treadle_operator.kube.errors import ApiError, BusyError, RefusedError, StaleError, UnreachableError
+from treadle_operator.kube.errors import (
+    ApiError,
+    BusyError,
+    RefusedError,
+    StaleError,
+    TimedOutError,
+    UnreachableError,
+)
 from treadle_operator.lanes import Lane, begun
 from treadle_operator.metrics import OperatorMetrics
 from treadle_operator.pace import Pace
@@ -57,6 +64,7 @@ class Outbox:
         self._failing: Backoff[Lane] = Backoff(timing)
         self._api: Backoff[None] = Backoff(timing)
         self._pace: Pace[Lane] = Pace(_BURST, _PERIOD)
+        self._timed_out: Lane | None = None  # the last request that failed was this lane's, and got no answer in time
         self._epoch = 0
         self._waiting: dict[Lane, tuple[Change, ...]] = {}
         self._under_way: set[Lane] = set()
@@ -127,6 +135,12 @@ class Outbox:
                 return
             try:
                 await self._write(change)
+            except TimedOutError as error:
+                self._failed(lane, change, error)
+                if self._timed_out not in {None, lane}:  # a second one: it does not lie in the object
+                    self._pause(error)
+                self._timed_out = lane
+                return
             except (UnreachableError, BusyError) as error:
                 self._pause(error)
                 return
@@ -142,6 +156,7 @@ class Outbox:
                 self._failed(lane, change, error)
                 return
             self._api.succeeded(None)
+            self._timed_out = None
         if not failed:
             self._failing.succeeded(lane)
 

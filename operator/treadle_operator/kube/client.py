@@ -18,7 +18,7 @@ import msgspec
 from kubernetes.aio.client import ApiClient, Configuration
 
 from treadle_api.units import Seconds
-from treadle_operator.kube.errors import UnreachableError, error_of
+from treadle_operator.kube.errors import TimedOutError, UnreachableError, error_of
 from treadle_operator.kube.kinds import Kind
 
 Json = Mapping[str, object]
@@ -162,7 +162,9 @@ class KubeClient:
             )
             data = await answer.read()
             code = answer.status
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except TimeoutError as error:
+            raise TimedOutError(f"{self._host}: no answer within {timeout:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
             raise UnreachableError(f"{self._host}: {str(error) or type(error).__name__}") from error
         finally:
             self._counter.requested(verb, code)

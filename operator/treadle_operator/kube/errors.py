@@ -15,8 +15,12 @@ class UnreachableError(ApiError):
     """Raised when there is no answer: no connection, a broken one, or a timeout."""
 
 
+class TimedOutError(UnreachableError):
+    """Raised when the answer takes too long: of the API server, or of a webhook that it asks about this one object."""
+
+
 class BusyError(ApiError):
-    """Raised when the API server cannot answer now (429, 5xx); `retry_after` says when to try again at the earliest."""
+    """Raised when the API server cannot answer now (429, 502 to 504); `retry_after`: the earliest time to try again."""
 
     def __init__(self, code: int, message: str, retry_after: Seconds) -> None:
         super().__init__(f"{code}: {message}")
@@ -25,7 +29,10 @@ class BusyError(ApiError):
 
 
 class RefusedError(ApiError):
-    """Raised when the API server will not do it: `code` is the HTTP status, `reason` Kubernetes' word for it."""
+    """Raised when the API server will not do it: `code` is the HTTP status, `reason` Kubernetes' word for it.
+
+    500 is among them: it says that *this* request failed, because of a webhook that is broken, say.
+    """
 
     def __init__(self, code: int, reason: str, message: str) -> None:
         super().__init__(f"{code} {reason}: {message}")
@@ -50,12 +57,11 @@ class StaleError(Exception):
 
 
 _BY_CODE: dict[int, type[RefusedError]] = {404: NotFoundError, 409: ConflictError, 410: ExpiredError}
-_TOO_MANY_REQUESTS = 429
-_SERVER_ERROR = 500
+_BUSY = frozenset({429, 502, 503, 504})
 
 
 def error_of(code: int, reason: str, message: str, retry_after: Seconds) -> ApiError:
     """The error that an HTTP status other than 2xx stands for."""
-    if code == _TOO_MANY_REQUESTS or code >= _SERVER_ERROR:
+    if code in _BUSY:
         return BusyError(code, message, retry_after)
     return _BY_CODE.get(code, RefusedError)(code, reason, message)

@@ -13,7 +13,7 @@ import pytest
 from treadle_api.backoff import BackoffTiming
 from treadle_api.tenant import read_tenant
 from treadle_api.units import Seconds
-from treadle_operator.kube.errors import BusyError, RefusedError, StaleError, UnreachableError
+from treadle_operator.kube.errors import BusyError, RefusedError, StaleError, TimedOutError, UnreachableError, error_of
 from treadle_operator.lanes import Lane, in_lanes
 from treadle_operator.metrics import OperatorMetrics
 from treadle_operator.outbox import Outbox
@@ -282,6 +282,46 @@ def test_an_api_server_that_does_not_answer_is_not_asked_for_each_tenant(clock: 
             for _ in range(50):
                 await settle()
             assert len(world.written) == 2000
+
+    run(scenario())
+
+
+def test_a_request_that_fails_is_one_tenant_s_matter_and_is_told(clock: Any) -> None:
+    async def scenario() -> None:
+        world = World(clock, writers=1)
+        world.refusals[service("a")] = error_of(500, "InternalError", "failed calling webhook", Seconds(0.0))
+        async with world.running():
+            for _ in range(5):
+                await world.offer(lanes_of(service("a"), status("b")))
+                assert world.written[-1] == status("b"), "nobody else waits"
+                clock.now += 15.0
+            told = world.written[0]
+            assert isinstance(told, RecordEvent)
+            assert told.message == "ApplyService: 500 InternalError: failed calling webhook"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("code", [429, 502, 503, 504])
+def test_what_says_that_the_api_server_is_overloaded_is(code: int) -> None:
+    assert isinstance(error_of(code, "", "", Seconds(0.0)), BusyError)
+
+
+def test_a_request_without_an_answer_is_its_tenant_s_matter_until_another_gets_none_either(clock: Any) -> None:
+    async def scenario() -> None:
+        world = World(clock, writers=1)
+        world.faults["a"] = TimedOutError("no answer within 5 s")
+        async with world.running():
+            for _ in range(100):
+                await world.offer(lanes_of(service("a"), status("b")))
+                clock.now += 0.1
+            assert world.written == [status("b")] * len(world.written)
+            assert len(world.written) >= 35, "b waits for nothing but its own pace"
+            assert world.tries - len(world.written) <= 7
+            world.faults = {f"t{n}": world.faults["a"] for n in range(100)}
+            before = world.tries
+            await world.offer(lanes_of(*(service(f"t{n}") for n in range(100))))
+            assert world.tries == before + 2
 
     run(scenario())
 
