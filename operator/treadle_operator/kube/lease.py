@@ -233,9 +233,10 @@ class NodeLeases:
                 if not failing:
                     _log.warning("the nodes' Leases cannot be read, no node is taken for lost: %s", error)
                 failing = True
+                await asyncio.sleep(self._every)  # what is due cannot be told without an answer
             else:
                 failing = False
-            await asyncio.sleep(self._pause())
+                await asyncio.sleep(self._pause())
 
     async def look(self) -> None:
         """Look once; raises ApiError."""
