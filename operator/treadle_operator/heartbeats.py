@@ -14,18 +14,21 @@ from treadle_api.units import Seconds
 
 NODE_LEASE_PREFIX = "treadle-node-"
 HUSH_SHARE = 0.6  # of a Lease: agents renew three times in one, so each has missed nearly two by then
+LONG_DEAD = 600.0  # seconds without a renewal, while others renewed: no outage that a node may be coming back from
 
 
 @dataclass(frozen=True, slots=True)
 class NodeLease:
     """A node's Lease: its agent promises to renew it within `duration`. `renewed` is the wall time in seconds, of the
-    agent's clock; `stamp` whatever changes with each renewal.
+    agent's clock; `stamp` whatever changes with each renewal; `written` when the API server last wrote it, by its own
+    clock, or 0 where it does not say.
     """
 
     node: str
     duration: Seconds
     renewed: Seconds
     stamp: str
+    written: float = 0.0
 
 
 @dataclass(slots=True)
@@ -52,13 +55,17 @@ class Heartbeats:
         last, self._looked_at = self._looked_at, now
         gap = None if last is None else Seconds(now - last)
         leases = list(leases)
+        written = max((lease.written for lease in leases), default=0.0)
         blind = gap is None or gap > self._longest_gap
         heard_again = self._hushed and self._any_renewed(leases)
         last_heard = max((pulse.beat_at for pulse in self._pulses.values()), default=now)
         pulses = {}
         for lease in leases:
             known = self._pulses.get(lease.node)
-            if known is None or blind or (heard_again and known.expires > last_heard):
+            if known is None:
+                long_dead = lease.written > 0 and written - lease.written > LONG_DEAD
+                beat_at = Seconds(now - lease.duration) if long_dead else now
+            elif (blind and not _stays_lost(known, lease, last)) or (heard_again and known.expires > last_heard):
                 # An outage of the API server, for us or for them, or our own start: every agent gets the time to renew,
                 # but for those that were lost while others were heard of.
                 beat_at = now
@@ -93,3 +100,8 @@ class Heartbeats:
         """When the first of the living nodes will be lost unless its Lease is renewed; None without any."""
         looked_at = self._looked_at or Seconds(0.0)
         return min((pulse.expires for pulse in self._pulses.values() if pulse.expires > looked_at), default=None)
+
+
+def _stays_lost(known: _Pulse, lease: NodeLease, last: Seconds | None) -> bool:
+    """Whether a node was lost at the last look, and has not been heard of since."""
+    return last is not None and known.expires <= last and known.lease.stamp == lease.stamp

@@ -159,7 +159,8 @@ def read_slice_view(manifest: Json) -> EndpointSliceView:
 def read_node_lease(manifest: Json) -> NodeLease | None:
     """A node's Lease; None for a Lease that is something else's, or that nobody has renewed yet."""
     document = Fields("", manifest)
-    name, spec = document.child("metadata").text("name", None, SUBDOMAIN_LENGTH), document.child("spec", optional=True)
+    metadata, spec = document.child("metadata"), document.child("spec", optional=True)
+    name = metadata.text("name", None, SUBDOMAIN_LENGTH)
     if not name.startswith(NODE_LEASE_PREFIX) or not spec.has("renewTime") or not spec.values.get("holderIdentity"):
         return None
     return NodeLease(
@@ -167,6 +168,10 @@ def read_node_lease(manifest: Json) -> NodeLease | None:
         duration=Seconds(spec.integer("leaseDurationSeconds", 1, 1 << 31, 15)),
         renewed=Seconds(_read_time(spec, "renewTime")),
         stamp=spec.text("renewTime", None, 64),
+        written=max(
+            (_read_time(one, "time") for one in metadata.children("managedFields", _MANY, least=0) if one.has("time")),
+            default=0.0,
+        ),
     )
 
 

@@ -19,7 +19,7 @@ class Cluster:
 
     def renew(self, node: str, at: float, skew: float = 0.0) -> None:
         renewed = Seconds(WALL + at + skew)
-        self.leases[node] = NodeLease(node, Seconds(15.0), renewed, str(renewed))
+        self.leases[node] = NodeLease(node, Seconds(15.0), renewed, str(renewed), WALL + 7.0 + at)
 
     def look(self, at: float) -> frozenset[str]:
         self.heartbeats.look(self.leases.values(), Seconds(at), Seconds(WALL + at))
@@ -151,6 +151,32 @@ def test_who_was_lost_before_a_hush_is_not_alive_after_it(cluster: Cluster) -> N
     assert cluster.heartbeats.hushed
     cluster.renew("a", 50.0)
     assert cluster.look(50.5) == {"a"}
+
+
+def test_who_was_lost_is_not_alive_because_nobody_looked_for_a_while(cluster: Cluster) -> None:
+    cluster.renew("dead", 0.0)
+    run(cluster, 0, 60, "a")
+    assert cluster.look(60.0) == {"a"}
+    assert cluster.look(67.0) == {"a"}
+    assert cluster.look(300.0) == {"a"}, "it gets the time to renew, and only it"
+    cluster.renew("dead", 301.0)
+    assert cluster.look(302.0) == {"a", "dead"}
+
+
+@pytest.mark.parametrize("skew", [0.0, -3600.0, 3600.0])
+def test_a_new_operator_does_not_take_the_long_dead_for_alive(cluster: Cluster, skew: float) -> None:
+    cluster.renew("dead", 0.0)
+    cluster.renew("outage", 900.0)
+    cluster.renew("a", 1000.0, skew)
+    assert cluster.look(1001.0) == {"a", "outage"}
+    cluster.renew("dead", 1002.0)
+    assert cluster.look(1003.0) == {"a", "dead", "outage"}
+
+
+def test_after_a_long_outage_a_new_operator_takes_all_for_alive(cluster: Cluster) -> None:
+    cluster.renew("a", 0.0)
+    cluster.renew("b", 3.0)
+    assert cluster.look(5000.0) == {"a", "b"}
 
 
 def test_where_there_is_no_agent_there_is_no_hush(cluster: Cluster) -> None:

@@ -229,6 +229,16 @@ def test_of_the_leases_only_the_nodes_are_read(stored: Store) -> None:
     read = read_node_lease(lease("treadle-node-a.b"))
     assert read is not None
     assert (read.node, read.duration, read.renewed) == ("a.b", 15.0, 1795377600.25)
+    assert read.written == 0.0
+    written = lease("treadle-node-a")
+    written["metadata"]["managedFields"] = [
+        {"manager": "treadle-agent", "time": "2026-11-22T20:00:05Z"},
+        {"manager": "kubectl", "time": "2026-11-21T20:00:00Z"},
+        {"manager": "unknown"},
+    ]
+    read = read_node_lease(written)
+    assert read is not None
+    assert read.written == 1795377605.0
     assert read_node_lease(lease("treadle-operator")) is None
     assert read_node_lease(lease("treadle-node-a", renewTime=None)) is None
     assert read_node_lease(lease("treadle-node-a", holderIdentity="")) is None
