@@ -52,6 +52,7 @@ class FakeAgents:
     drain_seconds: float = 1.0
     clock_ahead: float = 0.0
     faults: dict[str, str] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)  # places that load nothing
     figures: dict[str, Callable[[int], Figures]] = field(default_factory=dict)
     tiers: dict[str, str] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
@@ -110,7 +111,9 @@ class FakeAgents:
             del self._loaded[view.uid]
         models = frozenset(model_of(tier) for tier in view.replica.tenant.served_tiers)
         fault = next((self.faults[model] for model in sorted(models) if model in self.faults), "")
-        if not fault and self._size(self._models_at(view.place) | models) > device.memory:
+        if view.place in self.broken:
+            fault = LoadedReason.LOAD_FAILED
+        elif not fault and self._size(self._models_at(view.place) | models) > device.memory:
             fault = LoadedReason.LOAD_FAILED
             if view.replica.generation == 1:
                 self.refused.add(view.uid)

@@ -494,6 +494,30 @@ def test_a_device_that_cannot_load_it_is_left_for_another_less_and_less_often(wo
     assert world.condition(tenant, "Ready").holds
 
 
+@pytest.mark.parametrize("loss", ["lost", "cordoned"])
+def test_a_replica_that_no_device_could_load_holds_up_no_other(world: World, loss: str) -> None:
+    world.add_nodes(6)
+    tenant = world.add("x", "large")
+    world.settle()
+    (served,) = world.replicas(tenant)
+    world.agents.broken = {f"n{n:03}/0" for n in range(4)} - {served.place}
+    world.add("x", "large", replicas=(2, 2))
+    world.run(200)
+    assert set(world.places(tenant)) == {served.place, *world.agents.broken}
+    world.run(100)
+    assert len(world.places(tenant)) == 4, "the second one waits for its next try"
+    if loss == "lost":
+        world.lose(served.replica.node)
+    else:
+        world.api.cordon(served.replica.node, CordonedDevice("0", "because"))
+    world.run(20)
+    assert world.answering(tenant.key) >= 1
+    (taken,) = set(world.places(tenant)) - {served.place} - world.agents.broken
+    assert taken in {"n004/0", "n005/0"}, "only the one that was served is placed anew"
+    world.run(1000, step=5)
+    assert world.answering(tenant.key) == 2
+
+
 def test_a_tenant_leaves_devices_that_turn_out_too_slow(world: World) -> None:
     world.api.nodes["n0"] = make_node("n0", [make_device(model=CPU)])
     tenant = world.add("x", "slow", deadline=0.1)

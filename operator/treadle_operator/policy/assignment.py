@@ -34,7 +34,7 @@ def assign(case: Case, fleet: Fleet, judge: Judge, donors: Iterable[Case], now: 
         case.verdict = refused
         return
     case.retry_at = next_try([view.created for view in _failed(case)], now)
-    victims = _fill(case, fleet, donors) if case.retry_at is None else []
+    victims = _fill(case, fleet, donors)
     if fresh and len(case.placements) < min(case.target.needed, case.target.replicas):
         case.verdict = judge.no_room(case.tenant, case.rate)
         _take_back(case, fleet, victims)
@@ -79,11 +79,22 @@ def _give_up_surplus(case: Case, fleet: Fleet) -> None:
 
 
 def _fill(case: Case, fleet: Fleet, donors: Iterable[Case]) -> list[Victim]:
-    """Place what is missing, as far as there is room; returns who had to give way."""
+    """Place what is missing, as far as there is room; returns who had to give way.
+
+    What devices could not load comes last, and not before it is time to try again; all else does not wait for that.
+    """
     kept = [view for view in case.state.current if view.place in case.placements]
-    pending = [(view, leave) for view, leave in case.forced if not is_replaced(view, kept)]
+    holders = [*kept, *_failed(case)]  # one that could not be loaded still stands for the one that it was to replace
+    pending = [(view, leave) for view, leave in case.forced if not is_replaced(view, holders)]
+    failed = [one for one in pending if one[1].cause is Cause.LOAD_FAILED]
+    pending = [one for one in pending if one[1].cause is not Cause.LOAD_FAILED]
+    wanted = case.target.replicas
+    if case.retry_at is None:
+        pending += failed
+    else:
+        wanted -= len(failed)
     victims: list[Victim] = []
-    while len(case.placements) < case.target.replicas:
+    while len(case.placements) < wanted:
         ledger = fleet.choose(case.tenant, case.rate, case.taken, case.busy)
         if ledger is None:
             ledger, gone = preempt(fleet, case, donors)
@@ -124,7 +135,8 @@ def _stay_meanwhile(case: Case, fleet: Fleet) -> None:
             case.placements[view.place] = _stays(view, leave.cause)
             case.stuck = leave.message
             missing -= 1
-    serving = sum(view.place in case.placements and serves(view.replica) for view in case.state.current)
+    lasting = case.placements.keys() - case.unsettled
+    serving = sum(view.place in lasting and serves(view.replica) for view in case.state.current)
     if serving < case.target.replicas:  # a device that has failed is not to be tried again at once
         for view in _failed(case)[-MOST_FAILED:]:
             case.placements.setdefault(view.place, _stays(view, Cause.LOAD_FAILED))
