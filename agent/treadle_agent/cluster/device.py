@@ -82,6 +82,7 @@ class LocalDevice:
             straggling=version.straggling if version is not None else False,  # nothing has run yet
             stretch=version.stretch if version is not None else 1.0,
             isolated=self._gauge.isolated(served.version.id) if served is not None else "",
+            fault=self._gauge.fault,
             figures=window.figures if window is not None else None,
             active_tier=active,
         )

@@ -22,7 +22,8 @@ class Observation:
     `entry`: what the device's catalog has; `tiers`: what is loaded; `refused`: why the wanted version is not;
     `under_way`: requests that are not answered yet; `straggling`: the executor's verdict, None where it gives none;
     `unreadable`: why its latest spec cannot be read;
-    `stretch`: its observed over usual kernel time; `isolated`: why the executor is not given it any more.
+    `stretch`: its observed over usual kernel time; `isolated`: why the executor is not given it any more;
+    `fault`: why its device serves nothing, through no fault of the tenant's.
     """
 
     entry: Entry | None = None
@@ -32,13 +33,14 @@ class Observation:
     straggling: bool | None = False
     stretch: float = 1.0
     isolated: str = ""
+    fault: str = ""
     figures: Figures | None = None
     active_tier: TierName | None = None
     unreadable: str = ""
 
     @property
     def serves(self) -> bool:
-        """Whether some version answers requests."""
+        """Whether some version is there to answer requests, as far as its device does."""
         return self.entry is not None and self.entry.served is not None and not self.isolated
 
 
@@ -83,10 +85,12 @@ def _conditions(assignment: Assignment, seen: Observation) -> Iterator[Condition
     yield _loaded(assignment, seen, generation)
     if seen.isolated:
         yield Condition(ReplicaCondition.SERVING, FALSE, "ExecutorFailed", seen.isolated, generation)
-    elif seen.serves:
-        yield Condition(ReplicaCondition.SERVING, TRUE, "Serving", "requests are answered", generation)
-    else:
+    elif not seen.serves:
         yield Condition(ReplicaCondition.SERVING, FALSE, "NotLoaded", "no version is loaded yet", generation)
+    elif seen.fault:  # no refusal: condition Loaded stays, and the operator finds the tenant another device
+        yield Condition(ReplicaCondition.SERVING, FALSE, "DeviceFailed", f"the device: {seen.fault}", generation)
+    else:
+        yield Condition(ReplicaCondition.SERVING, TRUE, "Serving", "requests are answered", generation)
     yield _draining(wanted, seen, generation)
     yield _straggling(seen, generation)
 

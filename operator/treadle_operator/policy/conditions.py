@@ -21,6 +21,7 @@ WAITING = "Waiting"
 NOT_ADMITTED = "NotAdmitted"
 TRANSITIONAL = frozenset({LOADING, WAITING})  # reasons of Ready=False that pass by themselves, mostly at once
 
+_LOST = frozenset({Cause.NODE_LOST, Cause.DEVICE_LOST})
 _SIGMAS = 2.0  # by how many standard deviations more than allowed must be bad, to say that a promise is broken
 
 
@@ -48,14 +49,14 @@ def ready(case: Case, verdict: Verdict, serving: list[ReplicaView], service: Ser
         return _ready(FALSE, refused.reason, refused.message)
     if len(case.placements) < least:
         return _ready(FALSE, "TooFewDevices", f"{len(case.placements)} of {least} replicas have a device with room")
-    silent = next((leave for view, leave in case.forced if view.place in case.placements and not leave.serves), None)
-    if silent is not None and silent.cause is Cause.NODE_LOST:
-        return _ready(FALSE, Cause.NODE_LOST, f"{silent.message}, and no other device has room")
+    away = case.placements.keys() - {view.place for view in serving}
+    lost = next((leave for view, leave in case.forced if view.place in away and leave.cause in _LOST), None)
+    if lost is not None:
+        return _ready(FALSE, lost.cause, f"{lost.message}, and no other device has room")
     waiting = next((one for one in case.placements.values() if one.waits_for), None)
     if waiting is not None:
         return _ready(FALSE, WAITING, f"{waiting.node}/{waiting.device} has room when it is rid of {waiting.waits_for}")
-    places = ", ".join(sorted(case.placements.keys() - {view.place for view in serving}))
-    return _ready(FALSE, LOADING, f"{len(serving)} of {least} replicas answer; being loaded: {places}")
+    return _ready(FALSE, LOADING, f"{len(serving)} of {least} replicas answer; being loaded: {', '.join(sorted(away))}")
 
 
 def slo_met(case: Case) -> Condition:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import pytest
 
 from treadle_agent.cluster.device import LocalDevice
 from treadle_agent.cluster.hardware import DeviceFacts
@@ -18,6 +20,7 @@ from treadle_agent.frontend.site import Site
 from treadle_agent.node_events import Removed, Serving
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec
 from treadle_api.profile import profile_name
+from treadle_api.tenant import Tenant
 from treadle_api.units import Bytes
 
 KEY = "digits.default"
@@ -30,8 +33,11 @@ class Gateway:
 
     def __init__(self) -> None:
         self.spent = 0.0
+        self.silent = False
 
     async def statistics(self) -> dict[str, Any]:
+        if self.silent:
+            raise TimeoutError
         self.spent += 2.0
         document = Document("host", "space-time", tenants={1: TenantStatistics(KEY, self.spent, tier="large")})
         return {**msgspec.json.decode(msgspec.json.encode(document)), "supervisor": {"restarts": 0, "replays": 0}}
@@ -40,39 +46,65 @@ class Gateway:
         return 0
 
 
-def test_a_tenant_that_comes_back_begins_anew(tenant):
+@pytest.fixture
+def digits(tenant):
+    """A tenant of two tiers, and what an executor has of it."""
+    one = tenant("digits")
+    tiers = tuple(TierSpec(tier.name, tier.accuracy, "") for tier in one.tiers)
+    return one, Served(Version(1, KEY, 1.0, 5, 8, tiers), SPEC, SPEC, True, ("merged",) * 2, (1e-3, 1e-4), ((), ()))
+
+
+def local(gateway: Gateway, fault: Callable[[], str] = str) -> LocalDevice:
+    return LocalDevice(
+        DeviceFacts("host", "a CPU", Bytes(1 << 34)),
+        Site("host", gateway),
+        ClusterSettings("alpha", "10.0.0.7:8000"),
+        measured=lambda *_: None,
+        fault=fault,
+        flipped=lambda *_: None,
+    )
+
+
+def serve(it: LocalDevice, one: Tenant, served: Served) -> None:
+    it.site.catalog.put(Entry(one, served))
+    it.reconciler.observe(Serving(one, served, (ARTIFACT, ARTIFACT)))
+
+
+def test_a_tenant_that_comes_back_begins_anew(digits):
     async def body() -> None:
-        site = Site("host", Gateway())
-        it = LocalDevice(
-            DeviceFacts("host", "a CPU", Bytes(1 << 34)),
-            site,
-            ClusterSettings("alpha", "10.0.0.7:8000"),
-            measured=lambda *_: None,
-            fault=str,
-            flipped=lambda *_: None,
-        )
-        one = tenant("digits")
-        tiers = tuple(TierSpec(tier.name, tier.accuracy, "") for tier in one.tiers)
-        served = Served(Version(1, KEY, 1.0, 5, 8, tiers), SPEC, SPEC, True, ("merged",) * 2, (1e-3, 1e-4), ((), ()))
-
-        def serve() -> None:
-            site.catalog.put(Entry(one, served))
-            it.reconciler.observe(Serving(one, served, (ARTIFACT, ARTIFACT)))
-
-        serve()
+        it = local(Gateway())
+        serve(it, *digits)
         await it.look()
         await it.look()
         assert it.observation(KEY).figures.device_seconds == 4.0
         assert it.profiles == {profile_name("ab" * 32, "a CPU")}
 
-        site.catalog.remove([KEY])
+        it.site.catalog.remove([KEY])
         it.reconciler.observe(Removed(KEY))
         await it.look()
         assert it.profiles == frozenset()
         assert it._gauge.seconds(KEY) == 0.0
 
-        serve()
+        serve(it, *digits)
         await it.look()
         assert it.observation(KEY).figures.device_seconds == 2.0
+
+    asyncio.run(body())
+
+
+def test_a_device_whose_executor_is_gone_says_so_of_its_tenants(digits):
+    async def body() -> None:
+        gateway = Gateway()
+        it = local(gateway)
+        serve(it, *digits)
+        await it.look()
+        gateway.silent = True
+        await it.look()
+        assert it.observation(KEY).fault == "", "it may have been a restart"
+        await it.look()
+        assert it.observation(KEY).fault == it.describe().reason != ""
+        gateway.silent = False
+        await it.look()
+        assert it.observation(KEY).fault == it.describe().reason == ""
 
     asyncio.run(body())

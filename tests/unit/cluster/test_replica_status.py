@@ -131,6 +131,17 @@ def test_a_version_that_the_executor_is_not_given_any_more(loaded):
     assert found["Loaded"] == found["Serving"] == ("False", "ExecutorFailed")
 
 
+def test_a_device_that_has_failed_serves_nobody_and_that_is_not_the_tenants_fault(loaded):
+    assignment, seen = loaded
+    found = told(assignment, replace(seen, fault="its executor process does not answer", under_way=1))
+    assert found["Serving"] == ("False", "DeviceFailed")
+    assert found["Loaded"] == ("True", "Loaded"), "another reason here would refuse the tenant"
+    leaving = replace(assignment.accepted, draining=True)
+    found = told(Assignment(leaving, leaving), replace(seen, fault="it is lost", under_way=1))
+    assert found["Draining"] == ("True", "Draining"), "what is under way may be answered yet"
+    assert told(assignment, Observation(fault="it is lost"))["Serving"] == ("False", "NotLoaded")
+
+
 def test_times_of_conditions_move_only_when_their_status_does(loaded):
     assignment, seen = loaded
     before = status_of(assignment, Observation(), ADDRESS, ReplicaStatus(), THEN)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from operator_objects import (
     NOW,
+    make_device,
     make_figures,
     make_node,
     make_profile,
@@ -25,7 +26,7 @@ from treadle_api.tenant import Tenant
 from treadle_operator.policy.plan import Memory, Plan
 from treadle_operator.policy.planning import plan
 from treadle_operator.policy.reporting import FIGURES_EVERY, QUIET
-from treadle_operator.snapshot import ReplicaView, ServiceView, TenantView
+from treadle_operator.snapshot import Cause, ReplicaView, ServiceView, TenantView
 from treadle_operator.tenant_status import TenantStatus
 
 PROFILES = [make_profile("large", 0.001), make_profile("small", 0.0005)]
@@ -94,6 +95,21 @@ def test_a_lost_node_s_figures_do_not_count() -> None:
     status = status_of(view, make_replica(view, "n0/0", figures=make_figures(60)), gone)
     assert status.requests_per_second == 1.0
     assert status.replicas_ready == 1
+
+
+def test_a_device_that_has_failed_is_left_and_does_not_refuse_the_tenant() -> None:
+    view = view_tenant(make_tenant())
+    replica = make_replica(view, conditions=[said("Serving", "DeviceFailed")])
+    failed = make_node("n0", [make_device(healthy=False, reason="its executor process does not answer")])
+    alone = plan(make_snapshot([view], [failed], [replica], PROFILES), Memory(), NOW).tenants[view.tenant.key]
+    assert condition(alone.status, "Admitted").holds
+    ready = condition(alone.status, "Ready")
+    assert (ready.holds, ready.reason) == (False, "DeviceLost")
+    assert "does not answer, and no other device has room" in ready.message
+    moved = plan(make_snapshot([view], [failed, NODES[1]], [replica], PROFILES), Memory(), NOW)
+    assert [(one.place, one.cause) for one in moved.tenants[view.tenant.key].placements] == [
+        ("n1/0", Cause.DEVICE_LOST)
+    ]
 
 
 @pytest.mark.parametrize(
