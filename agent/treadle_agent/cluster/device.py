@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from treadle_agent.cluster.gauge import DeviceGauge
 from treadle_agent.cluster.hardware import DeviceFacts
+from treadle_agent.cluster.inquiry import Inquiry
 from treadle_agent.cluster.reconciler import Reconciler
 from treadle_agent.cluster.settings import ClusterSettings
 from treadle_agent.cluster.status import Observation
@@ -21,6 +22,7 @@ from treadle_api.replica import TierFigures
 from treadle_api.units import TierName
 
 STATISTICS_SECONDS = 8.0
+HARDWARE_SECONDS = 4.0
 FEW = 50  # answers in a window that tell nothing yet of how long a model takes
 
 Measured = Callable[[TierFigures, str, Sequence[tuple[int, float]]], None]
@@ -44,7 +46,7 @@ class LocalDevice:
         backoff: Backoff[str] = Backoff(settings.retry)
         self.reconciler = Reconciler(site, backoff, settings.address, settings.linger_seconds, self._on_event)
         self._measured = measured
-        self._fault = fault
+        self._hardware = Inquiry(fault)
         self._flipped = flipped
         self._gauge = DeviceGauge()
         self._windows: dict[str, Window] = {}
@@ -60,7 +62,7 @@ class LocalDevice:
         now = asyncio.get_running_loop().time()
         self._gauge.add(report, now)
         self._gauge.retain(self._windows.keys())
-        self._reason = self._gauge.fault or await asyncio.to_thread(self._fault)
+        self._reason = self._gauge.fault or await self._hardware_fault()
         for key, window in self._windows.items():
             window.add(self._totals(key), now)
             self._refine(key, window)
@@ -117,6 +119,10 @@ class LocalDevice:
                 self._windows.pop(key, None)
             case Refused(key):
                 self._flipped(self.facts.id, key)
+
+    async def _hardware_fault(self) -> str:
+        answer = await self._hardware.answer(HARDWARE_SECONDS)
+        return "its driver does not answer" if answer is None else answer
 
     def _totals(self, key: str) -> Totals:
         requests, seconds = self.site.requests.get(key), self._gauge.seconds(key)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from threading import Event
 from typing import Any
 
 import msgspec
 import pytest
 
+from treadle_agent.cluster import device
 from treadle_agent.cluster.device import LocalDevice
 from treadle_agent.cluster.hardware import DeviceFacts
 from treadle_agent.cluster.settings import ClusterSettings
@@ -108,3 +110,35 @@ def test_a_device_whose_executor_is_gone_says_so_of_its_tenants(digits):
         assert it.observation(KEY).fault == it.describe().reason == ""
 
     asyncio.run(body())
+
+
+def test_a_driver_that_hangs_is_the_devices_fault_and_is_not_asked_again_meanwhile(digits, monkeypatch):
+    monkeypatch.setattr(device, "HARDWARE_SECONDS", 0.05)
+    asked, answer = [], Event()
+
+    def fault() -> str:
+        asked.append(None)
+        answer.wait(30.0)
+        return ""
+
+    async def body() -> None:
+        it = local(Gateway(), fault)
+        serve(it, *digits)
+        for look in range(3):
+            async with asyncio.timeout(5.0):
+                await it.look()
+            assert it.describe().reason == "its driver does not answer"
+            assert it.observation(KEY).fault == "", "it serves as long as its executor answers"
+            assert it.observation(KEY).figures.device_seconds == 2.0 * (look + 1), "all else is looked at as before"
+        assert len(asked) == 1
+        answer.set()
+        await asyncio.sleep(0.05)
+        await it.look()
+        assert it.describe().healthy
+        await it.look()
+        assert len(asked) == 2
+
+    try:
+        asyncio.run(body())
+    finally:
+        answer.set()
