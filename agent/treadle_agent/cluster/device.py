@@ -129,12 +129,17 @@ class LocalDevice:
         return read_totals(requests, seconds) if requests is not None else Totals(device_seconds=seconds)
 
     def _refine(self, key: str, window: Window) -> None:
-        """Where many requests were answered lately, what their tier takes now is known better than at its load."""
+        """Where many requests were answered lately, what their tier takes now is known better than at its load.
+
+        But not where it, or its device, is slower than usual: a profile is of all devices of a kind.
+        """
         entry = self.site.catalog.get(key)
         if entry is None or entry.served is None or window.figures.total < FEW:
             return
         version = self._gauge.version(entry.served.version.id)
+        if version is None or not (version.usual and self._gauge.usual):
+            return
         for tier, batches in zip(self.reconciler.tiers(key), entry.served.batches, strict=True):
-            if version is not None and tier.name == version.tier:
+            if tier.name == version.tier:
                 corrected = [(rows, seconds * version.correction) for rows, seconds in batches]
                 self._measured(tier, self.facts.model, corrected)

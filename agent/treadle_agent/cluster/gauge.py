@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from treadle_agent.cluster.window import WINDOW
 from treadle_agent.executor.statistics import TenantStatistics
 from treadle_agent.frontend.scrape import Report
+from treadle_agent.policy.stragglers import LIMIT
 
 SILENT_LOOKS = 2  # reports missing in a row until a device is called unhealthy: a restart costs one at most
 
@@ -24,6 +25,11 @@ class VersionFigures:
     correction: float
     straggling: bool | None
     stretch: float
+
+    @property
+    def usual(self) -> bool:
+        """Whether it takes what it always takes here; where nothing judges that, so it is taken to be."""
+        return not self.straggling and self.stretch < LIMIT
 
 
 class DeviceGauge:
@@ -91,6 +97,11 @@ class DeviceGauge:
     def stretch(self) -> float:
         """Observed over usual kernel time, over all tenants, lately."""
         return self._stretch
+
+    @property
+    def usual(self) -> bool:
+        """Whether the device works at its usual pace."""
+        return self._stretch < LIMIT
 
     @property
     def fault(self) -> str:

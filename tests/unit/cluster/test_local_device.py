@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from treadle_agent.cluster import device
-from treadle_agent.cluster.device import LocalDevice
+from treadle_agent.cluster.device import FEW, LocalDevice, Measured
 from treadle_agent.cluster.hardware import DeviceFacts
 from treadle_agent.cluster.settings import ClusterSettings
 from treadle_agent.executor.gateway import Served
@@ -19,6 +19,7 @@ from treadle_agent.executor.protocol import TierSpec, Version
 from treadle_agent.executor.statistics import Document, TenantStatistics
 from treadle_agent.frontend.catalog import Entry
 from treadle_agent.frontend.site import Site
+from treadle_agent.metrics import TenantSeries
 from treadle_agent.node_events import Removed, Serving
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec
 from treadle_api.profile import profile_name
@@ -36,12 +37,15 @@ class Gateway:
     def __init__(self) -> None:
         self.spent = 0.0
         self.silent = False
+        self.verdict: dict[str, Any] = {}
+        self.device_stretch = 1.0
 
     async def statistics(self) -> dict[str, Any]:
         if self.silent:
             raise TimeoutError
         self.spent += 2.0
-        document = Document("host", "space-time", tenants={1: TenantStatistics(KEY, self.spent, tier="large")})
+        tenant = TenantStatistics(KEY, self.spent, tier="large", **self.verdict)
+        document = Document("host", "space-time", tenants={1: tenant}, stretch=self.device_stretch)
         return {**msgspec.json.decode(msgspec.json.encode(document)), "supervisor": {"restarts": 0, "replays": 0}}
 
     def under_way(self, _: Served) -> int:
@@ -53,15 +57,17 @@ def digits(tenant):
     """A tenant of two tiers, and what an executor has of it."""
     one = tenant("digits")
     tiers = tuple(TierSpec(tier.name, tier.accuracy, "") for tier in one.tiers)
-    return one, Served(Version(1, KEY, 1.0, 5, 8, tiers), SPEC, SPEC, True, ("merged",) * 2, (1e-3, 1e-4), ((), ()))
+    return one, Served(
+        Version(1, KEY, 1.0, 5, 8, tiers), SPEC, SPEC, True, ("merged",) * 2, (1e-3, 1e-4), (((1, 1e-3),), ())
+    )
 
 
-def local(gateway: Gateway, fault: Callable[[], str] = str) -> LocalDevice:
+def local(gateway: Gateway, fault: Callable[[], str] = str, measured: Measured = lambda *_: None) -> LocalDevice:
     return LocalDevice(
         DeviceFacts("host", "a CPU", Bytes(1 << 34)),
         Site("host", gateway),
         ClusterSettings("alpha", "10.0.0.7:8000"),
-        measured=lambda *_: None,
+        measured=measured,
         fault=fault,
         flipped=lambda *_: None,
     )
@@ -142,3 +148,34 @@ def test_a_driver_that_hangs_is_the_devices_fault_and_is_not_asked_again_meanwhi
         asyncio.run(body())
     finally:
         answer.set()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "device_stretch", "refined"),
+    [
+        ({"straggling": False}, 1.0, True),
+        ({"straggling": None}, 1.0, True),  # nothing judges that
+        ({"straggling": False, "stretch": 1.1}, 1.1, True),
+        ({"straggling": False, "stretch": 1.4}, 1.0, False),  # not judged yet
+        ({"straggling": True, "stretch": 1.0}, 1.0, False),
+        ({"straggling": False}, 1.5, False),  # all of the device's launches take longer: it throttles
+    ],
+)
+def test_profiles_are_not_refined_by_what_is_slower_than_usual(digits, verdict, device_stretch, refined):
+    told: list[float] = []
+
+    async def body() -> None:
+        gateway = Gateway()
+        it = local(gateway, measured=lambda _, __, batches: told.extend(seconds for _, seconds in batches))
+        one, served = digits
+        requests = it.site.requests.of(TenantSeries("digits", "default", ("large", "small")))
+        serve(it, one, served)
+        assert told == [1e-3], "what its load has measured"
+        told.clear()
+        gateway.verdict, gateway.device_stretch = {**verdict, "correction": 1.5}, device_stretch
+        for _ in range(FEW):
+            requests.answered("large", 90.0, 0.002, in_time=True)
+        await it.look()
+        assert told == ([1.5e-3] if refined else [])
+
+    asyncio.run(body())
