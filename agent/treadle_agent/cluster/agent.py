@@ -55,7 +55,7 @@ class ClusterAgent:
         self._lease = NodeLease(client, settings, self._is_loaded)
         self._duties = Duties(self._devices, settings.address, self._lease.look_soon)
         self._duties.listen(self._assigned)
-        self._profiles = Profiles(client, settings.refine_seconds)
+        self._profiles = Profiles(client, settings.refine_seconds, settings.review_seconds)
         self._reporter = Reporter(client, self._duties.status_of, self._reach(), settings.look_seconds)
         self._registration = Registration(client, settings.node, self._describe, settings.look_seconds)
         for site, fact in zip(node.sites, facts, strict=True):

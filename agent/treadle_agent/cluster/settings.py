@@ -32,6 +32,7 @@ class ClusterSettings:
         retry: waits between tries of what could not be loaded.
         reach: waits between tries to reach the API server.
         refine_seconds: between two refinements of one ModelProfile at least.
+        review_seconds: between two comparisons of a settled ModelProfile with what was measured here, about.
         linger_seconds: how long requests for a tenant that has left are passed on: as connections to it may last.
         leave_seconds: how long tenants may take to be moved elsewhere when the agent is asked to stop. Pods are given
             30 s to end (terminationGracePeriodSeconds), and the last requests have to be answered then, too.
@@ -47,6 +48,7 @@ class ClusterSettings:
     retry: BackoffTiming = _RETRY
     reach: BackoffTiming = _REACH
     refine_seconds: float = 60.0
+    review_seconds: float = 600.0
     linger_seconds: float = 90.0
     leave_seconds: float = LEAVE_SECONDS
 

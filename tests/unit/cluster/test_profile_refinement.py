@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
-from treadle_agent.cluster.errors import NotFoundError
+from treadle_agent.cluster.errors import NotFoundError, RefusedError
+from treadle_agent.cluster.kube import Json
+from treadle_agent.cluster.manifests import profile_manifest
 from treadle_agent.cluster.profiles import Profiles, refined
-from treadle_api.profile import BatchLatency, LoadLatency, Profile, profile_name
+from treadle_api.profile import BatchLatency, LoadLatency, Profile, profile_name, read_profile
 from treadle_api.replica import TierFigures
 from treadle_api.units import Bytes, PerSecond, Seconds, TierName
 
@@ -46,43 +50,114 @@ def test_a_stale_profile_is_corrected(error: float):
 
 
 class Server:
-    """Has no profile, and takes notes of what it is asked."""
+    """Has the profiles that are put into it, and takes notes of what it is asked; it refuses to write `refused`."""
 
-    def __init__(self) -> None:
+    def __init__(self, refused: str = "") -> None:
         self.asked: list[str] = []
+        self.applied: list[str] = []
+        self.profiles: dict[str, Json] = {}
+        self._refused = refused
 
-    async def get(self, _: object, __: str, name: str) -> dict[str, object]:
+    async def get(self, _: object, __: str, name: str) -> Json:
         self.asked.append(name)
-        raise NotFoundError(404, "no such profile")
+        if name not in self.profiles:
+            raise NotFoundError(404, "no such profile")
+        return self.profiles[name]
 
-    async def apply(self, *_: object, **__: object) -> dict[str, object]:
-        return {}
+    async def apply(self, _: object, __: str, name: str, body: Json) -> Json:
+        if name == self._refused:
+            raise RefusedError(422, "it is invalid")
+        self.applied.append(name)
+        return self.put(name, body)
+
+    def put(self, name: str, body: Json) -> Json:
+        head = {"apiVersion": "treadle.dev/v1alpha1", "kind": "ModelProfile", "metadata": {"name": name}}
+        self.profiles[name] = {**head, **body}
+        return self.profiles[name]
+
+    def p50(self, name: str) -> float:
+        return read_profile(self.profiles[name]).batches[0].p50
+
+
+@asynccontextmanager
+async def running(it: Profiles, retry_seconds: float = 3600.0) -> AsyncIterator[None]:
+    task = asyncio.create_task(it.run(retry_seconds))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def eventually(check: Callable[[], object]) -> None:
+    async with asyncio.timeout(10.0):
+        while not check():  # noqa: ASYNC110 - what is waited for has no event to tell it
+            await asyncio.sleep(0.005)
+
+
+def loads(it: Profiles, sha256: str, seconds: float = 0.001) -> None:
+    tier = TierFigures(TierName("large"), sha256 * 32, "ef" * 32, "merged", Seconds(seconds), Bytes(4096))
+    it.measured(tier, "a CPU", [(1, seconds)])
+
+
+ONE, OTHER = (profile_name(sha256 * 32, "a CPU") for sha256 in ("ab", "cd"))
 
 
 def test_a_model_that_is_not_loaded_any_more_is_forgotten():
     async def body() -> None:
         server = Server()
-        it = Profiles(server, refine_seconds=3600.0)
-        running = asyncio.create_task(it.run(retry_seconds=3600.0))
+        it = Profiles(server, refine_seconds=3600.0, review_seconds=3600.0)
+        async with running(it):
+            loads(it, "ab")
+            await eventually(lambda: server.asked == [ONE])
+            loads(it, "cd")
+            await eventually(lambda: server.asked == [ONE, OTHER])
+            await eventually(lambda: server.applied == [ONE, OTHER])
+            it.retain({OTHER})
+            loads(it, "cd")
+            loads(it, "ab")
+            await eventually(lambda: len(server.asked) > 2)
+            await asyncio.sleep(0.05)
+            assert server.asked[2:] == [ONE], "it is loaded again, and looked at again; the other was settled"
 
-        async def measure(sha256: str) -> list[str]:
-            """Which profiles the API server is asked for, because of that."""
-            server.asked.clear()
-            tier = TierFigures(TierName("large"), sha256 * 32, "ef" * 32, "merged", Seconds(0.001), Bytes(4096))
-            it.measured(tier, "a CPU", [(1, 0.001)])
-            for _ in range(20):
-                await asyncio.sleep(0.01)
-                if server.asked:
-                    break
-            return list(server.asked)
+    asyncio.run(body())
 
-        one, other = (profile_name(sha256 * 32, "a CPU") for sha256 in ("ab", "cd"))
-        assert await measure("ab") == [one]
-        assert await measure("cd") == [other]
-        it.retain({other})
-        assert await measure("ab") == [one], "it is loaded again, and looked at again"
-        assert await measure("cd") == [], "that was settled"
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+
+def test_what_another_agent_has_written_too_slow_is_corrected_and_what_is_faster_left_alone():
+    async def body() -> None:
+        server = Server()
+        it = Profiles(server, refine_seconds=3600.0, review_seconds=0.05)
+        async with running(it):
+            loads(it, "ab")
+            await eventually(lambda: server.applied == [ONE])
+            server.put(ONE, profile_manifest(profile(0.0015)))
+            await eventually(lambda: server.applied == [ONE, ONE])
+            assert server.p50(ONE) == 0.001
+            server.put(ONE, profile_manifest(profile(0.0007)))
+            seen = len(server.asked)
+            await eventually(lambda: len(server.asked) >= seen + 3)
+            assert server.p50(ONE) == 0.0007, "it would be contradicted for ever"
+            assert server.applied == [ONE, ONE]
+            del server.profiles[ONE]
+            await eventually(lambda: ONE in server.profiles)
+            it.retain(())
+            await asyncio.sleep(0.1)
+            seen = len(server.asked)
+            await asyncio.sleep(0.2)
+            assert len(server.asked) == seen, "nobody asks for what is not loaded any more"
+
+    asyncio.run(body())
+
+
+def test_a_profile_that_is_refused_does_not_keep_others_from_being_written():
+    async def body() -> None:
+        server = Server(refused=ONE)
+        it = Profiles(server, refine_seconds=3600.0, review_seconds=3600.0)
+        async with running(it, retry_seconds=0.02):
+            loads(it, "ab")
+            loads(it, "cd")
+            await eventually(lambda: server.applied == [OTHER])
+            await eventually(lambda: server.asked.count(ONE) > 2)
+            assert server.asked.count(OTHER) == 1
 
     asyncio.run(body())
