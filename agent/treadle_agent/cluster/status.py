@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from treadle_agent.cluster.assignments import Assignment
 from treadle_agent.frontend.catalog import Entry
 from treadle_agent.node_events import Refused
-from treadle_api.conditions import Condition, ConditionStatus, with_condition
+from treadle_api.conditions import Condition, ConditionStatus, find_condition, with_condition
 from treadle_api.replica import Figures, LoadedReason, Replica, ReplicaCondition, ReplicaStatus, TierFigures
-from treadle_api.units import TierName
+from treadle_api.units import Seconds, TierName
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+NOTHING = Figures(Seconds(0.0))  # a window of no length, which is not written
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,14 @@ def status_of(assignment: Assignment, seen: Observation, address: str, told: Rep
         address=address,
         active_tier=seen.active_tier if seen.serves else None,
         tiers=seen.tiers,
-        figures=seen.figures or told.figures,
+        figures=seen.figures or (told.figures if _comes_back(conditions, seen) else NOTHING),
     )
+
+
+def _comes_back(conditions: tuple[Condition, ...], seen: Observation) -> bool:
+    """Whether the figures of an agent before this one are the last that is known: it loads what that one served."""
+    loaded = find_condition(conditions, ReplicaCondition.LOADED)
+    return loaded is not None and loaded.reason == LoadedReason.LOADING and not seen.fault
 
 
 def unreadable(problem: str, generation: int, address: str, now: str) -> ReplicaStatus:

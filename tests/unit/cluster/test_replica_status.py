@@ -142,6 +142,25 @@ def test_a_device_that_has_failed_serves_nobody_and_that_is_not_the_tenants_faul
     assert told(assignment, Observation(fault="it is lost"))["Serving"] == ("False", "NotLoaded")
 
 
+def test_figures_of_an_agent_before_this_one_stay_only_while_it_loads(replica, status):
+    one, before = replica(), status()
+    assignment = Assignment(one, one)
+    assert status_of(assignment, Observation(), ADDRESS, before, NOW).figures == before.figures
+    leaving = replica(draining=True)
+    for ended in (
+        status_of(
+            assignment,
+            Observation(refused=refused(one.tenant, previous=False, temporary=True)),
+            ADDRESS,
+            before,
+            NOW,
+        ),
+        status_of(assignment, Observation(fault="its executor process does not answer"), ADDRESS, before, NOW),
+        status_of(Assignment(leaving, leaving), Observation(), ADDRESS, before, NOW),
+    ):
+        assert "figures" not in status_manifest(ended)["status"]
+
+
 def test_times_of_conditions_move_only_when_their_status_does(loaded):
     assignment, seen = loaded
     before = status_of(assignment, Observation(), ADDRESS, ReplicaStatus(), THEN)
