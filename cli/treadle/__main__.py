@@ -40,7 +40,7 @@ _COMMANDS = (
     _Command("bench", "treadle.bench.command", "measure treadle beside other servers"),
     _Command("plan", "treadle.plan.command", "would a tenant be admitted, and where would it be served?"),
     _Command("profile", "treadle.profile.command", "which of models' kernels could share launches, and what it gains"),
-    _Command("doctor", "treadle.doctor.command", "what does this machine lack for serving, and how is that mended?"),
+    _Command("doctor", "treadle.doctor.command", "what a machine, or a cluster, lacks for serving"),
     _Command("simulate", "treadle.simulate.command", "play the production policies on a simulated clock"),
 )
 

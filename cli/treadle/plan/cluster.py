@@ -19,7 +19,7 @@ class ClusterError(Exception):
     """Raised when the cluster cannot be asked."""
 
 
-class _Uncounted:
+class Uncounted:
     """Requests of a command are nobody's metric."""
 
     def requested(self, verb: str, code: int) -> None:
@@ -38,7 +38,7 @@ async def read_cluster(kubeconfig: Path | None, namespace: str, now: float) -> S
         ClusterError: there is no usable kubeconfig, or the API server does not answer, or refuses to.
     """
     try:
-        client = KubeClient(await load_connection(kubeconfig), _Uncounted())
+        client = KubeClient(await load_connection(kubeconfig), Uncounted())
     except ConnectionConfigError as error:
         raise ClusterError(str(error)) from error
     mirror = Mirror(lambda: None)

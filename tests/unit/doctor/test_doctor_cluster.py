@@ -1,0 +1,70 @@
+"""What the doctor concludes from a cluster's facts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from operator_objects import make_device, make_node
+
+from treadle.__main__ import main
+from treadle.doctor.cluster import Cluster, judge
+from treadle.doctor.finding import Finding, Verdict
+from treadle_api.conditions import Condition, ConditionStatus
+
+STOPPING = Condition("Ready", ConditionStatus.FALSE, "Stopping", "")
+ALIVE, LOST, GONE = make_node("a"), make_node("b", alive=False), make_node("c", alive=False)
+LEFT = replace(GONE, node=replace(GONE.node, conditions=(STOPPING,)))
+FAULTY = make_node("d", (make_device(healthy=False, reason="ECC errors"),))
+WELL = Cluster("treadle-system", (), True, (ALIVE,), (), False, True)
+
+
+@pytest.mark.parametrize(
+    "cluster", [WELL, replace(WELL, nodes=(ALIVE, LEFT)), replace(WELL, barren=("a",), has_runtime_class=True)]
+)
+def test_a_cluster_that_lacks_nothing(cluster: Cluster) -> None:
+    assert [(one.subject, one.verdict) for one in judge(cluster)] == [
+        (subject, Verdict.OK) for subject in ("definitions", "operator", "agents", "devices", "permissions")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "subject", "verdict", "says", "fix"),
+    [
+        (
+            replace(WELL, undefined=("modelprofiles",)),
+            "definitions",
+            Verdict.LACKS,
+            "modelprofiles",
+            "install the chart",
+        ),
+        (replace(WELL, led=False), "operator", Verdict.LACKS, "treadle-system", "kubectl get pods -n treadle-system"),
+        (replace(WELL, nodes=(LEFT,)), "agents", Verdict.LACKS, "none renews", "agent.nodeSelector"),
+        (replace(WELL, nodes=(ALIVE, LOST)), "agents", Verdict.NOTE, "lost: b", "TreadleNodeDown.md"),
+        (replace(WELL, nodes=(ALIVE, FAULTY)), "devices", Verdict.NOTE, "0 of d: ECC errors", "DeviceUnhealthy.md"),
+        (replace(WELL, barren=("a", "e")), "GPUs", Verdict.NOTE, "a, e", "RuntimeClass"),
+        (replace(WELL, may_apply=False), "permissions", Verdict.NOTE, "may not create", "ClusterRole edit"),
+    ],
+)
+def test_what_is_lacking_is_told_with_its_fix(
+    cluster: Cluster, subject: str, verdict: Verdict, says: str, fix: str
+) -> None:
+    [finding] = [one for one in judge(cluster) if one.fix]
+    assert (finding.subject, finding.verdict) == (subject, verdict)
+    assert says in finding.says
+    assert fix in finding.fix
+
+
+def test_runbooks_that_are_named_are_there() -> None:
+    told: list[Finding] = [*judge(replace(WELL, led=False, nodes=(LOST, FAULTY)))]
+    named = [word for one in told for word in one.fix.split() if word.startswith("docs/")]
+    assert len(named) == 3
+    for path in named:
+        assert (Path(__file__).parents[3] / path).is_file()
+
+
+def test_a_cluster_that_cannot_be_asked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")
+    assert main(["doctor", "--cluster"]) == 2
+    assert "treadle doctor: kubeconfig /nowhere, which KUBECONFIG names, cannot be" in capsys.readouterr().err
