@@ -92,6 +92,11 @@ class Shelf(Generic[V]):
         known = self._seen.get(key)
         return known.identity.uid if known is not None else None
 
+    def version(self, key: str) -> int | None:
+        """The resourceVersion of the object of a key; None where there is none."""
+        known = self._seen.get(key)
+        return known.identity.version if known is not None else None
+
     def identities(self) -> list[Identity]:
         """All objects that are there."""
         return [seen.identity for seen in self._seen.values()]
@@ -165,6 +170,10 @@ class Mirror:
     def uid(self, kind: Kind, key: str) -> str | None:
         """The uid of the object of a key; None where there is none."""
         return self._shelves[kind].uid(key)
+
+    def version(self, kind: Kind, key: str) -> int | None:
+        """The resourceVersion of the object of a key; None where there is none."""
+        return self._shelves[kind].version(key)
 
     def identities(self, kind: Kind) -> list[Identity]:
         """All objects of a kind."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import dropwhile
 
 from treadle_api.backoff import Backoff, BackoffTiming
 from treadle_api.units import Seconds
@@ -17,6 +18,7 @@ from treadle_operator.clock import Clock
 from treadle_operator.kube.errors import (
     ApiError,
     BusyError,
+    NoEffectError,
     RefusedError,
     StaleError,
     TimedOutError,
@@ -25,7 +27,7 @@ from treadle_operator.kube.errors import (
 from treadle_operator.lanes import Lane, begun
 from treadle_operator.metrics import OperatorMetrics
 from treadle_operator.pace import Pace
-from treadle_operator.policy.changes import Change
+from treadle_operator.policy.changes import Change, RecordEvent
 from treadle_operator.policy.refusals import after_refusal
 
 _BURST, _PERIOD = 30, Seconds(1.0)
@@ -36,7 +38,7 @@ class Outbox:
     """Writes changes; see the module.
 
     Args:
-        write: carries out one change; raises StaleError or ApiError.
+        write: carries out one change; raises StaleError, NoEffectError or ApiError.
         permitted: whether changes of this epoch may still be written.
         settled: called when a lane is done, well or not.
         clock: for the waits.
@@ -135,14 +137,8 @@ class Outbox:
                 return
             try:
                 await self._write(change)
-            except TimedOutError as error:
-                self._failed(lane, change, error)
-                if self._timed_out not in {None, lane}:  # a second one: it does not lie in the object
-                    self._pause(error)
-                self._timed_out = lane
-                return
             except (UnreachableError, BusyError) as error:
-                self._pause(error)
+                self._unanswered(lane, change, error)
                 return
             except StaleError as error:
                 self._failing.failed(lane, self._clock.steady())
@@ -152,6 +148,9 @@ class Outbox:
                 self._failed(lane, change, error)
                 left, failed = deque(after_refusal(change, str(error), left)), True
                 continue
+            except NoEffectError as error:
+                self._failed(lane, change, error)
+                left, failed = deque(dropwhile(lambda one: isinstance(one, RecordEvent), left)), True
             except Exception as error:  # noqa: BLE001 - one lane's fault must not end the others
                 self._failed(lane, change, error)
                 return
@@ -165,8 +164,17 @@ class Outbox:
         now = self._clock.steady()
         wait = self._failing.failed(lane, now) - now
         what = f"{lane}: {type(change).__name__} failed: {error or type(error).__name__}"
-        unforeseen = not isinstance(error, ApiError)
+        unforeseen = not isinstance(error, ApiError | NoEffectError)
         _log.warning("%s; next try in %.3g s", what, wait, exc_info=error if unforeseen else None)
+
+    def _unanswered(self, lane: Lane, change: Change, error: UnreachableError | BusyError) -> None:
+        """No answer in time may be due to one object, and a webhook that hangs, until a second lane gets none."""
+        if isinstance(error, TimedOutError):
+            self._failed(lane, change, error)
+            first, self._timed_out = self._timed_out, lane
+            if first in {None, lane}:
+                return
+        self._pause(error)
 
     def _pause(self, error: UnreachableError | BusyError) -> None:
         """The API server cannot be reached or is overloaded: that is no single lane's matter."""

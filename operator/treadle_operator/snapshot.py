@@ -115,13 +115,14 @@ class NodeView:
 class ServiceView:
     """A Service of a tenant's Service name. `tenant_uid`: of its controlling ownerReference, "" where it has none.
 
-    `in_order`: whether it is as the operator writes it (it has the port and no selector).
+    `in_order`: whether it has the port that the operator writes. `selects`: whether somebody gave it a selector.
     """
 
     namespace: str
     name: str
     tenant_uid: str
     in_order: bool
+    selects: bool = False
 
 
 class AddressType(StrEnum):

@@ -31,6 +31,9 @@ class TenantCondition(StrEnum):
     STRAGGLING = "Straggling"  # an agent finds it slower than its kernels should be
 
 
+_OURS = frozenset(TenantCondition)
+
+
 @dataclass(frozen=True, slots=True)
 class CounterOffer:
     """The nearest promises that could be kept, each with all else as asked; None where that alone does not help."""
@@ -70,7 +73,8 @@ def read_tenant_status(manifest: Mapping[str, object]) -> TenantStatus:
     replicas = status.child("replicas", optional=True)
     return TenantStatus(
         observed_generation=read_generation(status, "observedGeneration"),
-        conditions=read_conditions(status),
+        # Others' conditions are none of ours: server-side apply leaves them, and so do we.
+        conditions=tuple(one for one in read_conditions(status) if one.type in _OURS),
         replicas_desired=replicas.integer("desired", 0, LARGEST_INT32, 0),
         replicas_ready=replicas.integer("ready", 0, LARGEST_INT32, 0),
         active_tier=TierName(status.text("activeTier", None, 63)) if status.has("activeTier") else None,

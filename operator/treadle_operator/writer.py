@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from treadle_operator.kube import kinds
 from treadle_operator.kube.client import Json, KubeClient
-from treadle_operator.kube.errors import ConflictError, NotFoundError, StaleError
+from treadle_operator.kube.errors import ConflictError, NoEffectError, NotFoundError, StaleError
 from treadle_operator.kube.events import EventRecorder
 from treadle_operator.kube.kinds import Kind
 from treadle_operator.kube.manifests import (
@@ -15,7 +15,7 @@ from treadle_operator.kube.manifests import (
     slice_manifest,
     status_manifest,
 )
-from treadle_operator.kube.views import controller_uid
+from treadle_operator.kube.views import controller_uid, read_identity
 from treadle_operator.metrics import OperatorMetrics
 from treadle_operator.mirror import Mirror
 from treadle_operator.policy.changes import (
@@ -46,6 +46,7 @@ class Writer:
 
         Raises:
             StaleError: the object is not as the change takes it to be; the mirror has been told.
+            NoEffectError: it was taken, and has changed nothing.
             ApiError: the API server would not, or could not be asked.
         """
         match change:
@@ -112,33 +113,34 @@ class Writer:
             else:
                 return
         try:
-            self._mirror.take(kind, await self._client.apply(kind, change.namespace, change.name, manifest))
+            await self._apply(kind, change.namespace, change.name, manifest)
         except ConflictError as error:
             await self._look_again(kind, change.namespace, change.name)
             raise StaleError(f"{kind.name} {change.name} has changed") from error
 
     async def _write_status(self, change: WriteTenantStatus) -> None:
         try:
-            written = await self._client.apply(
-                kinds.TENANTS, change.namespace, change.name, status_manifest(change), "status"
-            )
+            await self._apply(kinds.TENANTS, change.namespace, change.name, status_manifest(change), "status")
         except (ConflictError, NotFoundError) as error:
             await self._look_again(kinds.TENANTS, change.namespace, change.name, change.uid)
             raise StaleError(f"tenant {change.name} is another one, or gone") from error
-        self._mirror.take(kinds.TENANTS, written)
 
     async def _cordon(self, change: CordonDevices) -> None:
         uid = self._mirror.uid(kinds.NODES, change.node)
         if uid is None:
             raise StaleError(f"node {change.node} is gone")
         try:
-            written = await self._client.apply(
-                kinds.NODES, "", change.node, cordon_manifest(change.node, uid, change.cordoned)
-            )
+            await self._apply(kinds.NODES, "", change.node, cordon_manifest(change.node, uid, change.cordoned))
         except (ConflictError, NotFoundError) as error:
             await self._look_again(kinds.NODES, "", change.node, uid)
             raise StaleError(f"node {change.node} is another one, or gone") from error
-        self._mirror.take(kinds.NODES, written)
+
+    async def _apply(self, kind: Kind, namespace: str, name: str, manifest: Json, subresource: str = "") -> None:
+        known = self._mirror.version(kind, f"{namespace}/{name}" if namespace else name)
+        written = await self._client.apply(kind, namespace, name, manifest, subresource)
+        self._mirror.take(kind, written)
+        if read_identity(written).version == known:
+            raise NoEffectError(f"{kind.name} {name} is as it was: what somebody else has written stands against it")
 
     async def _look_again(self, kind: Kind, namespace: str, name: str, uid: str | None = None) -> Json | None:
         """Read what is there into the mirror; where it is not the object of `uid`, that one is gone."""

@@ -56,6 +56,10 @@ class StaleError(Exception):
     """Raised when an object is not as the plan took it to be; the mirror knows better by now."""
 
 
+class NoEffectError(Exception):
+    """Raised when the API server took a change, and the object is as it was: another's fields stand against it."""
+
+
 _BY_CODE: dict[int, type[RefusedError]] = {404: NotFoundError, 409: ConflictError, 410: ExpiredError}
 _BUSY = frozenset({429, 502, 503, 504})
 

@@ -132,7 +132,8 @@ def read_service_view(manifest: Json) -> ServiceView:
         namespace=metadata.text("namespace", None, 63),
         name=metadata.text("name", None, 63),
         tenant_uid=_controller_uid(metadata),
-        in_order=ports == [(PORT_NAME, SERVICE_PORT)] and not spec.child("selector", optional=True).values,
+        in_order=(PORT_NAME, SERVICE_PORT) in ports,
+        selects=bool(spec.child("selector", optional=True).values),
     )
 
 

@@ -38,6 +38,9 @@ def ready(case: Case, verdict: Verdict, serving: list[ReplicaView], service: Ser
     if service is not None and service.tenant_uid != case.state.view.uid:
         name = service_name(case.tenant.name)
         return _ready(FALSE, "ServiceTaken", f"Service {name} is somebody else's: rename it, or the tenant")
+    if service is not None and service.selects:
+        name = service_name(case.tenant.name)
+        return _ready(FALSE, "ServiceSelectsPods", f"Service {name} sends requests to Pods, too: remove its selector")
     if len(serving) >= least:
         count = min(len(serving), case.target.replicas)
         if refused is not None:

@@ -194,6 +194,15 @@ def test_somebody_else_s_service_is_told() -> None:
     assert (ready.holds, ready.reason) == (False, "ServiceTaken")
 
 
+def test_a_service_that_sends_requests_elsewhere_is_told() -> None:
+    view = view_tenant(make_tenant())
+    selects = ServiceView("default", "digits-treadle", view.uid, in_order=True, selects=True)
+    services = {"default/digits-treadle": selects}
+    snapshot = make_snapshot([view], NODES, [make_replica(view)], PROFILES, services=services)
+    ready = condition(plan(snapshot, Memory(), NOW).tenants[view.tenant.key].status, "Ready")
+    assert (ready.holds, ready.reason) == (False, "ServiceSelectsPods")
+
+
 def test_times_are_those_of_the_last_change_of_status() -> None:
     view, replica = served()
     early = {one.type: one.last_transition_time for one in view.status.conditions}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -77,3 +78,9 @@ def test_what_has_no_value_is_left_out() -> None:
 def test_a_malformed_status_is_named() -> None:
     with pytest.raises(FieldError, match=r"status\.p99"):
         read_tenant_status({"status": {"p99": "12"}})
+
+
+def test_conditions_of_others_are_not_read() -> None:
+    ours = Condition("Ready", ConditionStatus.TRUE, "Serving", "", 1, "2026-11-22T20:30:00Z")
+    fields = status_fields(TenantStatus(1, (ours, replace(ours, type="Audited"))))
+    assert read_tenant_status({"status": fields}).conditions == (ours,)

@@ -132,8 +132,14 @@ def test_a_service_is_read_back_and_a_users_is_told_apart(stored: Store) -> None
     assert "selector" not in spec
     users = stored({"metadata": {"name": "digits-treadle", "namespace": "team"}, "spec": spec})
     assert read_service_view(users).tenant_uid == ""
-    for wrong in ({"selector": {"app": "x"}}, {"ports": []}, {"ports": [{"name": "web", "port": 80}]}):
+    for wrong in ({"ports": []}, {"ports": [{"name": "web", "port": 80}]}):
         assert not read_service_view(stored(manifest | {"spec": spec | wrong})).in_order
+    more = read_service_view(
+        stored(manifest | {"spec": spec | {"ports": [{"name": "web", "port": 81}, *spec["ports"]]}})
+    )
+    assert (more.in_order, more.selects) == (True, False), "what others add cannot be taken away, and does no harm"
+    selecting = read_service_view(stored(manifest | {"spec": spec | {"selector": {"app": "x"}}}))
+    assert (selecting.in_order, selecting.selects) == (True, True)
 
 
 def test_a_slice_is_read_back(stored: Store) -> None:

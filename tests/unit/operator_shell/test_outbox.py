@@ -13,7 +13,15 @@ import pytest
 from treadle_api.backoff import BackoffTiming
 from treadle_api.tenant import read_tenant
 from treadle_api.units import Seconds
-from treadle_operator.kube.errors import BusyError, RefusedError, StaleError, TimedOutError, UnreachableError, error_of
+from treadle_operator.kube.errors import (
+    BusyError,
+    NoEffectError,
+    RefusedError,
+    StaleError,
+    TimedOutError,
+    UnreachableError,
+    error_of,
+)
 from treadle_operator.lanes import Lane, in_lanes
 from treadle_operator.metrics import OperatorMetrics
 from treadle_operator.outbox import Outbox
@@ -355,6 +363,22 @@ def test_a_fault_of_our_own_is_told_with_its_traceback_and_ends_no_other_lane(
     run(scenario())
     assert "KeyError" in caplog.text
     assert "Traceback" in caplog.text
+
+
+def test_what_has_no_effect_is_tried_less_and_less_often_and_holds_up_nothing(clock: Any) -> None:
+    async def scenario() -> None:
+        world = World(clock)
+        world.refusals[service("a")] = NoEffectError("Service a-treadle is as it was")
+        world.refusals[status("b")] = NoEffectError("InferenceTenant b is as it was")
+        async with world.running():
+            for _ in range(600):
+                await world.outbox.offer(lanes_of(service("a"), status("a"), status("b"), event("b")), 1)
+                await settle()
+                clock.now += 0.1
+            assert world.written == [status("a")] * len(world.written), "no Event of what did not turn"
+            assert 3 <= len(world.written) <= 9
+
+    run(scenario())
 
 
 def test_two_who_undo_each_others_work_are_slowed_down(clock: Any) -> None:

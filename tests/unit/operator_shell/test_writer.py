@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
+import pytest
+
 from treadle_operator.kube import kinds
 from treadle_operator.kube.client import KubeClient
-from treadle_operator.kube.errors import NotFoundError
+from treadle_operator.kube.errors import NoEffectError, NotFoundError
 from treadle_operator.kube.events import EventRecorder
 from treadle_operator.metrics import OperatorMetrics
 from treadle_operator.mirror import Mirror
-from treadle_operator.policy.changes import DeleteEndpointSlice
+from treadle_operator.policy.changes import ApplyEndpointSlice, DeleteEndpointSlice
+from treadle_operator.snapshot import AddressType
 from treadle_operator.writer import Writer
 
 Manifest = dict[str, Any]
@@ -34,7 +37,7 @@ DELETE = DeleteEndpointSlice("team", "digits-treadle-8080", "uid-1", "100")
 
 
 class Answers:
-    """An API server whose answer to every DELETE is this."""
+    """An API server whose answer to every DELETE and PATCH is this."""
 
     def __init__(self, answer: Manifest | Exception) -> None:
         self.answer = answer
@@ -42,6 +45,10 @@ class Answers:
     async def delete(self, *_: object) -> Manifest:
         if isinstance(self.answer, Exception):
             raise self.answer
+        return self.answer
+
+    async def apply(self, *_: object) -> Manifest:
+        assert isinstance(self.answer, dict)
         return self.answer
 
 
@@ -69,3 +76,19 @@ def test_what_a_finalizer_keeps_is_there_until_the_watch_says_that_it_is_gone(
     assert mirror.uid(kinds.SLICES, KEY) == "uid-1"
     mirror.remove(kinds.SLICES, KEY, "uid-1")
     assert mirror.uid(kinds.SLICES, KEY) is None
+
+
+def test_an_apply_that_has_changed_nothing_is_told_apart(stored: Callable[..., Manifest], clock: Any) -> None:
+    change = ApplyEndpointSlice(
+        "team", "digits-treadle-8080", "digits-treadle", "digits", "uid", AddressType.IPV4, 8080, ()
+    )
+    mirror = Mirror(lambda: None)
+    mirror.take(kinds.SLICES, stored(SLICE, "uid-1", 100))
+    answers = Answers(stored(SLICE, "uid-1", 100))
+    client = cast("KubeClient", answers)
+    writer = Writer(client, mirror, EventRecorder(client, clock, "me"), OperatorMetrics())
+    with pytest.raises(NoEffectError, match="EndpointSlice digits-treadle-8080 is as it was"):
+        asyncio.run(writer.write(change))
+    answers.answer = stored(SLICE, "uid-1", 101)
+    asyncio.run(writer.write(change))
+    assert mirror.version(kinds.SLICES, KEY) == 101
