@@ -145,7 +145,10 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class EndpointSliceView:
-    """One EndpointSlice that is managed by treadle; `endpoints` in the order of their addresses."""
+    """One EndpointSlice; `endpoints` in the order of their addresses.
+
+    `managed`: whether its label says that it is treadle's; one that is not was met where ours should be.
+    """
 
     namespace: str
     name: str
@@ -155,6 +158,7 @@ class EndpointSliceView:
     address_type: AddressType
     port: int
     endpoints: tuple[Endpoint, ...]
+    managed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

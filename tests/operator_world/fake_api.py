@@ -156,8 +156,8 @@ class FakeApi:
     def _(self, change: DeleteEndpointSlice) -> None:
         view = self.slices.pop(f"{change.namespace}/{change.name}")
         assert (view.uid, view.resource_version) == (change.uid, change.resource_version)
-        owner = next(one for one in self.tenants.values() if one.uid == view.tenant_uid)
-        self._count(owner.tenant.key)
+        owner = next((one for one in self.tenants.values() if one.uid == view.tenant_uid), None)
+        self._count(owner.tenant.key if owner is not None else "")
 
     @apply.register
     def _(self, change: WriteTenantStatus) -> None:

@@ -450,6 +450,24 @@ def test_a_tenant_made_anew_waits_for_what_the_old_one_left(world: World) -> Non
     assert world.condition(tenant, "Ready").holds
 
 
+def test_what_a_tenant_left_that_was_deleted_without_it_goes(world: World) -> None:
+    world.add_nodes(1)
+    tenant = world.add("x")
+    world.settle()
+    world.api.tenants.pop(tenant.key)
+    world.api.services.clear()
+    for objects in (world.api.replicas, world.api.slices):
+        for key, view in objects.items():
+            objects[key] = replace(view, tenant_uid="")  # type: ignore[assignment, type-var]
+    world.settle()
+    assert not world.api.replicas
+    assert not world.api.slices
+    world.add("x")
+    world.settle()
+    assert world.condition(tenant, "Ready").holds
+    assert world.places(tenant) == ["n000/0"]
+
+
 def test_a_missing_model_is_told_and_costs_no_storm_of_writes(world: World) -> None:
     world.add_nodes(5)
     world.agents.faults["gone"] = "ModelNotFound"

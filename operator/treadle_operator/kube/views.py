@@ -14,6 +14,7 @@ from treadle_api.tenant import read_tenant
 from treadle_api.units import Seconds
 from treadle_operator.heartbeats import NODE_LEASE_PREFIX, NodeLease
 from treadle_operator.kube.client import Json
+from treadle_operator.kube.kinds import SLICES
 from treadle_operator.snapshot import (
     CAUSE_ANNOTATION,
     REPLACES_ANNOTATION,
@@ -154,6 +155,7 @@ def read_slice_view(manifest: Json) -> EndpointSliceView:
         address_type=AddressType(document.text("addressType", None, 8)),
         port=ports[0][1] if len(ports) == 1 and ports[0][0] == PORT_NAME else 0,
         endpoints=tuple(sorted(_read_endpoint(item) for item in document.children("endpoints", _MANY, least=0))),
+        managed=SLICES.selects(read_labels(manifest)),
     )
 
 

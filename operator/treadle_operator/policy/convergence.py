@@ -11,6 +11,7 @@ from treadle_operator.policy.changes import (
     Change,
     CordonDevices,
     CreateReplica,
+    DeleteEndpointSlice,
     DeleteReplica,
     RecordEvent,
     ReplicaSpec,
@@ -55,11 +56,26 @@ def converge(snapshot: Snapshot, plan: Plan, now: float) -> tuple[Change, ...]:
             own = [one for one in replicas.get(key, []) if one.tenant_uid == tenant.uid]
             one = _Tenant(snapshot, tenant, tenant_plan, own, alive, plan.memory.draining_since, now)
             changes += one.changes(slices.get(tenant.uid, []))
+    if not snapshot.hushed:
+        changes += _orphans(snapshot)
     for node in sorted(plan.cordons):
         if node in snapshot.nodes:
             changes.append(CordonDevices(node, plan.cordons[node]))
             changes += announce_cordons(snapshot.nodes[node], plan.cordons[node])
     return tuple(changes)
+
+
+def _orphans(snapshot: Snapshot) -> Iterator[Change]:
+    """What a tenant has left that was deleted without what it owns: nobody else would take it away.
+
+    Not what an owner has that is not known: that is the garbage collector's, or its owner is still to be heard of.
+    """
+    for _, one in sorted(snapshot.replicas.items()):
+        if not one.tenant_uid and not one.replica.deleting:
+            yield DeleteReplica(one.replica.namespace, one.replica.name, one.uid, one.resource_version)
+    for _, found in sorted(snapshot.slices.items()):
+        if not found.tenant_uid and found.managed:
+            yield DeleteEndpointSlice(found.namespace, found.name, found.uid, found.resource_version)
 
 
 class _Tenant:

@@ -344,3 +344,20 @@ def test_an_earlier_tenant_s_slice_of_the_name_is_waited_for() -> None:
     one = make_replica(VIEW)
     there = {name: replace(view, tenant_uid="somebody", endpoints=()) for name, view in slices([one]).items()}
     assert changes(make_plan(place("n0/0")), one, there=there) == []
+
+
+def test_what_nobody_owns_is_deleted() -> None:
+    one, left = make_replica(VIEW), replace(make_replica(VIEW, "n1/0"), tenant_uid="")
+    collected = replace(make_replica(VIEW, "n2/0"), tenant_uid="an earlier tenant")
+    going = make_replica(VIEW, "n3/0")
+    going = replace(going, tenant_uid="", replica=replace(going.replica, deleting=True))
+    there = slices([one])
+    old = EndpointSliceView("default", "digits-treadle-7000", "u", "3", "", AddressType.IPV4, 7000, ())
+    users = replace(old, name="users", managed=False)
+    of_another = replace(old, name="others", tenant_uid="another")
+    there |= {f"default/{view.name}": view for view in (old, users, of_another)}
+    found = changes(make_plan(place("n0/0")), one, left, collected, going, there=there)
+    assert found == [
+        DeleteReplica("default", left.replica.name, left.uid, left.resource_version),
+        DeleteEndpointSlice("default", "digits-treadle-7000", "u", "3"),
+    ]

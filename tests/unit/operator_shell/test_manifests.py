@@ -152,6 +152,9 @@ def test_a_slice_is_read_back(stored: Store) -> None:
     )
     manifest = manifests.slice_manifest(change)
     view = read_slice_view(stored(manifest))
+    assert view.managed
+    users = {**manifest, "metadata": {"name": "digits-treadle-8080", "namespace": "team"}}
+    assert not read_slice_view(stored(users)).managed
     assert (view.address_type, view.port, view.endpoints, view.tenant_uid) == (
         AddressType.IPV4,
         8080,
