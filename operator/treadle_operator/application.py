@@ -15,7 +15,7 @@ from kubernetes.aio.client import Configuration
 from treadle_api.backoff import Backoff, BackoffTiming
 from treadle_api.objects import API_VERSION
 from treadle_api.units import Seconds
-from treadle_operator.clock import Clock
+from treadle_operator.clock import Clock, ServerClock
 from treadle_operator.cluster_series import ClusterSeries
 from treadle_operator.election import Election
 from treadle_operator.handlers import Watches
@@ -95,7 +95,7 @@ class Operator:
             self._leadership,
             self._outbox,
             self._catch_up,
-            clock,
+            ServerClock(lambda: client.ahead),
             settings.planner,
             metrics,
             wanted,

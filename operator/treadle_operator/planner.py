@@ -56,7 +56,7 @@ class Planner:
         office: whether this process leads.
         outbox: takes the changes.
         catch_up: brings the mirror up to date, before the first plan in office; raises ApiError.
-        clock: for the loop and for the plans.
+        clock: for the loop; for the plans the API server's, which stamps what they look at.
         timing: when to plan.
         metrics: plan seconds and faults.
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import Protocol
 from urllib.parse import quote, urlencode
@@ -18,6 +19,7 @@ import msgspec
 from kubernetes.aio.client import ApiClient, Configuration
 
 from treadle_api.units import Seconds
+from treadle_operator.clock import Clock, ahead_by
 from treadle_operator.kube.errors import TimedOutError, UnreachableError, error_of
 from treadle_operator.kube.kinds import Kind
 
@@ -52,7 +54,8 @@ class Page:
 class KubeClient:
     """One API server. Every method raises `errors.ApiError`.
 
-    `write_timeout`: of requests that change something. A leader's must be over before another can lead.
+    `write_timeout`: of requests that change something. A leader's must be over before another can lead. `ahead`: how
+    far the API server's clock is ahead of ours, by what it said last.
     """
 
     def __init__(
@@ -63,6 +66,8 @@ class KubeClient:
         self._host = configuration.host
         self._counter = counter
         self._write_timeout = write_timeout
+        self._clock = Clock()
+        self.ahead = Seconds(0.0)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -153,7 +158,7 @@ class KubeClient:
         timeout = timeout or (REQUEST_TIMEOUT if method == "GET" else self._write_timeout)
         headers = {"Accept": _JSON, "Content-Type": content_type, "User-Agent": self._client.user_agent}
         url = f"{self._host}{quote(path)}" + (f"?{urlencode(query)}" if query else "")
-        code = 0
+        code, asked = 0, self._clock.wall()
         try:
             # Reads a rotated token, or asks a plug-in of the kubeconfig for one.
             await self._client.update_params_for_auth(headers, None, ["BearerToken"], path, method, None)
@@ -170,6 +175,8 @@ class KubeClient:
             self._counter.requested(verb, code)
         if code not in _OK:
             raise error_of(code, *_refusal(data), _seconds(answer.headers.get("Retry-After")))
+        if (date := _date(answer.headers.get("Date"))) is not None:
+            self.ahead = ahead_by(date, asked, self._clock.wall(), self.ahead)
         decoded: Json = msgspec.json.decode(data)
         return decoded
 
@@ -185,3 +192,10 @@ def _refusal(data: bytes) -> tuple[str, str]:
 
 def _seconds(text: str | None) -> Seconds:
     return Seconds(float(text)) if text is not None and text.isdecimal() else Seconds(0.0)
+
+
+def _date(text: str | None) -> float | None:
+    """Seconds since the epoch; None for what cannot be read."""
+    with contextlib.suppress(ValueError):
+        return parsedate_to_datetime(text).timestamp() if text is not None else None
+    return None

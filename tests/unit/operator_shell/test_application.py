@@ -1,4 +1,4 @@
-"""What fails the operator's liveness, and where it can be asked for it."""
+"""What fails the operator's liveness, where it can be asked for it, and which clock it plans by."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from kubernetes.aio.client import Configuration
 
+from treadle_api.units import Seconds
 from treadle_operator import application, planner
 from treadle_operator.__main__ import _parser, _settings
 from treadle_operator.probes import Probes
@@ -53,3 +54,15 @@ def test_probes_are_answered_on_ipv4_and_ipv6_unless_a_host_is_named() -> None:
     assert asyncio.run(answered(f":{port}")) == ["127.0.0.1", "[::1]"]
     assert asyncio.run(answered(f"[::1]:{port}")) == ["[::1]"]
     assert asyncio.run(answered(f"127.0.0.1:{port}")) == ["127.0.0.1"]
+
+
+def test_plans_are_made_by_the_clock_that_stamps_the_objects() -> None:
+    async def body() -> None:
+        operator = application.Operator(Configuration(), _settings(_parser().parse_args([])))
+        operator._client.ahead = Seconds(600.0)
+        try:
+            assert operator._planner._clock.wall() - operator._clock.wall() == pytest.approx(600.0, abs=5.0)
+        finally:
+            await operator._client.close()
+
+    asyncio.run(body())
