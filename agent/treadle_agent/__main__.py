@@ -25,6 +25,7 @@ from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.protocol import Mode
 from treadle_agent.node import ExecutorError, Node, open_node
 from treadle_agent.settings import CacheSettings
+from treadle_api.leases import SYSTEM_NAMESPACE
 from treadle_api.objects import ADDRESS, ADDRESS_LENGTH, SUBDOMAIN, SUBDOMAIN_LENGTH
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--namespace",
-        default="treadle-system",
+        default=SYSTEM_NAMESPACE,
         help="where the operator's and the nodes' Leases are (default %(default)s)",
     )
     parser.add_argument(

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from prometheus_client import disable_created_metrics
 
+from treadle_api.leases import SYSTEM_NAMESPACE
 from treadle_api.units import Seconds
 from treadle_operator.application import Operator, TaskEndedError
 from treadle_operator.election import ElectionTiming
 from treadle_operator.kube.connection import ConnectionConfigError, load_connection
-from treadle_operator.settings import SYSTEM_NAMESPACE, PlannerTiming, Settings
+from treadle_operator.settings import PlannerTiming, Settings
 
 _LISTEN = re.compile(r"(.*):([0-9]{1,5})")
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"

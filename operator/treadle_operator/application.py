@@ -13,6 +13,7 @@ from typing import Any
 from kubernetes.aio.client import Configuration
 
 from treadle_api.backoff import Backoff, BackoffTiming
+from treadle_api.leases import LEADER_LEASE
 from treadle_api.objects import API_VERSION
 from treadle_api.units import Seconds
 from treadle_operator.clock import Clock, ServerClock
@@ -31,7 +32,7 @@ from treadle_operator.mirror import Mirror
 from treadle_operator.outbox import Outbox
 from treadle_operator.planner import Planner
 from treadle_operator.probes import Probes
-from treadle_operator.settings import LEADER_LEASE, Settings
+from treadle_operator.settings import Settings
 from treadle_operator.writer import Writer
 
 _START_BACKOFF = BackoffTiming(Seconds(1.0), Seconds(15.0))

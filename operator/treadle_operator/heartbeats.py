@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from treadle_api.units import Seconds
 
-NODE_LEASE_PREFIX = "treadle-node-"
 HUSH_SHARE = 0.6  # of a Lease: agents renew three times in one, so each has missed nearly two by then
 LONG_DEAD = 600.0  # seconds without a renewal, while others renewed: no outage that a node may be coming back from
 

@@ -12,9 +12,6 @@ from treadle_api.backoff import BackoffTiming
 from treadle_api.units import Seconds
 from treadle_operator.election import ElectionTiming
 
-SYSTEM_NAMESPACE = "treadle-system"
-LEADER_LEASE = "treadle-operator"
-
 _DEBOUNCE = Seconds(0.05)
 _ERROR_BACKOFF = BackoffTiming(Seconds(1.0), Seconds(30.0))
 _WRITE_BACKOFF = BackoffTiming(Seconds(0.25), Seconds(15.0))

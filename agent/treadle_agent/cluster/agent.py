@@ -21,13 +21,14 @@ from treadle_agent.cluster.nvml import Nvml
 from treadle_agent.cluster.profiles import Profiles
 from treadle_agent.cluster.registration import Registration
 from treadle_agent.cluster.reporter import Reporter
-from treadle_agent.cluster.settings import LEADER_LEASE, ClusterSettings
+from treadle_agent.cluster.settings import ClusterSettings
 from treadle_agent.cluster.stop import Stop
 from treadle_agent.frontend.site import Site
 from treadle_agent.node import Node
 from treadle_agent.node_agent import NodeAgent
 from treadle_api.backoff import Backoff
 from treadle_api.conditions import Condition, ConditionStatus, with_condition
+from treadle_api.leases import LEADER_LEASE
 from treadle_api.node import READY, STOPPING
 from treadle_api.node import Node as NodeObject
 

@@ -57,9 +57,6 @@ class Assignments:
         """The replica of a key."""
         return self._by_key.get(key)
 
-    def __len__(self) -> int:
-        return len(self._by_key)
-
     def lead(self, epoch: int) -> None:
         """The leader's epoch is this from now on: what was refused may be taken now; what was taken stays."""
         self._epoch = epoch

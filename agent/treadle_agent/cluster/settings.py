@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from treadle_api.backoff import BackoffTiming
+from treadle_api.leases import NODE_LEASE_PREFIX, SYSTEM_NAMESPACE
 from treadle_api.units import Seconds
-
-SYSTEM_NAMESPACE = "treadle-system"
-LEADER_LEASE = "treadle-operator"  # of the operator's leader: its leaseTransitions is the epoch
-NODE_LEASE_PREFIX = "treadle-node-"
 
 LEAVE_SECONDS = 25.0
 _RETRY = BackoffTiming(Seconds(5.0), Seconds(300.0))

@@ -19,6 +19,7 @@ from treadle.plan.question import ask
 from treadle.plan.report import document, lines
 from treadle.schema import ObjectSchema
 from treadle_api.fields import FieldError
+from treadle_api.leases import SYSTEM_NAMESPACE
 from treadle_api.tenant import Tenant, read_tenant
 from treadle_operator.snapshot import Snapshot
 
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--namespace",
-        default="treadle-system",
+        default=SYSTEM_NAMESPACE,
         metavar="NAME",
         help="where the agents' Leases are (default %(default)s)",
     )

@@ -221,7 +221,6 @@ class NodeLeases:
         self._changed = changed
         self.alive: frozenset[str] = frozenset()
         self.hushed = False
-        self.looked_at: Seconds | None = None
 
     async def run(self) -> None:
         """Look; never returns."""
@@ -245,7 +244,6 @@ class NodeLeases:
         async for page in self._client.pages(kinds.LEASES, self._namespace):
             leases += filter(None, map(_read_node_lease, page.items))
         self._heartbeats.look(leases, asked_at, wall)
-        self.looked_at = asked_at
         alive, hushed = self._heartbeats.alive(), self._heartbeats.hushed
         if hushed != self.hushed:
             if hushed:

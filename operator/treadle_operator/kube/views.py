@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from treadle_api.fields import FieldError, Fields, FieldValueError
+from treadle_api.leases import NODE_LEASE_PREFIX
 from treadle_api.objects import SUBDOMAIN, SUBDOMAIN_LENGTH, read_generation
 from treadle_api.replica import read_replica
 from treadle_api.tenant import read_tenant
 from treadle_api.units import Seconds
-from treadle_operator.heartbeats import NODE_LEASE_PREFIX, NodeLease
+from treadle_operator.heartbeats import NodeLease
 from treadle_operator.kube.client import Json
 from treadle_operator.kube.kinds import SLICES
 from treadle_operator.snapshot import (

@@ -20,11 +20,12 @@ from treadle_agent.cluster.kube import LEASES, NODES, PROFILES, REPLICAS, Json, 
 from treadle_agent.cluster.lease import NodeLease
 from treadle_agent.cluster.manifests import node_manifest, profile_manifest, status_manifest
 from treadle_agent.cluster.reporting import held
-from treadle_agent.cluster.settings import LEADER_LEASE, ClusterSettings
+from treadle_agent.cluster.settings import ClusterSettings
 from treadle_agent.cluster.sinks import LeaderSink
 from treadle_api.backoff import Backoff, BackoffTiming
 from treadle_api.conditions import Condition, ConditionStatus, with_condition
 from treadle_api.fields import Fields
+from treadle_api.leases import LEADER_LEASE
 from treadle_api.node import Device, Node
 from treadle_api.profile import BatchLatency, Profile
 from treadle_api.replica import (
