@@ -9,6 +9,7 @@ from pathlib import Path
 
 from treadle.doctor.cluster import Cluster
 from treadle.plan.cluster import ClusterError, Uncounted, read_cluster
+from treadle_api.leases import LEADER_LEASE
 from treadle_api.objects import API_VERSION
 from treadle_operator.kube import kinds
 from treadle_operator.kube.client import Json, KubeClient
@@ -16,7 +17,6 @@ from treadle_operator.kube.connection import ConnectionConfigError, load_connect
 from treadle_operator.kube.errors import ApiError, NotFoundError
 from treadle_operator.kube.kinds import Kind
 from treadle_operator.kube.lease import read_leader_lease
-from treadle_operator.settings import LEADER_LEASE
 
 GPU = "nvidia.com/gpu"  # the device plugin's resource
 # Labels of a node with a GPU: by NVIDIA's feature discovery, and by Kubernetes' own (vendor 10de, display controllers).
