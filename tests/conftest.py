@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import celpy
 import pytest
 from api_objects import Case, cases, dotted, wrong_objects
 from xdist.scheduler import LoadScopeScheduling
+
+# The first one in a process raises Python's recursion limit; Hypothesis objects where that happens during a test.
+celpy.Environment()
 
 
 class RoomScheduling(LoadScopeScheduling):

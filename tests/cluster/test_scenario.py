@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 
 from bed import deployment
 from bed.audit import read_requests
-from bed.cluster import TREE, Cluster
+from bed.cluster import SYSTEM_NAMESPACE, TREE, Cluster
 from bed.deployment import Agent
 from bed.program import Program
 
@@ -197,6 +197,7 @@ def test_a_tenants_life(scene: Scene, started: Started, eventually: Eventually) 
     eventually(lambda: not is_served(survivor.url), seconds=20)
 
     # The roles that are shipped were enough.
-    asked = [request for request in read_requests(scene.cluster.control_plane.audit_log) if "treadle-" in request.user]
-    assert {request.user.rpartition(":")[2] for request in asked} >= {"treadle-operator", "treadle-agent"}
+    ours = {f"system:serviceaccount:{SYSTEM_NAMESPACE}:treadle-{name}" for name in ("operator", "agent")}
+    asked = [request for request in read_requests(scene.cluster.control_plane.audit_log) if request.user in ours]
+    assert {request.user for request in asked} == ours
     assert [request for request in asked if not request.permitted] == []

@@ -28,6 +28,7 @@ _decode_status = msgspec.msgpack.Decoder(Status).decode  # made by one thread: s
 WORK = ".work-"
 ABANDONED_SECONDS = 3600.0
 _STOPPING = "treadle is stopping"
+_SLICE = 1.0  # seconds
 
 
 class Loader:
@@ -118,8 +119,7 @@ class Loader:
                 forkserver.start(child)
                 sender.close()
                 self._enlist(child)
-                ready = connection.wait([receiver, child.sentinel], timeout=self._limits.wall_seconds)
-                if not ready:
+                if not _wait([receiver, child.sentinel], self._limits.wall_seconds):
                     raise ModelError(time_message(self._limits))
                 status = _receive(receiver)
                 if status is None and self._closed:
@@ -142,6 +142,19 @@ class Loader:
             if self._closed:
                 raise ModelError(_STOPPING)
             self._children.add(child)
+
+
+def _wait(objects: Sequence[connection.Connection | int], seconds: float) -> bool:
+    """Whether one of the objects becomes ready in time.
+
+    A signal that comes between Python's last look for one and the wait itself is answered after that wait only, so
+    that it must not be a long one: else Ctrl-C may take as long as the limit.
+    """
+    end = time.monotonic() + seconds
+    while not connection.wait(objects, timeout=max(0.0, min(_SLICE, end - time.monotonic()))):
+        if time.monotonic() >= end:
+            return False
+    return True
 
 
 def _find(folder: Path, key: str) -> Program | None:

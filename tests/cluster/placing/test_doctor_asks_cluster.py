@@ -57,7 +57,7 @@ def test_what_is_there_and_what_is_not(
     eventually(lambda: ask() == (1, well | {"operator": "lacks"}), 10.0)
 
 
-def test_a_user_who_may_not_ask(roles: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
-    kubeconfig = roles.kubeconfig_for("treadle-agent")
+def test_a_user_who_may_not_ask(roles: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> None:
+    kubeconfig = roles.kubeconfig_for("default", namespace)
     assert main(["doctor", "--cluster", "--kubeconfig", str(kubeconfig), "--namespace", SYSTEM_NAMESPACE]) == 2
     assert "403 Forbidden" in capsys.readouterr().err

@@ -130,7 +130,7 @@ def test_profiles_become_objects_of_a_cluster(manifest, tmp_path, api_server, ca
 
 def test_where_to_apply_is_asked_before_anything_is_measured(manifest, tmp_path, capsys):
     assert main(["profile", "-f", str(manifest), "--apply", "--kubeconfig", str(tmp_path / "nowhere")]) == 2
-    assert f"--apply: kubeconfig {tmp_path / 'nowhere'} cannot be used" in capsys.readouterr().err
+    assert f"--apply: kubeconfig {tmp_path / 'nowhere'}, which --kubeconfig names, cannot" in capsys.readouterr().err
     assert main(["profile", "-f", str(manifest), "--kubeconfig", str(tmp_path / "nowhere")]) == 2
     assert "say --apply, too" in capsys.readouterr().err
 

@@ -21,7 +21,7 @@ NOW = "2026-11-22T20:30:00Z"
 conditions = st.lists(
     st.builds(
         Condition,
-        st.sampled_from(["Ready", "Loaded", "Admitted"]),
+        st.sampled_from(["Ready", "Straggling", "Admitted"]),
         st.sampled_from(ConditionStatus),
         st.just("Reason"),
         st.text(max_size=20),
