@@ -64,6 +64,7 @@ class Cache:
         """
         if (name := self._name(path)) is None:
             return True
+        self._marks.mkdir(mode=0o700, parents=True, exist_ok=True)  # somebody may have removed the whole folder
         with (self._folder / "lock").open("wb") as lock:
             while not _try_lock(lock):  # noqa: ASYNC110 - of the kernel's lock no event tells
                 await asyncio.sleep(_BUSY_SECONDS)
@@ -71,7 +72,7 @@ class Cache:
                 return False
             os.utime(path)
             (self._marks / name).touch()
-        self._held[name] += 1
+            self._held[name] += 1
         self._changed = True
         return True
 
@@ -104,20 +105,22 @@ class Cache:
         entries = list(self._entries(now))
         with (self._folder / "lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            in_use = self._in_use()
+            in_use = self._in_use() | self._held.keys()
             entries = [replace(entry, in_use=entry.in_use or entry.name in in_use) for entry in entries]
             cleared = to_clear(entries, Bytes(self._settings.most_bytes))
-            moved = [self._move_away(entry) for entry in cleared]
+            moved = [place for entry in cleared if (place := self._move_away(entry)) is not None]
         for path in moved:
             shutil.rmtree(path, ignore_errors=True)
-        if cleared:
-            _log.info("%d files and folders that no tenant uses left the cache", len(cleared))
+        if moved:
+            _log.info("%d files and folders that no tenant uses left the cache", len(moved))
         self._tell_if_full(sum(entry.size for entry in entries) - sum(entry.size for entry in cleared))
 
     def _in_use(self) -> frozenset[str]:
-        """The marks of all processes that live."""
+        """The marks of all other processes that live."""
         marks: set[str] = set()
         for user in (self._folder / "users").iterdir():
+            if user == self._marks:
+                continue
             if not _lives(user):
                 shutil.rmtree(user, ignore_errors=True)
                 continue
@@ -135,11 +138,15 @@ class Cache:
                     name = f"{folder.name}{_SEPARATOR}{path.name}"
                     yield CacheEntry(name, Bytes(size), Seconds(used), in_use=being_made)
 
-    def _move_away(self, entry: CacheEntry) -> Path:
-        """Out of everybody's sight at once, which removing a folder is not."""
+    def _move_away(self, entry: CacheEntry) -> Path | None:
+        """Out of everybody's sight at once, which removing a folder is not; None: another process was quicker."""
         kind, _, name = entry.name.partition(_SEPARATOR)
         place = Path(tempfile.mkdtemp(prefix=".cleared-", dir=self._folder / kind))
-        (self._folder / kind / name).rename(place / name)
+        try:
+            (self._folder / kind / name).rename(place / name)
+        except FileNotFoundError:
+            place.rmdir()
+            return None
         return place
 
     def _tell_if_full(self, size: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -153,6 +154,37 @@ def test_what_another_process_uses_stays_until_that_is_killed(tmp_path: Path) ->
 
         in_cache(tmp_path, body)
     assert list((tmp_path / "users").iterdir()) == []
+
+
+def test_a_folder_that_is_removed_meanwhile_is_begun_anew(tmp_path: Path) -> None:
+    async def body(cache: Cache) -> None:
+        shutil.rmtree(tmp_path)
+        assert not await cache.hold(tmp_path / "models" / "used")
+        assert await cache.hold(model(tmp_path, "used", 500.0))
+        for name in ("b", "c"):
+            model(tmp_path, name, 10.0)
+        assert await cache.hold(model(tmp_path, "last", 0.0))
+        await until(tmp_path, {"used", "last"})
+
+    in_cache(tmp_path, body)
+
+
+def test_what_another_process_cleared_first_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = [model(tmp_path, name, age) for name, age in (("a", 30.0), ("b", 20.0))]
+    for name in ("c", "d"):
+        model(tmp_path, name, 10.0)
+    in_use = Cache._in_use
+
+    def slow(cache: Cache) -> frozenset[str]:
+        gone[0].unlink(missing_ok=True)
+        return in_use(cache)
+
+    monkeypatch.setattr(Cache, "_in_use", slow)
+
+    async def body(_: Cache) -> None:
+        await until(tmp_path, {"c", "d"})
+
+    in_cache(tmp_path, body)
 
 
 def test_what_is_being_made_stays_unless_its_maker_is_long_gone(tmp_path: Path) -> None:
