@@ -69,29 +69,40 @@ class Manifests:
         return len({refusal.source for refusal in self.refusals})
 
 
+NOTHING = Manifests()
+
+
 class ManifestReader:
     """Reads manifests against the InferenceTenant definition."""
 
     def __init__(self) -> None:
         self._schema = ObjectSchema(read_definition())
 
-    def read(self, path: Path) -> Manifests:
+    def read(self, path: Path, before: Manifests = NOTHING) -> Manifests:
         """All tenants of a file, or of the YAML and JSON files right inside a folder.
+
+        A tenant that stands in several files is that of the first one; where `before` had it of another, of that one.
 
         Raises:
             OSError: `path` itself cannot be read.
         """
+        homes = {accepted.tenant.key: accepted.source.file for accepted in before.accepted}
         accepted: dict[str, Accepted] = {}
         refusals: list[Refusal] = []
         for file in manifest_files(path):
             for outcome in self._read_file(file):
                 if isinstance(outcome, Refusal):
                     refusals.append(outcome)
-                elif (earlier := accepted.get(outcome.tenant.key)) is not None:
-                    reason = f"{outcome.tenant.key} is defined in {earlier.source} already"
-                    refusals.append(Refusal(outcome.source, outcome.tenant.key, "metadata.name", reason))
-                else:
-                    accepted[outcome.tenant.key] = outcome
+                    continue
+                key = outcome.tenant.key
+                first = accepted.get(key, outcome)
+                if first is not outcome:
+                    second = outcome
+                    if first.source.file != homes.get(key) == second.source.file:
+                        first, second = second, first
+                    reason = f"{key} is defined in {first.source} already"
+                    refusals.append(Refusal(second.source, key, "metadata.name", reason))
+                accepted[key] = first
         return Manifests(tuple(accepted.values()), tuple(refusals))
 
     def _read_file(self, file: Path) -> Iterator[Accepted | Refusal]:
@@ -116,6 +127,8 @@ class ManifestReader:
         completed = self._schema.complete(manifest)
         key = _key(completed)
         if problems := self._schema.problems(completed):
+            if any(problem.field.startswith("metadata.name") for problem in problems):
+                key = ""  # whose document it was cannot be told from a name that nobody can have
             yield from (Refusal(source, key, problem.field, problem.reason) for problem in problems)
             return
         try:

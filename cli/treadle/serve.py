@@ -229,7 +229,7 @@ class _Session:
 
     async def _read(self) -> None:
         try:
-            found = await asyncio.to_thread(self._reader.read, self._path)
+            found = await asyncio.to_thread(self._reader.read, self._path, self._wanted)
         except OSError as error:
             self._console.say(f"warning: {self._path}: {error.strerror}; what is served goes on")
             return

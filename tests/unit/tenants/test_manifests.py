@@ -241,3 +241,27 @@ def test_a_tenant_may_move_to_another_file(tmp_path):
     (tmp_path / "b.yaml").write_text(tenant("a", deadline="2s"))
     after = retain(before, READER.read(tmp_path))
     assert [(one.tenant.slo.deadline, one.source.file.name) for one in after.accepted] == [(2.0, "b.yaml")]
+
+
+def test_a_second_file_takes_no_tenant_over_whatever_its_name(tmp_path):
+    (tmp_path / "m.yaml").write_text(tenant("a"))
+    before = READER.read(tmp_path)
+    for other in ("b.yaml", "z.yaml"):
+        (tmp_path / other).write_text(tenant("a", deadline="2s"))
+    now = READER.read(tmp_path, before)
+    assert [(one.tenant.slo.deadline, one.source.file.name) for one in now.accepted] == [(1.0, "m.yaml")]
+    assert [one.source.file.name for one in now.refusals] == ["b.yaml", "z.yaml"]
+    assert all("m.yaml document 1 already" in one.reason for one in now.refusals)
+    (tmp_path / "m.yaml").unlink()
+    now = READER.read(tmp_path, retain(before, now))
+    assert [one.source.file.name for one in now.accepted] == ["b.yaml"]
+
+
+@pytest.mark.parametrize("wrong", ["My_A", "a-", "a.b"])
+def test_a_name_that_nobody_can_have_removes_nothing(tmp_path, wrong):
+    (tmp_path / "a.yaml").write_text(tenant("a"))
+    before = READER.read(tmp_path)
+    (tmp_path / "a.yaml").write_text(tenant(wrong))
+    after = retain(before, READER.read(tmp_path, before))
+    assert keys(after) == ["a.default"]
+    assert {one.field for one in after.refusals} == {"metadata.name"}
