@@ -6,6 +6,7 @@ once for each.
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import celpy
@@ -28,6 +29,14 @@ class RoomScheduling(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> RoomScheduling:
     return RoomScheduling(config, log)
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> None:
+    """Programs that a test starts inherit whether Ctrl-C is ignored: it is not, whatever ran here before."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

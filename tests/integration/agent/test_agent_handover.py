@@ -117,4 +117,4 @@ def test_who_has_not_taken_the_node_yet_ends_at_once_and_leaves_it_alone(agent, 
     assert new.program.wait(10.0) == 0
     assert api.find(LEASE)["spec"]["holderIdentity"] == old.address
     assert old.program.alive
-    assert old.ready() == ("True", "Serving")
+    eventually(lambda: old.ready() == ("True", "Serving"))  # it may not have been told yet when the replica was
