@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bed.cluster import SYSTEM_NAMESPACE, Cluster
+from bed.cluster import SYSTEM_NAMESPACE, Cluster, KubectlError
 from bed.eventually import eventually
 from bed.helm import RELEASE, Helm
 
@@ -43,7 +44,18 @@ def fresh(bare_cluster: Cluster, helm: Helm) -> Iterator[Cluster]:
 def remove_release(cluster: Cluster, helm: Helm) -> None:
     if RELEASE in helm("list", "--short", "--namespace", SYSTEM_NAMESPACE):
         helm("uninstall", RELEASE, "--namespace", SYSTEM_NAMESPACE)
+    # An API server that meets a definition's end before it serves it tries again ever more rarely, for minutes.
+    for kind in cluster.kubectl("get", "crd", "-l", OURS, "-o", "name").split():
+        eventually(partial(served, cluster, kind.partition("/")[2]), 60.0)
     cluster.kubectl("delete", "crd", "-l", OURS, "--wait=false")
     cluster.kubectl("delete", "leases", "--all", "-n", SYSTEM_NAMESPACE)
-    # An API server that meets a definition's end before it serves it tries again ever more rarely.
-    eventually(lambda: not cluster.exists("crd", "-l", OURS), 180.0)
+    eventually(lambda: not cluster.exists("crd", "-l", OURS), 60.0)
+
+
+def served(cluster: Cluster, definition: str) -> bool:
+    """Whether objects of a definition, `PLURAL.GROUP`, can be listed."""
+    try:
+        cluster.kubectl("get", definition, "--all-namespaces")
+    except KubectlError:
+        return False
+    return True
