@@ -565,6 +565,25 @@ def test_an_overloaded_device_is_relieved_of_its_least_important_tenants(world: 
     assert [world.places(tenant) for tenant in tenants] == [["n000/0"], ["n000/0"], ["n001/0"], ["n001/0"]]
 
 
+def test_a_tenant_with_fewer_devices_than_it_needs_is_booked_with_all_of_its_load(world: World) -> None:
+    world.add_nodes(1, labels={"zone": "a"})
+    tenant = world.add("x", "large", selector=[("zone", "a")], replicas=(1, 4), priority=1)
+    neighbour = world.add("y", "small")
+    world.settle()
+    world.agents.figures[tenant.key] = lambda _: make_figures(60 * 150)  # 1.5 of the only device it may be on
+    world.settle()
+    newcomer = world.add("z", "small", rate=10.0)
+    world.settle()
+    assert world.condition(newcomer, "Admitted").reason == "InsufficientCapacity"
+    world.add_nodes(1)
+    world.settle()
+    assert world.places(neighbour) == world.places(newcomer) == ["n001/0"]
+    assert world.places(tenant) == ["n000/0"]
+    assert "DeviceOverloaded" in world.events(neighbour)
+    world.run(600, step=5)
+    assert world.places(neighbour) == ["n001/0"]
+
+
 def test_a_refused_tenant_is_placed_when_there_is_room_and_waits_quietly_until_then(world: World) -> None:
     world.add_nodes(1)
     first = world.add("first", "large", rate=70.0)

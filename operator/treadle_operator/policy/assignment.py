@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from treadle_api.units import PerSecond
+from treadle_operator.policy.capacity import LIMIT
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.feasibility import Judge
 from treadle_operator.policy.ledger import DeviceLedger
@@ -35,10 +37,11 @@ def assign(case: Case, fleet: Fleet, judge: Judge, donors: Iterable[Case], now: 
         return
     case.retry_at = next_try([view.created for view in _failed(case)], now)
     victims = _fill(case, fleet, donors)
-    if fresh and len(case.placements) < min(case.target.needed, case.target.replicas):
+    _stay_meanwhile(case, fleet)
+    carried = _share_load(case, fleet)
+    if fresh and (not carried or len(case.placements) < min(case.target.needed, case.target.replicas)):
         case.verdict = judge.no_room(case.tenant, case.rate)
         _take_back(case, fleet, victims)
-    _stay_meanwhile(case, fleet)
 
 
 def put(case: Case, fleet: Fleet, ledger: DeviceLedger, cause: Cause, replaces: str, message: str) -> None:
@@ -140,6 +143,22 @@ def _stay_meanwhile(case: Case, fleet: Fleet) -> None:
     if serving < case.target.replicas:  # a device that has failed is not to be tried again at once
         for view in _failed(case)[-MOST_FAILED:]:
             case.placements.setdefault(view.place, _stays(view, Cause.LOAD_FAILED))
+
+
+def _share_load(case: Case, fleet: Fleet) -> bool:
+    """Where there are fewer replicas than there should be, those that there are get all of the load.
+
+    Returns whether their devices can carry that, with all that is promised there.
+    """
+    places = sorted(case.placements.keys() | case.unsettled)
+    found = [fleet.ledgers[place] for place in places if place in fleet.ledgers]
+    carrying = [ledger for ledger in found if case.tenant.key in ledger.residents]
+    if not 0 < len(carrying) < case.target.replicas:
+        return True
+    case.rate = PerSecond(case.state.offered / len(carrying))
+    for ledger in carrying:
+        ledger.carry(case.tenant.key, case.rate)
+    return all(ledger.floor.total <= LIMIT * (1 + 1e-9) for ledger in carrying)
 
 
 def _failed(case: Case) -> list[ReplicaView]:

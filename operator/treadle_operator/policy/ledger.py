@@ -94,6 +94,13 @@ class DeviceLedger:
             self._note(other)
         self._count(demand, rate, -1)
 
+    def carry(self, tenant: str, rate: PerSecond) -> None:
+        """A replica that is here gets another share of its tenant's load."""
+        demand, before = self.residents[tenant]
+        self.residents[tenant] = (demand, rate)
+        self._count(demand, before, -1)
+        self._count(demand, rate, 1)
+
     def restore(self, tenant: str, demand: Demand, rate: PerSecond) -> None:
         """Undo a `remove` of one that was loaded."""
         self.memory.take_back(demand.memory)
