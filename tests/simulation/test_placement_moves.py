@@ -456,9 +456,8 @@ def test_what_a_tenant_left_that_was_deleted_without_it_goes(world: World) -> No
     world.settle()
     world.api.tenants.pop(tenant.key)
     world.api.services.clear()
-    for objects in (world.api.replicas, world.api.slices):
-        for key, view in objects.items():
-            objects[key] = replace(view, tenant_uid="")  # type: ignore[assignment, type-var]
+    world.api.replicas = {key: replace(one, tenant_uid="") for key, one in world.api.replicas.items()}
+    world.api.slices = {key: replace(one, tenant_uid="") for key, one in world.api.slices.items()}
     world.settle()
     assert not world.api.replicas
     assert not world.api.slices
