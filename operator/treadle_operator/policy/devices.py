@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -26,6 +25,8 @@ IGNORED_TAINTS = frozenset(
         "amd.com/gpu",
     }
 )
+
+_TOLD = 4  # reasons, and nodes of each, that are told where there are many
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +104,30 @@ def matches(tenant: Tenant, state: DeviceState) -> bool:
 
 
 def explain_none(tenant: Tenant, states: Iterable[DeviceState]) -> str:
-    """Why no device takes a tenant, counted: to be said where none is open to it."""
-    counts: Counter[str] = Counter()
-    total = 0
+    """Why no device takes a tenant, counted, with some of the nodes: to be said where none is open to it.
+
+    In a cluster of thousands this stays a sentence, and far below what a condition's message may hold.
+    """
+    nodes: dict[str, list[str]] = {}  # of each device, by reason
     for state in states:
-        total += 1
         missing = [f"{key}={value}" for key, value in tenant.node_selector if state.labels.get(key) != value]
-        counts[f"lacks label {missing[0]}" if missing else state.closed] += 1
-    if not total:
+        reason = f"lacks label {missing[0]}" if missing else state.closed.replace(f"node {state.node}", "its node")
+        nodes.setdefault(reason, []).append(state.node)
+    if not nodes:
         return "no node has a device: is an agent running, and does `kubectl get inode` list it?"
-    reasons = "; ".join(f"{count} of them: {reason}" for reason, count in sorted(counts.items()))
-    return f"none of {total} devices takes it ({reasons})"
+    total = sum(map(len, nodes.values()))
+    ordered = sorted(nodes, key=lambda reason: (-len(nodes[reason]), reason))
+    told = [f"{len(nodes[reason])} of them: {reason} ({_some(nodes[reason])})" for reason in ordered[:_TOLD]]
+    if rest := sum(len(nodes[reason]) for reason in ordered[_TOLD:]):
+        told.append(f"{rest} of them: other reasons")
+    return f"none of {total} devices takes it ({'; '.join(told)})"
+
+
+def _some(names: Iterable[str]) -> str:
+    """Some of the names, and how many others there are."""
+    distinct = sorted(set(names))
+    others = [f"{len(distinct) - _TOLD} more"] if len(distinct) > _TOLD else []
+    return ", ".join([*distinct[:_TOLD], *others])
 
 
 def _leave_node(view: NodeView) -> Leave | None:

@@ -95,6 +95,18 @@ def test_why_none_fits_is_counted() -> None:
     ]
     states = read_devices(make_snapshot(nodes=nodes))
     message = explain_none(make_tenant(selector=[("gpu", "a100")]), states.values())
-    expected = "none of 3 devices takes it (2 of them: lacks label gpu=a100; 1 of them: node n0 is cordoned)"
-    assert message == expected
+    assert message == (
+        "none of 3 devices takes it (2 of them: lacks label gpu=a100 (n1); 1 of them: its node is cordoned (n0))"
+    )
     assert "is an agent running" in explain_none(make_tenant(), ())
+
+
+def test_why_none_fits_stays_short_in_a_large_cluster() -> None:
+    nodes = [make_node(f"n{i:04}", core_cordoned=True) for i in range(2000)]
+    nodes += [make_node(f"x{i:04}", [make_device(healthy=False, reason=f"{i:04}" + "?" * 1020)]) for i in range(500)]
+    message = explain_none(make_tenant(), read_devices(make_snapshot(nodes=nodes)).values())
+    assert len(message) < 8192
+    assert message.startswith(
+        "none of 2500 devices takes it (2000 of them: its node is cordoned (n0000, n0001, n0002, n0003, 1996 more); "
+    )
+    assert message.endswith("; 497 of them: other reasons)")
