@@ -20,7 +20,9 @@ KEPT_DEADLINE_SHARE = 1.0  # the same of a tenant that is served already: measur
 
 # Assumed of a model that nobody has measured on this kind of device.
 UNKNOWN_DEADLINE_SHARE = 0.1  # a request takes this share of the deadline ...
-UNKNOWN_SECONDS = Seconds(0.010)  # ... or this, if that is less
+UNKNOWN_SECONDS = Seconds(0.010)  # ... or this, if that is less ...
+UNKNOWN_UTILISATION = 0.4  # ... or so much that the load which its owner declares takes this share of a device, ...
+UNKNOWN_LEAST = Seconds(0.0001)  # ... but for that load not less than this: nobody's word is taken for anything
 UNKNOWN_MEMORY = Bytes(64 << 20)
 UNKNOWN_RATE = PerSecond(1.0)  # of a tenant that says nothing of its load, and had none yet
 
@@ -124,7 +126,7 @@ class Knowledge:
         digest = tier.model.sha256 or self._digests.get(tier.model.uri, "")
         profile = self._profiles.get((digest, device_model))
         figures = self._figures.get((digest, device_model))
-        assumed = Seconds(min(UNKNOWN_SECONDS, UNKNOWN_DEADLINE_SHARE * tenant.slo.deadline))
+        assumed = _assumed_seconds(tenant)
         model = digest or tier.model.uri
         if profile is not None:
             merges = figures is None or figures.implementation == MERGED
@@ -152,6 +154,14 @@ class Knowledge:
         else:
             memory, architecture = UNKNOWN_MEMORY, ""
         return TierCost(tier.name, tier.accuracy, assumed, assumed, model, memory, architecture)
+
+
+def _assumed_seconds(tenant: Tenant) -> Seconds:
+    """Device seconds of a request where nobody has measured them: so few that the tenant is admitted, and measured."""
+    seconds = min(UNKNOWN_SECONDS, UNKNOWN_DEADLINE_SHARE * tenant.slo.deadline)
+    if tenant.requests_per_second:
+        seconds = min(seconds, max(UNKNOWN_LEAST, UNKNOWN_UTILISATION / tenant.requests_per_second))
+    return Seconds(seconds)
 
 
 def _merged(batches: tuple[BatchLatency, ...]) -> tuple[float, ...]:

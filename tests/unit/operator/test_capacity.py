@@ -18,7 +18,14 @@ from operator_objects import (
 
 from treadle_api.replica import TierFigures
 from treadle_api.units import Bytes, Seconds, TierName
-from treadle_operator.policy.capacity import LIMIT, UNKNOWN_MEMORY, UNKNOWN_SECONDS, Demand, Knowledge
+from treadle_operator.policy.capacity import (
+    LIMIT,
+    UNKNOWN_LEAST,
+    UNKNOWN_MEMORY,
+    UNKNOWN_SECONDS,
+    Demand,
+    Knowledge,
+)
 
 MEASURED = TierFigures(TierName("t0"), digest("large"), "arch", "merged", Seconds(0.004), Bytes(7 * MIB))
 
@@ -50,6 +57,13 @@ def test_of_an_unknown_model_a_share_of_the_deadline_is_assumed(deadline: float,
     best = demand(make_snapshot(), make_tenant(models=["new"], deadline=deadline)).best
     assert best is not None
     assert (best.seconds, best.memory, best.architecture) == (pytest.approx(seconds), UNKNOWN_MEMORY, "")
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(1.0, UNKNOWN_SECONDS), (400.0, 0.001), (1e6, UNKNOWN_LEAST)])
+def test_an_unknown_model_is_trusted_with_its_load_but_not_with_any(rate: float, seconds: float) -> None:
+    best = demand(make_snapshot(), make_tenant(models=["new"], rate=rate)).best
+    assert best is not None
+    assert best.seconds == pytest.approx(seconds)
 
 
 def test_memory_and_architecture_are_known_from_another_kind_of_device() -> None:

@@ -163,6 +163,16 @@ def test_each_part_of_an_offer_alone_makes_it_feasible(tenant: Tenant) -> None:
             assert found.verdict.admitted, found.verdict
 
 
+def test_a_model_that_nobody_has_measured_is_admitted_with_its_load_and_judged_once_it_is_known() -> None:
+    tenant = make_tenant("new", ["unseen"], rate=200.0, deadline=0.05)
+    assert judge(tenant).verdict.reason == "Placed"
+    view = view_tenant(tenant, age=0.0)
+    slow = [make_profile("unseen", 0.012, p99=0.013)]
+    known = judge(tenant, profiles=slow, replicas=[make_replica(view)])
+    assert (known.verdict.reason, len(known.placements)) == ("InsufficientCapacity", 1)
+    assert known.verdict.counter_offer == CounterOffer(requests_per_second=66.6)
+
+
 def test_what_would_break_others_promises_is_refused_with_what_is_left() -> None:
     others = [make_tenant("other", ["small"], rate=60.0)]  # 0.48 of the device
     found = judge(make_tenant(rate=60.0), others=others)
