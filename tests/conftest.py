@@ -12,10 +12,15 @@ from typing import Any
 import celpy
 import pytest
 from api_objects import Case, cases, dotted, wrong_objects
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 # The first one in a process raises Python's recursion limit; Hypothesis objects where that happens during a test.
 celpy.Environment()
+
+# How long an example takes says how busy the machine is: timings are the benchmarks' matter.
+settings.register_profile("busy", deadline=None)
+settings.load_profile("busy")
 
 
 class RoomScheduling(LoadScopeScheduling):

@@ -82,8 +82,10 @@ def _read_snapshot(arguments: argparse.Namespace, now: float) -> Snapshot:
         if arguments.against is not None:
             return read_given(arguments.against)
         return asyncio.run(read_cluster(arguments.kubeconfig, arguments.namespace, now))
-    except (GivenObjectsError, ClusterError) as error:
+    except GivenObjectsError as error:
         raise _UnansweredError(str(error)) from error
+    except ClusterError as error:
+        raise _UnansweredError(f"{error}\nwithout a cluster, give its objects: --against FILE") from error
 
 
 def _read_tenants(path: Path) -> list[Tenant]:

@@ -23,7 +23,6 @@ Draw = Callable[[st.SearchStrategy[Any]], Any]
 assert ops.__all__
 BOUNDED = settings(
     max_examples=100,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

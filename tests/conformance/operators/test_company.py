@@ -70,7 +70,7 @@ def prepared(
     return found
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_problem_computes_the_same_bits_in_any_company(prepared: list[Prepared], data: st.DataObject) -> None:
     if not prepared:

@@ -61,7 +61,7 @@ class Blocks(RuleBasedStateMachine):
 
 
 TestBlocks = Blocks.TestCase
-TestBlocks.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TestBlocks.settings = settings(max_examples=60, stateful_step_count=20)
 
 
 @given(size=st.integers(1, LARGEST_SMALL))

@@ -73,7 +73,7 @@ def answer(merged: MergedProgram, tenants: list[int], seed: int) -> dict[int, by
     return result
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tenants=st.lists(st.integers(0, TENANTS - 1), min_size=1, max_size=32, unique=True), seed=st.integers(0, 99))
 def test_coalesced_answers_have_the_bits_of_solo_answers(merged: MergedProgram, tenants: list[int], seed: int) -> None:
     together = answer(merged, sorted(tenants), seed)

@@ -10,7 +10,7 @@ import tracemalloc
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle_agent.frontend import body as module
@@ -25,14 +25,12 @@ def decompress(body, coding, limit):
 PACK = {"gzip": gzip.compress, "deflate": zlib.compress}
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=500), st.sampled_from(sorted(PACK)))
 def test_round_trip(body, coding):
     assert decompress(PACK[coding](body), coding, len(body)) == body
     assert decompress(PACK[coding](body), coding.upper(), 1000) == body
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(sorted(PACK)), st.data())
 def test_streams_cut_off_or_continued_anywhere_are_refused(body, coding, data):
     packed = PACK[coding](body)

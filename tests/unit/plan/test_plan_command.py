@@ -239,4 +239,5 @@ def test_a_kubeconfig_that_is_not_there(
     assert capsys.readouterr().err == (
         "treadle plan: kubeconfig /nowhere/config, which KUBECONFIG names, cannot be used: there is no such file; "
         "set KUBECONFIG to a file that can be, or give --kubeconfig FILE\n"
+        "treadle plan: without a cluster, give its objects: --against FILE\n"
     )

@@ -24,6 +24,7 @@ from treadle.simulate.model_switching.tiers import RESNETS, read_tiers
 def test_the_paper_s_rates() -> None:
     rates = parse_rates(PAPER_RATES, 300.0)
     assert rates.spike == 125.0
+    assert parse_rates(PAPER_RATES, 100.0).steps == rates.steps[:2], "a shorter run ends before the spike"
     per_second = rates.per_second()
     assert len(per_second) == 300
     assert per_second[[0, 59, 60, 124, 125, 164, 199, 299]].tolist() == [35, 35, 55, 55, 165, 140, 90, 50]
