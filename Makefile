@@ -81,6 +81,7 @@ check: $(READY) ## ruff, mypy --strict, the import contracts and hadolint
 bench: $(READY) ## the serving benchmark against its peers (half an hour); writes docs/performance.md
 	$(BIN)/treadle bench serving --json benchmarks/results/serving.json $(BENCH_ARGS)
 	$(BIN)/python benchmarks/performance_page.py
+	$(BIN)/python benchmarks/readme_figures.py
 	$(BIN)/python benchmarks/check_expected.py
 
 papers: $(READY) ## the papers' figures on the simulated GPU (some minutes); writes docs/papers.md
@@ -98,6 +99,7 @@ switching: $(READY) ## model switching on a simulated clock (some minutes); writ
 switching-live: $(READY) ## tiers chosen and pinned through a spike, over real HTTP (half an hour); writes docs/switching.md
 	$(BIN)/treadle bench switching --json benchmarks/results/switching.json
 	$(BIN)/python benchmarks/switching_page.py
+	$(BIN)/python benchmarks/readme_figures.py
 	$(BIN)/python benchmarks/check_switching.py
 
 scale: $(READY) ## the operator with 2,000 tenants on 200 nodes, on a real API server (some minutes); writes docs/scale.md

@@ -19,13 +19,24 @@ def script(name):
     return module
 
 
-page, expected = script("performance_page"), script("check_expected")
+page, expected, readme = script("performance_page"), script("check_expected"), script("readme_figures")
 RANGES = msgspec.json.decode(expected.EXPECTED.read_bytes(), type=dict[str, tuple[float, float]])
 
 
 def test_the_committed_page_is_fresh():
     report = msgspec.json.decode(page.RESULT.read_bytes(), type=Report)
     assert page.PAGE.read_text() == page.render(report), "run: python benchmarks/performance_page.py"
+
+
+def test_readmes_figures_are_those_of_the_committed_results():
+    text = readme.README.read_text()
+    assert text == readme.render(text, *readme.read()), "run: python benchmarks/readme_figures.py"
+    assert "(**missed**)" in text or all(check.reached for check in readme.read()[0].checks)
+
+
+def test_a_readme_without_a_place_for_figures_is_refused():
+    with pytest.raises(ValueError, match="no lines"):
+        readme.render("# treadle\n", *readme.read())
 
 
 def test_the_committed_result_was_judged_by_the_targets_of_today():
