@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from treadle_agent.cache import Cache, open_cache
-from treadle_agent.executor import worker
+from treadle_agent.executor import entry
 from treadle_agent.executor.protocol import Mode
 from treadle_agent.executor.supervisor import Supervisor
 from treadle_agent.executor.worker_settings import WorkerSettings
@@ -86,7 +86,7 @@ async def open_node(
         executors = []
         for device in devices:
             try:
-                executor = await Supervisor.start(worker.main, WorkerSettings(device=device, mode=mode), loader.bind)
+                executor = await Supervisor.start(entry.main, WorkerSettings(device=device, mode=mode), loader.bind)
             except (OSError, EOFError) as error:
                 raise ExecutorError(f"the executor process of {device} cannot be started: {error}") from error
             stack.push_async_callback(executor.close)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from importlib.util import find_spec
 
-from treadle_agent.executor.simulated import GPUS
+from treadle_agent.executor.gpu_model import GPUS
 
 _BACKENDS = "treadle_agent.executor"  # a backend is a module in there
 
