@@ -9,7 +9,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-def eventually(check: Callable[[], Result], seconds: float = 30.0, every: float = 0.1) -> Result:
+def eventually(check: Callable[[], Result], seconds: float = 30.0, every: float = 0.2) -> Result:
     """The first true result of `check`; a false one and an AssertionError mean not yet.
 
     Raises:
