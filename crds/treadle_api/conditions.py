@@ -62,7 +62,7 @@ def with_condition(conditions: Iterable[Condition], new: Condition, now: str) ->
 
 def find_condition(conditions: Iterable[Condition], type_: str) -> Condition | None:
     """The condition of a type, or None."""
-    for condition in conditions:  # a plan asks some twenty times a replica: a generator would take twice as long
+    for condition in conditions:  # a plan asks several times a tenant: a generator would take twice as long
         if condition.type == type_:
             return condition
     return None

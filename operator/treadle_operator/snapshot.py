@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
+from treadle_api.conditions import Condition, find_condition
 from treadle_api.node import Node
 from treadle_api.profile import Profile
-from treadle_api.replica import Replica
+from treadle_api.replica import Replica, ReplicaCondition
 from treadle_api.tenant import Tenant
 from treadle_operator.tenant_status import TenantStatus
 
@@ -51,7 +53,7 @@ class TenantView:
     status: TenantStatus = field(default_factory=TenantStatus)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: what plans ask for again and again is found once
 class ReplicaView:
     """One InferenceReplica.
 
@@ -72,10 +74,36 @@ class ReplicaView:
         """``NAMESPACE/NAME``."""
         return f"{self.replica.namespace}/{self.replica.name}"
 
-    @property
+    @cached_property
     def place(self) -> str:
         """``NODE/DEVICE``."""
         return f"{self.replica.node}/{self.replica.device}"
+
+    @cached_property
+    def serves(self) -> bool:
+        """Whether some version of the tenant answers requests there, as far as its agent could tell."""
+        condition = self._condition(ReplicaCondition.SERVING)
+        return condition is not None and condition.holds
+
+    @cached_property
+    def straggles(self) -> bool:
+        """Whether its agent finds it slower than its kernels should be."""
+        condition = self._condition(ReplicaCondition.STRAGGLING)
+        return condition is not None and condition.holds
+
+    @cached_property
+    def loaded(self) -> Condition | None:
+        """What its agent says of the version that its spec asks for; None while it says nothing."""
+        return self._condition(ReplicaCondition.LOADED)
+
+    @cached_property
+    def draining(self) -> Condition | None:
+        """What its agent says of its draining, once that has begun."""
+        condition = self._condition(ReplicaCondition.DRAINING)
+        return condition if condition is not None and condition.holds else None
+
+    def _condition(self, type_: ReplicaCondition) -> Condition | None:
+        return find_condition(self.replica.status.conditions, type_)
 
 
 class TaintEffect(StrEnum):

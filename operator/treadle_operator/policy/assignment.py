@@ -9,7 +9,7 @@ from treadle_operator.policy.capacity import LIMIT
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.feasibility import Judge
 from treadle_operator.policy.ledger import DeviceLedger
-from treadle_operator.policy.observation import is_replaced, serves, straggles
+from treadle_operator.policy.observation import is_replaced
 from treadle_operator.policy.placement import Fleet
 from treadle_operator.policy.plan import Note, Placement
 from treadle_operator.policy.preemption import Victim, preempt
@@ -66,9 +66,9 @@ def _give_up_surplus(case: Case, fleet: Fleet) -> None:
     def worth(view: ReplicaView) -> tuple[bool, bool, bool, float, float, str]:
         ledger = fleet.ledgers[view.place]
         return (
-            not straggles(view.replica),
+            not view.straggles,
             view.place not in replaced,
-            serves(view.replica),
+            view.serves,
             -ledger.crowding,
             -view.created,
             view.place,
@@ -139,7 +139,7 @@ def _stay_meanwhile(case: Case, fleet: Fleet) -> None:
             case.stuck = leave.message
             missing -= 1
     lasting = case.placements.keys() - case.unsettled
-    serving = sum(view.place in lasting and serves(view.replica) for view in case.state.current)
+    serving = sum(view.place in lasting and view.serves for view in case.state.current)
     if serving < case.target.replicas:  # a device that has failed is not to be tried again at once
         for view in _failed(case)[-MOST_FAILED:]:
             case.placements.setdefault(view.place, _stays(view, Cause.LOAD_FAILED))

@@ -9,7 +9,7 @@ from treadle_api.replica import Figures
 from treadle_api.units import Percent
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.changes import service_name
-from treadle_operator.policy.observation import refusal, serves, up_to_date, wanted_template
+from treadle_operator.policy.observation import refusal, up_to_date, wanted_template
 from treadle_operator.policy.plan import Verdict
 from treadle_operator.snapshot import Cause, ReplicaView, ServiceView
 from treadle_operator.tenant_status import TenantCondition
@@ -34,7 +34,7 @@ def admitted(verdict: Verdict) -> Condition:
 def ready(case: Case, verdict: Verdict, serving: list[ReplicaView], service: ServiceView | None) -> Condition:
     """Whether enough devices answer. `serving`: its replicas that do."""
     least = case.tenant.replicas.minimum
-    refused = next((found for view in case.state.current if (found := refusal(view.replica)) is not None), None)
+    refused = next((found for view in case.state.current if (found := refusal(view)) is not None), None)
     if service is not None and service.tenant_uid != case.state.view.uid:
         name = service_name(case.tenant.name)
         return _ready(FALSE, "ServiceTaken", f"Service {name} is somebody else's: rename it, or the tenant")
@@ -126,9 +126,9 @@ def _all_current(case: Case) -> bool:
     """Whether what answers is what the tenant's spec asks for."""
     template = wanted_template(case.tenant)
     return all(
-        wanted_template(view.replica.tenant) == template and up_to_date(view.replica)
+        wanted_template(view.replica.tenant) == template and up_to_date(view)
         for view in case.state.current
-        if serves(view.replica)
+        if view.serves
     )
 
 

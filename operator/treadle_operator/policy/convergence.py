@@ -21,7 +21,7 @@ from treadle_operator.policy.changes import (
     service_name,
 )
 from treadle_operator.policy.endpoints import slice_changes
-from treadle_operator.policy.observation import drain_until, drained, is_stale, serves, wanted_template
+from treadle_operator.policy.observation import drain_until, drained, is_stale, wanted_template
 from treadle_operator.policy.plan import Placement, Plan, TenantPlan
 from treadle_operator.snapshot import Cause, EndpointSliceView, ReplicaView, Snapshot, TenantView
 
@@ -104,9 +104,9 @@ class _Tenant:
         self._draining = [one for one in leaving if not self._has_drained(one)]
         self._current = [one for one in replicas if not one.replica.draining and not one.replica.deleting]
         surplus = [one for one in self._current if one.place not in self._wanted]
-        silent = [one for one in surplus if not self._is_alive(one) and serves(one.replica)]
+        silent = [one for one in surplus if not self._is_alive(one) and one.serves]
         self._gone += self._may_go(silent)
-        self._gone += [one for one in surplus if not serves(one.replica)]
+        self._gone += [one for one in surplus if not one.serves]
         self._to_drain = self._may_go([one for one in surplus if self._serves(one)])
 
     def changes(self, slices: list[EndpointSliceView]) -> Iterator[Change]:
@@ -177,10 +177,10 @@ class _Tenant:
 
     def _refused_as_stale(self, one: ReplicaView) -> bool:
         """Whether its agent waits for the present leader to say the same, or something else."""
-        return is_stale(one.replica) and one.replica.epoch < self._snapshot.epoch
+        return is_stale(one) and one.replica.epoch < self._snapshot.epoch
 
     def _serves(self, one: ReplicaView) -> bool:
-        return self._is_alive(one) and serves(one.replica)
+        return self._is_alive(one) and one.serves
 
     def _is_alive(self, one: ReplicaView) -> bool:
         return one.replica.node in self._alive
@@ -188,7 +188,7 @@ class _Tenant:
     def _has_drained(self, one: ReplicaView) -> bool:
         """Whether nothing is left to answer there, or there is nobody who could."""
         until = drain_until(one, self._draining_since)
-        return one.replica.node not in self._alive or drained(one.replica) or (until is not None and self._now >= until)
+        return one.replica.node not in self._alive or drained(one) or (until is not None and self._now >= until)
 
     def _spec(self, node: str, device: str) -> ReplicaSpec:
         return ReplicaSpec(self._view.tenant, self._view.generation, node, device, self._snapshot.epoch)

@@ -13,7 +13,6 @@ from treadle_operator.policy.assignment import put
 from treadle_operator.policy.capacity import LIMIT
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.ledger import DeviceLedger
-from treadle_operator.policy.observation import straggles
 from treadle_operator.policy.placement import Fleet
 from treadle_operator.policy.plan import Note
 from treadle_operator.snapshot import OPTIONAL_CAUSES, Cause, ReplicaView
@@ -47,7 +46,7 @@ class Mover:
             for view in case.state.current:
                 if view.place in case.placements:
                     self._consider(case, view)
-                elif straggles(view.replica):
+                elif view.straggles:
                     case.straggling = Note("Moving", f"{view.place} is slower than it should be, and is being left")
         for ledger in self._fleet.ledgers.values():
             if ledger.floor.total > OVERLOADED:
@@ -57,7 +56,7 @@ class Mover:
         ledger = self._fleet.ledgers[view.place]
         if view.place in case.unsettled:
             return  # it is to leave anyway, and has nowhere to go, or not yet
-        if straggles(view.replica):
+        if view.straggles:
             case.straggling = self._move(case, view, Cause.STRAGGLING, "its agent finds it slower than it should be")
         elif ledger.state.leave is None and self._fleet.demand(case.tenant, ledger, kept=True).floor is None:
             self._move(case, view, Cause.TOO_SLOW, f"{ledger.state.model} is too slow for its deadline")

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from treadle_api import histogram
-from treadle_api.conditions import Condition, ConditionStatus, find_condition
-from treadle_api.replica import Figures, LoadedReason, Replica, ReplicaCondition
+from treadle_api.conditions import ConditionStatus
+from treadle_api.replica import Figures, LoadedReason
 from treadle_api.tenant import Tenant
 from treadle_api.units import PerSecond, Seconds
 from treadle_operator.policy.capacity import UNKNOWN_RATE
@@ -96,22 +96,9 @@ def wanted_template(tenant: Tenant) -> tuple[object, ...]:
     return tenant.slo, tenant.tiers, tenant.priority, tenant.pinned
 
 
-def serves(replica: Replica) -> bool:
-    """Whether some version of the tenant answers requests there, as far as its agent could tell."""
-    condition = find_condition(replica.status.conditions, ReplicaCondition.SERVING)
-    return condition is not None and condition.holds
-
-
-def straggles(replica: Replica) -> bool:
-    """Whether its agent finds it slower than its kernels should be."""
-    condition = find_condition(replica.status.conditions, ReplicaCondition.STRAGGLING)
-    return condition is not None and condition.holds
-
-
-def drained(replica: Replica) -> bool:
+def drained(view: ReplicaView) -> bool:
     """Whether nothing is left to answer there."""
-    condition = _draining(replica)
-    return condition is not None and condition.reason == DRAINED
+    return view.draining is not None and view.draining.reason == DRAINED
 
 
 def draining_since(tenants: Iterable[TenantState], before: Mapping[str, float], now: float) -> dict[str, float]:
@@ -123,7 +110,7 @@ def draining_since(tenants: Iterable[TenantState], before: Mapping[str, float], 
         view.uid: before.get(view.uid, now)
         for state in tenants
         for view in state.leaving
-        if view.replica.draining and _draining(view.replica) is not None
+        if view.replica.draining and view.draining is not None
     }
 
 
@@ -133,10 +120,10 @@ def drain_until(view: ReplicaView, since: Mapping[str, float]) -> float | None:
     return None if began is None else began + max(DRAIN_LEAST, DRAIN_DEADLINES * view.replica.tenant.slo.deadline)
 
 
-def up_to_date(replica: Replica) -> bool:
+def up_to_date(view: ReplicaView) -> bool:
     """Whether the version that its spec asks for is the one that is loaded."""
-    condition = find_condition(replica.status.conditions, ReplicaCondition.LOADED)
-    return condition is not None and condition.holds and condition.observed_generation >= replica.generation
+    loaded = view.loaded
+    return loaded is not None and loaded.holds and loaded.observed_generation >= view.replica.generation
 
 
 def is_replaced(view: ReplicaView, others: Iterable[ReplicaView]) -> bool:
@@ -145,26 +132,19 @@ def is_replaced(view: ReplicaView, others: Iterable[ReplicaView]) -> bool:
     return any(one.replaces == view.place and one.created >= view.created for one in others if one is not view)
 
 
-def is_stale(replica: Replica) -> bool:
+def is_stale(view: ReplicaView) -> bool:
     """Whether its agent refuses its spec because an earlier leader wrote it."""
-    condition = find_condition(replica.status.conditions, ReplicaCondition.LOADED)
-    return condition is not None and condition.reason == LoadedReason.STALE_EPOCH
+    return view.loaded is not None and view.loaded.reason == LoadedReason.STALE_EPOCH
 
 
-def refusal(replica: Replica) -> Refusal | None:
+def refusal(view: ReplicaView) -> Refusal | None:
     """Why its agent does not load what its spec asks for; None while it does, or is at it."""
-    condition = find_condition(replica.status.conditions, ReplicaCondition.LOADED)
-    if condition is None or condition.status is not ConditionStatus.FALSE or condition.reason in _ON_THE_WAY:
+    loaded = view.loaded
+    if loaded is None or loaded.status is not ConditionStatus.FALSE or loaded.reason in _ON_THE_WAY:
         return None
-    if condition.observed_generation < replica.generation:
+    if loaded.observed_generation < view.replica.generation:
         return None  # it is about an earlier spec
-    return Refusal(condition.reason, condition.message)
-
-
-def _draining(replica: Replica) -> Condition | None:
-    """What its agent says of its draining, once that has begun."""
-    condition = find_condition(replica.status.conditions, ReplicaCondition.DRAINING)
-    return condition if condition is not None and condition.holds else None
+    return Refusal(loaded.reason, loaded.message)
 
 
 def _state(view: TenantView, replicas: list[ReplicaView], alive: set[str]) -> TenantState:

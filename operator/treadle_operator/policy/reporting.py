@@ -11,7 +11,6 @@ from treadle_api.units import PerSecond, Seconds, TierName
 from treadle_operator.policy import conditions
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.changes import service_name, tenant_url
-from treadle_operator.policy.observation import serves
 from treadle_operator.policy.plan import Held, Memory, Verdict
 from treadle_operator.snapshot import ReplicaView, Snapshot
 from treadle_operator.tenant_status import CounterOffer, TenantCondition, TenantStatus
@@ -67,7 +66,7 @@ class Reporter:
 
     def _observed(self, case: Case, verdict: Verdict) -> TenantStatus:
         view, served = case.state.view, case.state.served
-        serving = [one for one in case.state.current if one.replica.node in self._alive and serves(one.replica)]
+        serving = [one for one in case.state.current if one.replica.node in self._alive and one.serves]
         service = self._snapshot.services.get(f"{case.tenant.namespace}/{service_name(case.tenant.name)}")
         found = (
             conditions.admitted(verdict),

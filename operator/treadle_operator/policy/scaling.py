@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from treadle_api.tenant import Replicas
 from treadle_api.units import Seconds, format_rate
 from treadle_operator.policy.capacity import LIMIT, Demand
-from treadle_operator.policy.observation import TenantState, serves
+from treadle_operator.policy.observation import TenantState
 from treadle_operator.policy.plan import LowLoad
 
 DOWN_SHARE = 0.5  # of a device's time: what the load may take of each device that is left, at the best tier
@@ -97,7 +97,7 @@ def _overwhelmed(state: TenantState, demand: Demand, now: float) -> bool:
     if any(now - one.created < UP_AGAIN_AFTER for one in state.current):
         return False
     cheapest = (demand.floor or demand.fastest).name
-    return all(one.replica.status.active_tier == cheapest for one in state.current if serves(one.replica))
+    return all(one.replica.status.active_tier == cheapest for one in state.current if one.serves)
 
 
 def _gives_up_accuracy(state: TenantState, demand: Demand) -> bool:

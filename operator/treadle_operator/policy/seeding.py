@@ -9,7 +9,7 @@ from treadle_api.units import Bytes, PerSecond
 from treadle_operator.policy.capacity import Demand, Knowledge
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.devices import Leave, leave_missing, matches
-from treadle_operator.policy.observation import TenantState, is_replaced, refusal, serves
+from treadle_operator.policy.observation import TenantState, is_replaced, refusal
 from treadle_operator.policy.placement import Fleet
 from treadle_operator.policy.plan import Memory, Placement
 from treadle_operator.policy.scaling import target
@@ -87,9 +87,9 @@ def _reason(snapshot: Snapshot, state: TenantState, view: ReplicaView, fleet: Fl
     if not matches(state.view.tenant, device):
         selector = ",".join(f"{key}={value}" for key, value in state.view.tenant.node_selector)
         return Leave(Cause.NODE_UNFIT, f"node {device.node} does not have the labels {selector}", serves=True)
-    refused = refusal(view.replica)
+    refused = refusal(view)
     if refused is not None and refused.elsewhere:
-        return Leave(Cause.LOAD_FAILED, f"it cannot load it: {refused.message}", serves=serves(view.replica))
+        return Leave(Cause.LOAD_FAILED, f"it cannot load it: {refused.message}", serves=view.serves)
     return None
 
 

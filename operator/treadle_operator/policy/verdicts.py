@@ -34,7 +34,7 @@ def judge_case(case: Case, fleet: Fleet, judge: Judge) -> Verdict:
 
 def _refused(case: Case) -> Refusal | None:
     """What agents refuse: one is enough if it lies in the tenant, all must if it lies in their devices."""
-    refusals = [refusal(view.replica) for view in case.state.current if view.place in case.placements]
+    refusals = [refusal(view) for view in case.state.current if view.place in case.placements]
     for one in refusals:
         if one is not None and not one.elsewhere:
             return one
