@@ -79,6 +79,8 @@ class Knowledge:
         self._anywhere: dict[str, Profile] = {profile.sha256: profile for profile in snapshot.profiles.values()}
         self._digests: dict[str, str] = {}
         self._figures: dict[tuple[str, str], TierFigures] = {}
+        self._merged: dict[tuple[str, str], tuple[float, ...]] = {}
+        self._costs: dict[tuple[str, str], list[TierCost]] = {}
         self._demands: dict[tuple[str, str, bool], Demand] = {}
         self._learn(snapshot)
 
@@ -105,8 +107,8 @@ class Knowledge:
         key = (tenant.key, device_model, kept)
         if (known := self._demands.get(key)) is not None:
             return known
-        tiers = [self.cost(tenant, tier, device_model) for tier in tenant.served_tiers]
-        answering = [tier for tier in tiers if tenant.pinned in (None, tier.name)]
+        tiers = self._tiers(tenant, device_model)
+        answering = tiers if tenant.pinned is None else [tier for tier in tiers if tier.name == tenant.pinned]
         latest = (KEPT_DEADLINE_SHARE if kept else DEADLINE_SHARE) * tenant.slo.deadline
         timely = [tier for tier in answering if tier.p99 <= latest]
         fastest = min(answering, key=lambda tier: tier.p99)
@@ -121,12 +123,18 @@ class Knowledge:
         self._demands[key] = made
         return made
 
+    def _tiers(self, tenant: Tenant, device_model: str) -> list[TierCost]:
+        """What the tiers of a tenant, as it is now, cost on a kind of device."""
+        key = (tenant.key, device_model)
+        if (known := self._costs.get(key)) is None:
+            known = self._costs[key] = [self.cost(tenant, tier, device_model) for tier in tenant.served_tiers]
+        return known
+
     def cost(self, tenant: Tenant, tier: Tier, device_model: str) -> TierCost:
         """What one tier costs on a kind of device."""
         digest = tier.model.sha256 or self._digests.get(tier.model.uri, "")
-        profile = self._profiles.get((digest, device_model))
-        figures = self._figures.get((digest, device_model))
-        assumed = _assumed_seconds(tenant)
+        key = (digest, device_model)
+        profile, figures = self._profiles.get(key), self._figures.get(key)
         model = digest or tier.model.uri
         if profile is not None:
             merges = figures is None or figures.implementation == MERGED
@@ -138,9 +146,10 @@ class Knowledge:
                 model,
                 profile.memory,
                 profile.architecture if merges else "",
-                _merged(profile.batches) if merges else (1.0,),
+                self._shares(profile) if merges else (1.0,),
                 measured=True,
             )
+        assumed = _assumed_seconds(tenant)
         if figures is not None:
             architecture = figures.architecture if figures.implementation == MERGED else ""
             seconds = figures.service_seconds or assumed  # an agent that has not timed it yet writes 0
@@ -154,6 +163,13 @@ class Knowledge:
         else:
             memory, architecture = UNKNOWN_MEMORY, ""
         return TierCost(tier.name, tier.accuracy, assumed, assumed, model, memory, architecture)
+
+    def _shares(self, profile: Profile) -> tuple[float, ...]:
+        """`TierCost.merged` of a model, which many tenants may have."""
+        key = (profile.sha256, profile.device_model)
+        if (known := self._merged.get(key)) is None:
+            known = self._merged[key] = _merged(profile.batches)
+        return known
 
 
 def _assumed_seconds(tenant: Tenant) -> Seconds:
@@ -181,6 +197,8 @@ def _merged(batches: tuple[BatchLatency, ...]) -> tuple[float, ...]:
 def _seconds_under_load(profile: Profile, deadline: Seconds) -> Seconds:
     """Device seconds a request: of one row alone, corrected by the loads that were measured to fit, or not to."""
     seconds = profile.batches[0].p50
+    if not profile.loads:
+        return seconds
     fits = [load.requests_per_second for load in profile.loads if load.p99 <= deadline]
     fails = [load.requests_per_second for load in profile.loads if load.p99 > deadline]
     if fits and max(fits) > 0:

@@ -100,7 +100,8 @@ def leave_missing(place: str, snapshot: Snapshot) -> Leave:
 
 def matches(tenant: Tenant, state: DeviceState) -> bool:
     """Whether the device's node has the labels that the tenant asks for."""
-    return all(state.labels.get(key) == value for key, value in tenant.node_selector)
+    selector = tenant.node_selector
+    return not selector or all(state.labels.get(key) == value for key, value in selector)
 
 
 def explain_none(tenant: Tenant, states: Iterable[DeviceState]) -> str:

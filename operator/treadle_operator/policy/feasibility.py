@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable, Sequence
 
@@ -51,7 +50,7 @@ class Judge:
 
     def no_room(self, tenant: Tenant, rate: PerSecond) -> Verdict:
         """Why a tenant that could be served alone finds no place now, where each replica would take `rate`."""
-        pairs = [(ledger, self._fleet.demand(tenant, ledger)) for ledger in self._fleet.open_to(tenant)]
+        pairs = [(ledger, self._fleet.demand(tenant, ledger)) for ledger in self._fleet.open_to(tenant).values()]
         with_time = [(ledger, demand) for ledger, demand in pairs if ledger.fits_time(demand, rate)]
         if with_time and not any(ledger.memory.fits(demand.memory) for ledger, demand in with_time):
             ledger, demand = max(with_time, key=lambda pair: pair[0].memory.free - pair[0].memory.adds(pair[1].memory))
@@ -95,13 +94,13 @@ class Judge:
         for kind, demand in kinds:
             seconds = demand.floor.seconds if demand.floor is not None else math.inf
             rates += [limit / seconds if seconds > 0 else math.inf] * min(kind.devices, devices)
-        carried = sum(heapq.nlargest(devices, rates))
+        carried = sum(sorted(rates, reverse=True)[:devices])
         if rate <= carried * (1 + 1e-9):
             return None
         pairs, latest = [(kind.largest, demand) for kind, demand in kinds], DEADLINE_SHARE * tenant.slo.deadline
         possible = _round_down(carried * LIMIT / limit)
         if not kept:  # others may be there
-            now = [(ledger, self._fleet.demand(tenant, ledger)) for ledger in self._fleet.open_to(tenant)]
+            now = [(ledger, self._fleet.demand(tenant, ledger)) for ledger in self._fleet.open_to(tenant).values()]
             possible = min(possible, _rate_now(tenant, now))
         offer = CounterOffer(
             min_accuracy=self._accuracy(
@@ -134,7 +133,7 @@ def _rate_now(tenant: Tenant, pairs: _Pairs) -> PerSecond:
             none, one = ledger.floor.with_one(demand.floor, 0.0), ledger.floor.with_one(demand.floor, 1.0)
             if none < LIMIT:
                 rates.append((LIMIT - none) / (one - none) if one > none else math.inf)
-    return _round_down(sum(heapq.nlargest(tenant.replicas.maximum, rates)))
+    return _round_down(sum(sorted(rates, reverse=True)[: tenant.replicas.maximum]))
 
 
 def _less(rate: PerSecond, tenant: Tenant) -> PerSecond | None:

@@ -52,7 +52,11 @@ class MemoryAccount:
 
     def adds(self, models: Models) -> int:
         """Bytes that these models would add to those that stay."""
-        return sum(size for name, size in models if (known := self._models.get(name)) is None or not known.staying)
+        added = 0
+        for name, size in models:  # not a sum of a generator: it is asked of each device that is looked at
+            if (known := self._models.get(name)) is None or not known.staying:
+                added += size
+        return added
 
     def fits(self, models: Models) -> bool:
         """Whether these models fit, once what leaves has left."""
@@ -60,8 +64,11 @@ class MemoryAccount:
 
     def fits_now(self, models: Models) -> bool:
         """Whether these models fit beside all that is there still."""
-        added = sum(size for name, size in models if (known := self._models.get(name)) is None or not known.held)
-        return added + self.overhead + self.held <= self.size
+        added = self.overhead + self.held
+        for name, size in models:
+            if (known := self._models.get(name)) is None or not known.held:
+                added += size
+        return added <= self.size
 
     def _count(self, models: Models, stay: int, leave: int) -> None:
         for name, size in models:

@@ -50,7 +50,7 @@ class Fleet:
     def __init__(self, states: Mapping[str, DeviceState], knowledge: Knowledge) -> None:
         self.ledgers = {place: DeviceLedger(state) for place, state in states.items()}
         self._knowledge = knowledge
-        self._open: dict[tuple[tuple[str, str], ...], list[DeviceLedger]] = {}
+        self._open: dict[tuple[tuple[str, str], ...], dict[str, DeviceLedger]] = {}
         self._kinds: dict[tuple[tuple[str, str], ...], list[Kind]] = {}
         self._hosts: dict[str, dict[str, DeviceLedger]] = {}
 
@@ -58,28 +58,31 @@ class Fleet:
         """What a tenant costs there."""
         return self._knowledge.demand(tenant, ledger.state.model, kept=kept)
 
-    def open_to(self, tenant: Tenant) -> list[DeviceLedger]:
-        """The devices that take new replicas of a tenant, whether they have room or not, by name."""
+    def open_to(self, tenant: Tenant) -> Mapping[str, DeviceLedger]:
+        """The devices that take new replicas of a tenant, whether they have room or not, by place, in that order."""
         selector = tenant.node_selector
         if (known := self._open.get(selector)) is None:
-            known = self._open[selector] = [
-                ledger for ledger in self.ledgers.values() if not ledger.state.closed and matches(tenant, ledger.state)
-            ]
+            known = self._open[selector] = {
+                place: ledger
+                for place, ledger in self.ledgers.items()
+                if not ledger.state.closed and matches(tenant, ledger.state)
+            }
         return known
 
     def kinds(self, tenant: Tenant) -> list[Kind]:
         """The kinds of the devices that take new replicas of a tenant."""
         selector = tenant.node_selector
         if (known := self._kinds.get(selector)) is None:
-            known = self._kinds[selector] = kinds_of(self.open_to(tenant))
+            known = self._kinds[selector] = kinds_of(self.open_to(tenant).values())
         return known
 
-    def add(self, tenant: Tenant, ledger: DeviceLedger, rate: PerSecond, *, kept: bool = False) -> None:
-        """Count a replica in."""
+    def add(self, tenant: Tenant, ledger: DeviceLedger, rate: PerSecond, *, kept: bool = False) -> Demand:
+        """Count a replica in; returns what it costs there."""
         demand = self.demand(tenant, ledger, kept=kept)
         ledger.add(tenant.key, demand, rate)
         if demand.best is not None and demand.best.architecture:
             self._hosts.setdefault(demand.best.architecture, {})[ledger.state.place] = ledger
+        return demand
 
     def choose(
         self, tenant: Tenant, rate: PerSecond, taken: Collection[str], busy: Collection[str]
@@ -92,25 +95,25 @@ class Fleet:
             taken: places where it cannot go, because the tenant has a replica there.
             busy: places where it can go later, because one of its name is leaving.
         """
-        candidates = [ledger for ledger in self.open_to(tenant) if ledger.state.place not in taken]
+        candidates = self.open_to(tenant)
+        if taken:
+            candidates = {place: ledger for place, ledger in candidates.items() if place not in taken}
         if not candidates:
             return None
-        shortlist = heapq.nsmallest(SHORTLIST, candidates, key=attrgetter("crowding"))
-        shortlist += heapq.nsmallest(
-            SHORTLIST, self._with_its_like(tenant, shortlist[0], taken), key=attrgetter("crowding")
-        )
+        emptiest = _emptiest(candidates.values())
+        with_its_like = _emptiest(self._with_its_like(tenant, emptiest[0], candidates))
         nodes = {place.partition("/")[0] for place in taken}
-        return self._best(shortlist, tenant, rate, nodes, busy) or self._best(candidates, tenant, rate, nodes, busy)
+        return self._best({*emptiest, *with_its_like}, tenant, rate, nodes, busy) or self._best(
+            candidates.values(), tenant, rate, nodes, busy
+        )
 
-    def _with_its_like(self, tenant: Tenant, any_: DeviceLedger, taken: Collection[str]) -> list[DeviceLedger]:
-        """The open devices that have tenants of its architecture."""
+    def _with_its_like(
+        self, tenant: Tenant, any_: DeviceLedger, candidates: Mapping[str, DeviceLedger]
+    ) -> Iterable[DeviceLedger]:
+        """Those of the candidates that have tenants of its architecture."""
         demand = self.demand(tenant, any_)
         hosts = self._hosts.get((demand.best or demand.fastest).architecture, {})
-        return [
-            ledger
-            for place, ledger in hosts.items()
-            if place not in taken and not ledger.state.closed and matches(tenant, ledger.state)
-        ]
+        return [ledger for place, ledger in hosts.items() if place in candidates]
 
     def _best(
         self,
@@ -121,8 +124,10 @@ class Fleet:
         busy: Collection[str],
     ) -> DeviceLedger | None:
         best, least = None, (float("inf"), "")
+        demands: dict[str, Demand] = {}  # by kind of device
         for ledger in ledgers:
-            demand = self.demand(tenant, ledger)
+            if (demand := demands.get(ledger.state.model)) is None:
+                demand = demands[ledger.state.model] = self.demand(tenant, ledger)
             if ledger.fits(demand, rate):
                 score = _score(ledger, demand, rate, nodes)
                 if ledger.state.place in busy or not ledger.memory.fits_now(demand.memory):
@@ -130,6 +135,10 @@ class Fleet:
                 if (key := (round(score, 9), ledger.state.place)) < least:
                     best, least = ledger, key
         return best
+
+
+def _emptiest(ledgers: Iterable[DeviceLedger]) -> list[DeviceLedger]:
+    return heapq.nsmallest(SHORTLIST, ledgers, key=attrgetter("crowding"))
 
 
 def _score(ledger: DeviceLedger, demand: Demand, rate: PerSecond, nodes: Collection[str]) -> float:

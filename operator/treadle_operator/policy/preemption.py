@@ -46,8 +46,7 @@ def preempt(fleet: Fleet, case: Case, donors: Iterable[Case]) -> tuple[DeviceLed
             for place in other.placements:
                 by_place.setdefault(place, []).append(other)
     best: tuple[tuple[int, int, str], DeviceLedger, list[Case]] | None = None
-    for ledger in fleet.open_to(case.tenant) if by_place else ():
-        place = ledger.state.place
+    for place, ledger in fleet.open_to(case.tenant).items() if by_place else ():
         if place not in by_place or place in case.taken:
             continue
         if candidates := _victims(fleet, case, ledger, by_place[place]):

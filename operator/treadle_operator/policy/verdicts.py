@@ -23,7 +23,7 @@ def judge_case(case: Case, fleet: Fleet, judge: Judge) -> Verdict:
         return judge.alone(case.tenant, fleet.kinds(case.tenant)) or judge.no_room(case.tenant, case.rate)
     here = [fleet.ledgers[place] for place in case.placements]
     if judge.alone(case.tenant, kinds_of(here), kept=True) is not None:
-        others = [ledger for ledger in fleet.open_to(case.tenant) if ledger not in here]
+        others = [ledger for ledger in fleet.open_to(case.tenant).values() if ledger not in here]
         if (broken := judge.alone(case.tenant, kinds_of([*here, *others]), kept=True)) is not None:
             return broken
     if case.stuck:
