@@ -31,6 +31,8 @@ def assign(case: Case, fleet: Fleet, judge: Judge, donors: Iterable[Case], now: 
         now: seconds since the epoch.
     """
     _give_up_surplus(case, fleet)
+    if not case.forced and len(case.placements) >= case.target.replicas:
+        return  # as almost always: nothing must leave, and nothing is missing
     fresh = not case.state.current
     if fresh and (refused := judge.alone(case.tenant, fleet.kinds(case.tenant))) is not None:
         case.verdict = refused
@@ -61,6 +63,8 @@ def put(case: Case, fleet: Fleet, ledger: DeviceLedger, cause: Cause, replaces: 
 def _give_up_surplus(case: Case, fleet: Fleet) -> None:
     """The first to go are those with a reason, then those replaced, not serving, on full devices, young."""
     kept = [view for view in case.state.current if view.place in case.placements]
+    if (surplus := len(kept) - case.target.replicas) <= 0:
+        return
     replaced = {view.place for view in kept if is_replaced(view, kept)}
 
     def worth(view: ReplicaView) -> tuple[bool, bool, bool, float, float, str]:
@@ -74,7 +78,7 @@ def _give_up_surplus(case: Case, fleet: Fleet) -> None:
             view.place,
         )
 
-    for view in sorted(kept, key=worth)[: max(0, len(kept) - case.target.replicas)]:
+    for view in sorted(kept, key=worth)[:surplus]:
         if view.place not in replaced:
             case.given_up[view.place] = Note("ScaledDown", case.target.message)
         del case.placements[view.place]

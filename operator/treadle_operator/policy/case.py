@@ -33,11 +33,10 @@ class Case:
     stuck: str = ""
     retry_at: float | None = None
     straggling: Note | None = None
+    tenant: Tenant = field(init=False)
 
-    @property
-    def tenant(self) -> Tenant:
-        """Whose case it is."""
-        return self.state.view.tenant
+    def __post_init__(self) -> None:
+        self.tenant = self.state.view.tenant
 
     @property
     def unsettled(self) -> set[str]:

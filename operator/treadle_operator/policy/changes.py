@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from treadle_api.node import CordonedDevice
 from treadle_api.tenant import Tenant
@@ -144,8 +145,12 @@ Change = (
 
 def replica_name(tenant: str, node: str, device: str) -> str:
     """Name of a tenant's replica on a device: always the same, so that creating it twice creates one."""
-    place = hashlib.sha256(f"{node}/{device}".encode()).hexdigest()[:10]
-    return f"{tenant}-{place}"
+    return f"{tenant}-{_digest(node, device)}"
+
+
+@lru_cache(4096)  # each plan asks for the name of each replica, of which many are on each device
+def _digest(node: str, device: str) -> str:
+    return hashlib.sha256(f"{node}/{device}".encode()).hexdigest()[:10]
 
 
 def service_name(tenant: str) -> str:

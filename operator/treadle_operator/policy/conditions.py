@@ -22,6 +22,7 @@ NOT_ADMITTED = "NotAdmitted"
 TRANSITIONAL = frozenset({LOADING, WAITING})  # reasons of Ready=False that pass by themselves, mostly at once
 
 _LOST = frozenset({Cause.NODE_LOST, Cause.DEVICE_LOST})
+_AS_EXPECTED = Condition(TenantCondition.STRAGGLING, FALSE, "AsExpected", "its kernels take as long as they should")
 _SIGMAS = 2.0  # by how many standard deviations more than allowed must be bad, to say that a promise is broken
 
 
@@ -101,7 +102,7 @@ def accuracy_met(case: Case) -> Condition:
 def straggling(case: Case) -> Condition:
     """Whether an agent finds the tenant slow, and what is done."""
     if case.straggling is None:
-        return Condition(TenantCondition.STRAGGLING, FALSE, "AsExpected", "its kernels take as long as they should")
+        return _AS_EXPECTED
     return Condition(TenantCondition.STRAGGLING, TRUE, case.straggling.reason, case.straggling.message)
 
 
@@ -112,9 +113,13 @@ def observed(condition: Condition, case: Case, now: str) -> Condition:
     generation = view.generation
     if condition.type == TenantCondition.READY and condition.holds and not _all_current(case):
         generation = old.observed_generation if old is not None and old.holds else 0  # what answers is older
-    time = old.last_transition_time if old is not None and old.status is condition.status else now
-    # Not `replace`: this runs five times a tenant a plan.
-    return Condition(condition.type, condition.status, condition.reason, condition.message, generation, time)
+    status, reason, message = condition.status, condition.reason, condition.message
+    if old is None or old.status is not status:
+        return Condition(condition.type, status, reason, message, generation, now)
+    # This runs five times a tenant a plan, and hardly ever is there anything new.
+    if (old.reason, old.message, old.observed_generation) == (reason, message, generation):
+        return old
+    return Condition(condition.type, status, reason, message, generation, old.last_transition_time)
 
 
 def effective_accuracy(served: Figures) -> Percent:

@@ -70,12 +70,12 @@ def _orphans(snapshot: Snapshot) -> Iterator[Change]:
 
     Not what an owner has that is not known: that is the garbage collector's, or its owner is still to be heard of.
     """
-    for _, one in sorted(snapshot.replicas.items()):
-        if not one.tenant_uid and not one.replica.deleting:
-            yield DeleteReplica(one.replica.namespace, one.replica.name, one.uid, one.resource_version)
-    for _, found in sorted(snapshot.slices.items()):
-        if not found.tenant_uid and found.managed:
-            yield DeleteEndpointSlice(found.namespace, found.name, found.uid, found.resource_version)
+    replicas = {key: one for key, one in snapshot.replicas.items() if not one.tenant_uid and not one.replica.deleting}
+    for _, one in sorted(replicas.items()):
+        yield DeleteReplica(one.replica.namespace, one.replica.name, one.uid, one.resource_version)
+    slices = {key: found for key, found in snapshot.slices.items() if not found.tenant_uid and found.managed}
+    for _, found in sorted(slices.items()):
+        yield DeleteEndpointSlice(found.namespace, found.name, found.uid, found.resource_version)
 
 
 class _Tenant:
@@ -151,11 +151,12 @@ class _Tenant:
         return [(one, one.key not in ending) for one in answering]
 
     def _update(self) -> Iterator[Change]:
-        template, successors = wanted_template(self._view.tenant), self._successors()
+        template = wanted_template(self._view.tenant)
         for one in self._current:
             changed = wanted_template(one.replica.tenant) != template or self._refused_as_stale(one)
             if one.place in self._wanted and changed:
                 yield self._replace(one, self._spec(one.replica.node, one.replica.device))
+        successors = self._successors() if self._to_drain or self._draining else []
         for one in self._to_drain:
             yield self._replace(one, self._drain(one, successors))
             yield from self._given_up(one)
@@ -166,6 +167,8 @@ class _Tenant:
 
     def _may_go(self, surplus: list[ReplicaView]) -> list[ReplicaView]:
         """Those of the surplus that are not needed until all of the wanted answer."""
+        if not surplus:
+            return []
         answering = sum(one.place in self._wanted and self._serves(one) for one in self._current)
         return surplus[max(0, len(self._wanted) - answering) :]
 

@@ -79,8 +79,8 @@ def plan(snapshot: Snapshot, memory: Memory, now: float) -> Plan:
 def _earliest(cases: Iterable[Case], draining: Mapping[str, float], times: list[float], now: float) -> float | None:
     """The first of all times at which a plan would say something else; None: there is none."""
     for case in cases:
-        drains = (drain_until(view, draining) for view in case.state.leaving)
         # One that should be gone by now, and is not, cannot go yet: looking again at once would not change that.
+        drains = [drain_until(view, draining) for view in case.state.leaving]
         times += [time for time in drains if time is not None and time > now]
         times += [time for time in (case.retry_at, case.target.wake) if time is not None]
     first = min(times)

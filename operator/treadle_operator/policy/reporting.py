@@ -43,6 +43,8 @@ class Reporter:
         written = self._memory.written.get(key)
         if written is not None and self._now - written < FIGURES_EVERY:
             self.written[key] = written
+        if new == old:
+            return old
         if _same(old, new):
             if not _figures_moved(old, new, case.state.served.total, case.state.served.window):
                 return old

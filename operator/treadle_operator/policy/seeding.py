@@ -57,10 +57,10 @@ def _open(
 
 def _stay(case: Case, view: ReplicaView, fleet: Fleet) -> None:
     ledger = fleet.ledgers[view.place]
-    fleet.add(case.tenant, ledger, case.rate, kept=True)
+    demand = fleet.add(case.tenant, ledger, case.rate, kept=True)
     case.placements[view.place] = Placement(view.replica.node, view.replica.device, view.cause or Cause.ADMITTED)
-    wanted = {model for model, _ in fleet.demand(case.tenant, ledger, kept=True).memory}
-    ledger.memory.leave(pair for pair in _loaded(view) if pair[0] not in wanted)  # of an earlier version
+    wanted = dict(demand.memory)
+    ledger.memory.leave([pair for pair in _loaded(view) if pair[0] not in wanted])  # of an earlier version
 
 
 def _go(case: Case, view: ReplicaView, leave: Leave, fleet: Fleet, knowledge: Knowledge, *, replaced: bool) -> None:
@@ -117,5 +117,5 @@ def _leave(fleet: Fleet, view: ReplicaView, knowledge: Knowledge) -> None:
         ledger.memory.leave({**expected, **dict(_loaded(view))}.items())
 
 
-def _loaded(view: ReplicaView) -> Iterable[tuple[str, Bytes]]:
-    return ((tier.sha256, tier.memory) for tier in view.replica.status.tiers)
+def _loaded(view: ReplicaView) -> list[tuple[str, Bytes]]:
+    return [(tier.sha256, tier.memory) for tier in view.replica.status.tiers]

@@ -8,6 +8,8 @@ from treadle_operator.policy.observation import Refusal, refusal
 from treadle_operator.policy.placement import Fleet, kinds_of
 from treadle_operator.policy.plan import Reason, Verdict
 
+_KEPT = Verdict(admitted=True, reason=Reason.PLACED, message="its promise can be kept")
+
 
 def judge_case(case: Case, fleet: Fleet, judge: Judge) -> Verdict:
     """The verdict on a tenant whose placements are decided.
@@ -29,7 +31,7 @@ def judge_case(case: Case, fleet: Fleet, judge: Judge) -> Verdict:
     if case.stuck:
         message = f"it stays where it is although {case.stuck}, since no other device takes it"
         return Verdict(admitted=True, reason=Reason.NOWHERE_TO_MOVE, message=message)
-    return Verdict(admitted=True, reason=Reason.PLACED, message="its promise can be kept")
+    return _KEPT
 
 
 def _refused(case: Case) -> Refusal | None:
