@@ -1,7 +1,8 @@
-"""The folder on this machine where models, and what is compiled of them, are kept, within a size.
+"""The folder on this machine where models, and what is made of them, are kept, within a size.
 
 models/       `model_store.ModelStore`'s files
 artifacts/    `program.loader.Loader`'s folders
+tuning/       `executor.tuning_cache.TuningCache`'s files, which nobody marks: one that leaves is measured again
 users/ID/     a process that serves from this folder: `alive`, which it keeps locked, and a mark for each entry in use
 lock          locked while marks are made, and while they are read and what is in nobody's use leaves
 
@@ -28,7 +29,7 @@ from treadle_agent.policy.clearing import CacheEntry, to_clear
 from treadle_agent.settings import CacheSettings
 from treadle_api.units import Bytes, Seconds
 
-_KINDS = ("models", "artifacts")
+_KINDS = ("models", "artifacts", "tuning")
 _ALIVE = "alive"
 _SEPARATOR = "+"  # in a mark's name, for the "/" of its entry's; no entry has it
 _BUSY_SECONDS = 0.005  # between looks whether the lock is free
@@ -41,7 +42,7 @@ class CacheError(Exception):
 
 
 def cache_folder() -> Path:
-    """Where models and what is compiled of them are kept: ``$XDG_CACHE_HOME/treadle``."""
+    """Where models and what is made of them are kept: ``$XDG_CACHE_HOME/treadle``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "treadle"
 
 
@@ -49,7 +50,7 @@ class Cache:
     """What this process uses of the folder. Made by `open_cache`; lives on one event loop."""
 
     def __init__(self, folder: Path, marks: Path, settings: CacheSettings) -> None:
-        self.models, self.artifacts = (folder / kind for kind in _KINDS)
+        self.models, self.artifacts, self.tuning = (folder / kind for kind in _KINDS)
         self._folder = folder
         self._marks = marks
         self._settings = settings
@@ -130,7 +131,7 @@ class Cache:
 
     def _entries(self, now: float) -> Iterator[CacheEntry]:
         """All there is; in use for what can be said without marks."""
-        for folder in (self.models, self.artifacts):
+        for folder in (self.models, self.artifacts, self.tuning):
             for path in folder.iterdir() if folder.exists() else ():
                 with suppress(FileNotFoundError):  # what is being made gets another name when it is finished
                     size, used = _size(path), path.stat().st_mtime

@@ -85,8 +85,9 @@ async def open_node(
         loader = Loader(cache.artifacts)
         executors = []
         for device in devices:
+            worker_settings = WorkerSettings(device=device, mode=mode, tuning=str(cache.tuning))
             try:
-                executor = await Supervisor.start(entry.main, WorkerSettings(device=device, mode=mode), loader.bind)
+                executor = await Supervisor.start(entry.main, worker_settings, loader.bind)
             except (OSError, EOFError) as error:
                 raise ExecutorError(f"the executor process of {device} cannot be started: {error}") from error
             stack.push_async_callback(executor.close)

@@ -418,7 +418,11 @@ def modules(world: World) -> tuple[Any, Cublas]:
         get_elapsed_time=elapsed,
         memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         runtime=SimpleNamespace(
-            CUDARuntimeError=CUDARuntimeError, memGetInfo=lambda: (world.memory - world.used, world.memory)
+            CUDARuntimeError=CUDARuntimeError,
+            driverGetVersion=lambda: 12090,
+            getDeviceProperties=lambda _: {"name": b"stand-in", "major": 9, "minor": 0},
+            memGetInfo=lambda: (world.memory - world.used, world.memory),
         ),
     )
-    return SimpleNamespace(RawModule=lambda *, code, options: Module(world, code, options), cuda=cuda), cublas
+    modules = {"RawModule": lambda *, code, options: Module(world, code, options), "__version__": "0"}
+    return SimpleNamespace(cuda=cuda, **modules), cublas

@@ -241,7 +241,7 @@ class Library:
                 profile.shares,
                 mergeable=True,
                 cost=profile.cost(correction),
-                body=self._tuner.body(program, architecture.slab, capacity),
+                body=self._tuner.body(program, architecture.slab, capacity, profile),
                 capacity=capacity,
             )
 

@@ -18,8 +18,9 @@ class SegmentChain:
         self.inputs = tuple(spec.name for spec in artifact.inputs)
         self.outputs = tuple(spec.name for spec in artifact.outputs)
         self._sessions = [open_segment(folder, segment) for segment in artifact.segments]
-        digest, count = artifact.architecture or artifact.model_sha256, len(artifact.segments)
-        self.signatures = [f"Segment[{digest[:12]} {index}/{count}]" for index in range(1, count + 1)]
+        self.digest = artifact.architecture or artifact.model_sha256
+        count = len(artifact.segments)
+        self.signatures = [f"Segment[{self.digest[:12]} {index}/{count}]" for index in range(1, count + 1)]
         self._last_use = {name: index for index, segment in enumerate(self.segments) for name in segment.inputs}
 
     @property

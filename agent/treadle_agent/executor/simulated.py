@@ -50,6 +50,7 @@ class SimulatedTuner(HostMemory):
     """Knows a simulated GPU's costs without a trial."""
 
     runs_segments = False
+    identity = ()
 
     def __init__(self, gpu: Gpu) -> None:
         self._model = GpuModel(gpu)

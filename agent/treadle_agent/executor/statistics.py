@@ -60,12 +60,19 @@ class TenantStatistics(msgspec.Struct):
     stretch: float = 1.0
 
 
+class Lookups(msgspec.Struct):
+    """How often a cache had what was asked for, and how often it had to be made."""
+
+    hits: int = 0
+    misses: int = 0
+
+
 class Document(msgspec.Struct):
     """Counters since the process began.
 
     `launches`: kernels launched; `problems`: kernels those would have been without merging, so that
     `problems / launches` is the mean merge factor; `sizes[r]`: launches with r problems; `busy_seconds`: device time;
-    `stretch`, `straggling`: the device's own, as for tenants.
+    `stretch`, `straggling`: the device's own, as for tenants; `tuning`: look-ups of measurements kept in files.
     """
 
     device: str
@@ -76,6 +83,7 @@ class Document(msgspec.Struct):
     weight_bytes: int = 0
     stretch: float = 1.0
     straggling: bool = False
+    tuning: Lookups = msgspec.field(default_factory=Lookups)
     sizes: dict[int, int] = msgspec.field(default_factory=dict)
     signatures: dict[str, SignatureStatistics] = msgspec.field(default_factory=dict)
     tenants: dict[int, TenantStatistics] = msgspec.field(default_factory=dict)  # by version

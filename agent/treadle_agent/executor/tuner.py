@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from treadle_agent.policy.latency import Correction, CostModel
 from treadle_agent.program.artifact import WeightEntry
 from treadle_agent.program.model import Program, TensorType
 from treadle_agent.program.ops.registry import Array
+from treadle_agent.program.processor import processor
 
 PROBLEMS = 8  # merged in the second measurement
 BUDGET = 0.05  # seconds for one measurement
@@ -32,11 +34,15 @@ LARGEST_TRIAL = 64 << 20  # bytes of weights that PROBLEMS tenants may take in t
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A measured executable: its line in the number of problems, and the share of the time after each kernel."""
+    """A measured executable: its line in the number of problems, and the share of the time after each kernel.
+
+    `library`: the kernels (by number) that were fastest when the device's library of products computed them.
+    """
 
     fixed: float
     per_problem: float
     shares: tuple[float, ...]
+    library: tuple[int, ...] = ()
 
     def cost(self, correction: Correction) -> CostModel:
         """A cost model that starts from this profile."""
@@ -48,15 +54,22 @@ class Profile:
 
 
 class Tuner(Protocol):
-    """Measures, or works out, what executables cost on a device, and makes them there."""
+    """Measures, or works out, what executables cost on a device, and makes them there.
+
+    `identity`: what measurements here depend on besides the model; empty where nothing is measured.
+    """
 
     runs_segments: bool
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The device and the versions of what runs there."""
 
     def slab(self, entries: Sequence[WeightEntry], row_bytes: int) -> Weights:
         """Room for the weights of an architecture."""
 
-    def body(self, program: Program, slab: Weights, capacity: int) -> object:
-        """A program with an arena of `capacity` slots, as the device runs it."""
+    def body(self, program: Program, slab: Weights, capacity: int, profile: Profile) -> object:
+        """A program with an arena of `capacity` slots, as the device runs it and as `profile` found it fastest."""
 
     def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
         """The profile of a program's kernels, merged; None where merging is not worth a trial."""
@@ -72,7 +85,7 @@ class HostMemory:
         """Room for weights in the host's memory."""
         return Slab(entries, row_bytes)
 
-    def body(self, program: Program, slab: Weights, capacity: int) -> object:
+    def body(self, program: Program, slab: Weights, capacity: int, profile: Profile) -> object:  # noqa: ARG002 - a Tuner
         """A program over the host's memory."""
         assert isinstance(slab, Slab)
         return MergedProgram(program, slab, capacity)
@@ -82,6 +95,11 @@ class HostTuner(HostMemory):
     """Runs both on this machine."""
 
     runs_segments = True
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The processor, and what computes on it."""
+        return ("host", processor(), *(f"{name} {version(name)}" for name in ("treadle", "numpy", "onnxruntime")))
 
     def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
         """Time merged kernels on memory of their own; None where eight tenants' weights are too many to try."""

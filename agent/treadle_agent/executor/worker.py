@@ -23,6 +23,7 @@ from treadle_agent.executor.channel import ExecutorChannel, PeerGoneError
 from treadle_agent.executor.flight_record import Activity, FlightRecord
 from treadle_agent.executor.host import Device, HostDevice, Launched
 from treadle_agent.executor.isolation import Isolation
+from treadle_agent.executor.kept_tuner import KeptTuner
 from treadle_agent.executor.library import Library
 from treadle_agent.executor.loading import LoadingThread
 from treadle_agent.executor.protocol import (
@@ -42,10 +43,11 @@ from treadle_agent.executor.protocol import (
 )
 from treadle_agent.executor.shared_memory import SharedMemory
 from treadle_agent.executor.simulated import GPUS, SimulatedDevice, SimulatedTuner
-from treadle_agent.executor.statistics import Document, TenantStatistics
+from treadle_agent.executor.statistics import Document, Lookups, TenantStatistics
 from treadle_agent.executor.super_kernel import ignore_warnings
 from treadle_agent.executor.trace import Recorder
 from treadle_agent.executor.tuner import HostTuner, Tuner
+from treadle_agent.executor.tuning_cache import TuningCache
 from treadle_agent.executor.versions import LoadedVersion, requests_of, version_of
 from treadle_agent.executor.worker_settings import WorkerSettings
 from treadle_agent.policy.comparators import Exclusive, Spatial, TimeSliced
@@ -75,6 +77,9 @@ class Worker:
         self.device, tuner = open_device(settings.device, memory)
         self.scheduler = scheduler(settings)
         self.isolation = Isolation(self.scheduler)
+        self.tuning = TuningCache(Path(settings.tuning), tuner.identity) if settings.tuning and tuner.identity else None
+        if self.tuning is not None:
+            tuner = KeptTuner(tuner, self.tuning)
         self.library = Library(tuner, max_problems=settings.max_problems)
         self.loading = LoadingThread(self.library, record, channel.wake)
         self.versions: dict[int, LoadedVersion] = {}
@@ -321,6 +326,8 @@ class Worker:
     def _report(self) -> Document:
         document = self.document
         document.weight_bytes = self.library.weight_bytes
+        if self.tuning is not None:
+            document.tuning = Lookups(self.tuning.hits, self.tuning.misses)
         for version in self.versions.values():
             entry = document.tenants[version.id]
             tier = version.tiers[version.current]

@@ -121,7 +121,12 @@ class _Launches:
         self._busy = CounterMetricFamily(
             "treadle_device_busy_seconds", "Time the device ran launches", labels=("device",)
         )
-        self.families: tuple[Metric, ...] = (self._duration, self._problems, self._busy)
+        self._lookups = CounterMetricFamily(
+            "treadle_cache_lookups",
+            "Look-ups of what was measured (tuning) before, by whether it was there",
+            labels=("device", "cache", "result"),
+        )
+        self.families: tuple[Metric, ...] = (self._duration, self._problems, self._busy, self._lookups)
 
     def add(self, device: str, document: Document) -> None:
         bounds = (*map(repr, BOUNDS), "+Inf")
@@ -136,6 +141,8 @@ class _Launches:
         sizes = [(repr(float(bound)), count) for bound, count in zip(PROBLEM_BUCKETS, accumulate(counts), strict=True)]
         self._problems.add_metric((device,), [*sizes, ("+Inf", sum(document.sizes.values()))], document.problems)
         self._busy.add_metric((device,), document.busy_seconds)
+        self._lookups.add_metric((device, "tuning", "hit"), document.tuning.hits)
+        self._lookups.add_metric((device, "tuning", "miss"), document.tuning.misses)
 
 
 class _Tenants:

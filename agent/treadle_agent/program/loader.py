@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import shutil
 import tempfile
 import threading
@@ -22,6 +21,7 @@ from treadle_agent.program.errors import ModelError, Triple
 from treadle_agent.program.jobs import STATUS_BYTES, BindJob, CompileJob, Job, Status, work
 from treadle_agent.program.limits import Limits, check_size, death_message, time_message
 from treadle_agent.program.model import Program, Shape
+from treadle_agent.program.processor import processor
 
 _decode_status = msgspec.msgpack.Decoder(Status).decode  # made by one thread: see `artifact`
 
@@ -206,19 +206,9 @@ def _digest(model: Path, limits: Limits) -> str:
 
 def _folder_name(model_sha256: str, bindings: Sequence[Mapping[str, Shape]]) -> str:
     """A name by content: the model, what compiles it, and what it is compiled for."""
-    made_by = (ARTIFACT_VERSION, version("onnx"), version("onnxruntime"), _processor())
+    made_by = (ARTIFACT_VERSION, version("onnx"), version("onnxruntime"), processor())
     made_for = tuple(binding_key(one) for one in bindings)
     return f"{model_sha256[:32]}-{_short_digest((made_by, made_for))}"
-
-
-def _processor() -> str:
-    """What the layout of a segment's weights depends on: the kind of processor and its instruction sets."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    wanted = ("model name", "flags", "CPU part", "Features")
-    return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))
 
 
 def _short_digest(parts: Sequence[object]) -> str:

@@ -1,5 +1,6 @@
 """Models are loaded onto the stand-in for a GPU by the library that loads them on the host."""
 
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,9 @@ from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.cuda.lowering import UnsupportedOnGpuError
 from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.cuda.tuner import GpuTuner
+from treadle_agent.executor.kept_tuner import KeptTuner
 from treadle_agent.executor.library import MERGED, Library, LoadedTier
+from treadle_agent.executor.tuning_cache import TuningCache
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec, WeightEntry
 from treadle_agent.program.model import Activation, Kernel, Port, Program, TensorType, Weight
 
@@ -48,6 +51,34 @@ def test_tenants_of_an_architecture_share_program_and_slab_and_give_all_back(gpu
         library.forget(each)
     del library, executable, other, one, two, each
     assert gpu.used == before
+
+
+def test_what_was_measured_on_a_gpu_is_kept_with_the_choice_of_library(gpu: Gpu, tmp_path: Path) -> None:
+    def start() -> tuple[TuningCache, GpuProgram, float]:
+        tuner = GpuTuner(gpu)
+        cache = TuningCache(tmp_path / "tuning", tuner.identity)
+        library = Library(KeptTuner(tuner, cache), max_problems=2)
+        (executable,) = library.prepare(LoadedTier("only", folder), TYPES)
+        assert isinstance(executable.body, GpuProgram)
+        return cache, executable.body, executable.cost.expected(2)
+
+    folder = tier(tmp_path, "one").folder
+    first, body, cost = start()
+    again, same_body, same_cost = start()
+    assert (first.hits, first.misses, again.hits, again.misses) == (0, 1, 1, 0)
+    assert body.by_library == same_body.by_library
+    assert cost == same_cost
+    for path in (tmp_path / "tuning").iterdir():
+        _keep(path, library=(0,) if not body.by_library else ())
+    _, other_body, _ = start()
+    assert len(other_body.by_library) == 1 - len(body.by_library), "what the file says is what runs"
+
+
+def _keep(path: Path, library: tuple[int, ...]) -> None:
+    """Write a kept measurement anew with another choice."""
+    entry = msgspec.json.decode(path.read_bytes().partition(b"\n")[2])
+    body = msgspec.json.encode(entry | {"profile": entry["profile"] | {"library": library}})
+    path.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
 
 
 def test_a_model_that_cannot_run_is_refused_by_name_and_holds_nothing(gpu: Gpu, tmp_path: Path) -> None:

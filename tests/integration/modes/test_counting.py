@@ -97,3 +97,17 @@ def test_latencies_by_signature_are_those_of_the_launches(bench: Any, models: An
             found = next(bucket for bucket, total in enumerate(accumulate(counts)) if total >= place)
             assert found == wanted, (signature, quantile)
     assert max(sum(entry["latency"]["counts"]) for entry in document["signatures"].values()) >= REQUESTS
+
+
+def test_an_executor_that_starts_again_measures_nothing(bench: Any, models: Any, tmp_path: Path) -> None:
+    async def start() -> tuple[int, int]:
+        async with bench(Mode.SPACE_TIME, tuning=str(tmp_path / "tuning")) as house:
+            for build in (models.mlp, models.conv):
+                await house.check(await house.load(build, 1), 1)
+            tuning = (await house.statistics())["tuning"]
+            return tuning["hits"], tuning["misses"]
+
+    hits, misses = asyncio.run(start())
+    assert hits == 0
+    assert misses >= 2
+    assert asyncio.run(start()) == (misses, 0)

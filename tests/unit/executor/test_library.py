@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import treadle_agent.program.ops.arithmetic  # noqa: F401 - fills the table
-from treadle_agent.executor.library import Library, LoadedTier
+from treadle_agent.executor.kept_tuner import KeptTuner
+from treadle_agent.executor.library import MERGED, Library, LoadedTier
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.slab import Slab
 from treadle_agent.executor.tuner import HostMemory, Profile
+from treadle_agent.executor.tuning_cache import TuningCache
 from treadle_agent.program.artifact import ARTIFACT_VERSION, ROW_COUNTS, Artifact, TensorSpec, WeightEntry
 from treadle_agent.program.model import Activation, Kernel, Port, Program, TensorType, Weight
 
@@ -44,20 +46,24 @@ def tier(folder: Path, name: str) -> LoadedTier:
 
 
 class Tuner(HostMemory):
-    """Merging wins from the second tenant on; `broken`: trials fail."""
+    """Merging wins from the second tenant on; `broken`: trials fail. `trials`: how many there were."""
 
     runs_segments = True
+    identity = ("host",)
 
     def __init__(self) -> None:
         self.broken = False
+        self.trials = 0
 
     def merged(self, program: Program, slab: Slab, weights: Path) -> Profile | None:  # noqa: ARG002 - a Tuner
+        self.trials += 1
         return Profile(2e-4, 0.0, (0.0, 1.0))
 
     def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:  # noqa: ARG002 - a Tuner
         if self.broken:
             raise RuntimeError("the model cannot be run")
-        return Profile(1.5e-4, 0.0, (0.0,))
+        self.trials += 1
+        return Profile(1.5e-4, 0.0, (1.0,))
 
 
 @pytest.fixture
@@ -151,3 +157,21 @@ def test_only_what_computes_the_same_for_every_number_of_rows_shares_an_architec
     apply(library)
     assert len(library.architectures) == (1 if differs == "nothing" else 2)
     assert (one.holders[types][0] is two.holders[types][0]) == (differs == "nothing")
+
+
+def test_the_second_start_tries_nothing_and_decides_as_the_first_did(tmp_path: Path) -> None:
+    folders = [tier(tmp_path, name).folder for name in ("one", "two")]
+    trials, costs = [], []
+    for _ in range(2):
+        tuner = Tuner()
+        library = Library(KeptTuner(tuner, TuningCache(tmp_path / "tuning", tuner.identity)), max_problems=4)
+        tiers = [LoadedTier(folder.name, folder) for folder in folders]
+        for one in tiers:
+            for width in (3, 4):
+                library.prepare(one, types_of(width))
+        apply(library)
+        assert [library.implementation(one) for one in tiers] == [MERGED, MERGED]
+        trials.append(tuner.trials)
+        costs.append([one.holders[types_of(width)][0].cost.expected(2) for one in tiers for width in (3, 4)])
+    assert trials == [4, 0]  # kernels and segments, for two widths
+    assert costs[0] == costs[1]

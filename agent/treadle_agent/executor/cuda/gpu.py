@@ -47,6 +47,13 @@ class Gpu:
         self._lost = (cupy.cuda.runtime.CUDARuntimeError, cupy.cuda.driver.CUDADriverError)
 
     @property
+    def identity(self) -> tuple[str, ...]:
+        """The device's name, its driver, and the version of CuPy, which brings cuBLAS and the compiler."""
+        runtime = self._cupy.cuda.runtime
+        name = runtime.getDeviceProperties(0)["name"].decode()
+        return name, f"driver {runtime.driverGetVersion()}", f"cupy {self._cupy.__version__}"
+
+    @property
     def used(self) -> int:
         """Bytes allocated."""
         return int(self._pool.used_bytes())

@@ -68,7 +68,7 @@ class GpuProgram:
         self.output_offsets = [program.offsets[port.value] for port in program.outputs]
         self.signatures = [one.signature for one in self.lowered]
         self._gpu = gpu
-        self._library = library
+        self.by_library = library
         self._plans: OrderedDict[tuple[tuple[int, int], ...], Bound] = OrderedDict()
         with gpu.stream() as stream:
             self.memory = gpu.allocate(capacity * self.stride)
@@ -86,7 +86,7 @@ class GpuProgram:
         """Compile what a launch of so many problems will take: nothing is compiled on the way to a deadline."""
         if isinstance(step, Convolution):
             _convolution_function(self._gpu, step, problems)
-        elif isinstance(step, Product) and index not in self._library:
+        elif isinstance(step, Product) and index not in self.by_library:
             _product_function(self._gpu, step, problems)
 
     @property
@@ -121,7 +121,7 @@ class GpuProgram:
                     bind.append(self._rows(rows, len(problems), places))
                 case Convolution() as convolution:
                     bind.append(self._convolution(convolution, problems, tables))
-                case Product() as product if index in self._library:
+                case Product() as product if index in self.by_library:
                     bind.append(self._library_product(product, problems, tables))
                 case Product() as product:
                     bind.append(self._product(product, problems, tables))

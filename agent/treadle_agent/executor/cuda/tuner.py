@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 from treadle_agent.executor.cuda.device import timed
@@ -25,16 +27,20 @@ class GpuTuner:
 
     def __init__(self, gpu: Gpu) -> None:
         self._gpu = gpu
-        self._library: dict[str, frozenset[int]] = {}  # by architecture: which kernels cuBLAS computes
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The GPU, and what computes on it."""
+        return ("cuda", *self._gpu.identity, f"treadle {version('treadle')}")
 
     def slab(self, entries: Sequence[WeightEntry], row_bytes: int) -> GpuSlab:
         """A slab of device memory."""
         return GpuSlab(self._gpu, entries, row_bytes)
 
-    def body(self, program: Program, slab: Weights, capacity: int) -> GpuProgram:
+    def body(self, program: Program, slab: Weights, capacity: int, profile: Profile) -> GpuProgram:
         """A program with the implementations that measured fastest."""
         assert isinstance(slab, GpuSlab)
-        return GpuProgram(self._gpu, program, slab, capacity, self._library.get(program.architecture, frozenset()))
+        return GpuProgram(self._gpu, program, slab, capacity, frozenset(profile.library))
 
     def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
         """Time a program alone and merged, on memory of its own that is given back afterwards.
@@ -46,15 +52,15 @@ class GpuTuner:
         rows = [trial.acquire(str(index), weights) for index in range(PROBLEMS)]
         own = GpuProgram(self._gpu, program, trial, PROBLEMS)
         alone, together = self._measure(own, rows[:1]), self._measure(own, rows)
+        better: list[int] = []
         if own.library_products():
             rival = GpuProgram(self._gpu, program, trial, PROBLEMS, own.library_products())
             rival_together = self._measure(rival, rows)
-            better = frozenset(index for index in own.library_products() if rival_together[index] < together[index])
-            self._library[program.architecture] = better
+            better = [index for index in sorted(own.library_products()) if rival_together[index] < together[index]]
             rival_alone = self._measure(rival, rows[:1])
             for index in better:
                 alone[index], together[index] = rival_alone[index], rival_together[index]
-        return line(alone, together, PROBLEMS)
+        return replace(line(alone, together, PROBLEMS), library=tuple(better))
 
     def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:  # noqa: ARG002 - a Tuner
         """Never called: a GPU has no segments."""
