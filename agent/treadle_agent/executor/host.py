@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from treadle_agent.executor.banks import Place
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.super_kernel import MergedProgram, run
 from treadle_agent.executor.versions import binding_of, requests_of, row_of
@@ -19,9 +20,9 @@ Launched = list[tuple[str, float, int]]  # (signature, seconds, launches that it
 
 @dataclass(slots=True, eq=False)
 class MergedPlace:
-    """Where a group's problems are: a slot for each stream, and the launches bound to them."""
+    """Where a group's problems are, and the launches bound to them."""
 
-    slots: list[int]
+    problems: Place
     composed: Sequence[tuple[Launch, ...]]
 
 
@@ -63,11 +64,10 @@ class HostDevice:
             group.place = ChainPlace(dict(zip(body.inputs, self._gather(stream), strict=True)))
         else:
             assert isinstance(body, MergedProgram)
-            group.streams.sort(key=row_of)
-            slots = body.slots.take(len(group.streams))
-            group.place = place = MergedPlace(slots, ())  # before anything can fail: `free` gives the slots back
-            place.composed = body.compose([(slot, row_of(one)) for slot, one in zip(slots, group.streams, strict=True)])
-            for slot, stream in zip(slots, group.streams, strict=True):
+            problems = body.place([row_of(one) for one in group.streams])
+            group.place = place = MergedPlace(problems, ())  # before anything can fail: `free` gives the slots back
+            place.composed = body.compose(problems)
+            for slot, stream in zip(problems.slots, group.streams, strict=True):
                 self._copy_in(body, slot, stream)
 
     def run(self, group: Group, begin: int, end: int) -> Launched:
@@ -93,7 +93,7 @@ class HostDevice:
         else:
             assert isinstance(body, MergedProgram)
             assert isinstance(place, MergedPlace)
-            for slot, stream in zip(place.slots, group.streams, strict=True):
+            for slot, stream in zip(place.problems.slots, group.streams, strict=True):
                 self._copy_out(body, slot, stream)
         self.free(group)
 
@@ -101,28 +101,28 @@ class HostDevice:
         """Give back what a group holds, finished or not."""
         if isinstance(group.place, MergedPlace):
             assert isinstance(group.executable.body, MergedProgram)
-            group.executable.body.slots.give(group.place.slots)
+            group.executable.body.give(group.place.problems)
         group.place = None
 
     def _copy_in(self, body: MergedProgram, slot: int, stream: Stream) -> None:
-        arena, memory, base = body.memory, self._memory, slot * body.stride
+        arena, memory = body.memory(slot), self._memory
         row = 0
         for request in requests_of(stream):
             binding = binding_of(stream, request)
             offsets, _ = binding.offsets(request.rows)
             for port, nbytes, offset in zip(body.input_offsets, binding.input_bytes, offsets, strict=True):
-                start, length, source = base + port + row * nbytes, request.rows * nbytes, request.block + offset
+                start, length, source = port + row * nbytes, request.rows * nbytes, request.block + offset
                 arena[start : start + length] = memory[source : source + length]
             row += request.rows
 
     def _copy_out(self, body: MergedProgram, slot: int, stream: Stream) -> None:
-        arena, memory, base = body.memory, self._memory, slot * body.stride
+        arena, memory = body.memory(slot), self._memory
         row = 0
         for request in requests_of(stream):
             binding = binding_of(stream, request)
             _, offsets = binding.offsets(request.rows)
             for port, nbytes, offset in zip(body.output_offsets, binding.output_bytes, offsets, strict=True):
-                start, length, target = base + port + row * nbytes, request.rows * nbytes, request.block + offset
+                start, length, target = port + row * nbytes, request.rows * nbytes, request.block + offset
                 memory[target : target + length] = arena[start : start + length]
             row += request.rows
 

@@ -21,6 +21,7 @@ class KeptTuner:
         self._tuner = tuner
         self._cache = cache
         self.runs_segments = tuner.runs_segments
+        self.plans = tuner.plans
 
     @property
     def identity(self) -> tuple[str, ...]:

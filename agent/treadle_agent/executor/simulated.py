@@ -53,6 +53,7 @@ class SimulatedTuner(HostMemory):
     identity = ()
 
     def __init__(self, gpu: Gpu) -> None:
+        super().__init__()
         self._model = GpuModel(gpu)
 
     def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:  # noqa: ARG002 - a Tuner

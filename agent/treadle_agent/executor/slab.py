@@ -85,18 +85,18 @@ class Slab(Weights):
         self._pages: list[mmap.mmap] = []
         self._free: list[int] = []
 
-    def view(self, weight: int, row: int, count: int) -> Array:
-        """Weight number `weight` of `count` consecutive rows of one page, ``(count, *shape)``."""
+    def view(self, weight: int, row: int, count: int, *, alike: bool = False) -> Array:
+        """Weight number `weight` of `count` consecutive rows of one page, ``(count, *shape)``; `alike`: of one row."""
         entry = self.entries[weight]
         page, index = divmod(row, PAGE_ROWS)
-        assert index + count <= PAGE_ROWS
+        assert alike or index + count <= PAGE_ROWS
         base: Array = np.ndarray(entry.type.shape, entry.type.dtype)
         return np.ndarray(
             (count, *entry.type.shape),
             entry.type.dtype,
             buffer=self._pages[page],
             offset=index * self.stride + entry.offset,
-            strides=(self.stride, *base.strides),
+            strides=(0 if alike else self.stride, *base.strides),
         )
 
     def _load(self, source: Path) -> int:

@@ -72,7 +72,8 @@ class Document(msgspec.Struct):
 
     `launches`: kernels launched; `problems`: kernels those would have been without merging, so that
     `problems / launches` is the mean merge factor; `sizes[r]`: launches with r problems; `busy_seconds`: device time;
-    `stretch`, `straggling`: the device's own, as for tenants; `tuning`: look-ups of measurements kept in files.
+    `stretch`, `straggling`: the device's own, as for tenants; `tuning`: look-ups of measurements
+    kept in files; `plans`: of launches bound to their problems.
     """
 
     device: str
@@ -84,6 +85,7 @@ class Document(msgspec.Struct):
     stretch: float = 1.0
     straggling: bool = False
     tuning: Lookups = msgspec.field(default_factory=Lookups)
+    plans: Lookups = msgspec.field(default_factory=Lookups)
     sizes: dict[int, int] = msgspec.field(default_factory=dict)
     signatures: dict[str, SignatureStatistics] = msgspec.field(default_factory=dict)
     tenants: dict[int, TenantStatistics] = msgspec.field(default_factory=dict)  # by version

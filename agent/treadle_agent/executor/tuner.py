@@ -17,8 +17,10 @@ from typing import Protocol
 
 import numpy as np
 
+from treadle_agent.executor.banks import LARGEST_PADDING
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.slab import Slab, Weights
+from treadle_agent.executor.statistics import Lookups
 from treadle_agent.executor.super_kernel import MergedProgram, run
 from treadle_agent.policy.latency import Correction, CostModel
 from treadle_agent.program.artifact import WeightEntry
@@ -56,10 +58,12 @@ class Profile:
 class Tuner(Protocol):
     """Measures, or works out, what executables cost on a device, and makes them there.
 
-    `identity`: what measurements here depend on besides the model; empty where nothing is measured.
+    `identity`: what measurements here depend on besides the model; empty where nothing is measured. `plans`: how often
+    the programs that it made had launches bound before.
     """
 
     runs_segments: bool
+    plans: Lookups
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -81,6 +85,9 @@ class Tuner(Protocol):
 class HostMemory:
     """Makes what runs on the host."""
 
+    def __init__(self) -> None:
+        self.plans = Lookups()
+
     def slab(self, entries: Sequence[WeightEntry], row_bytes: int) -> Weights:
         """Room for weights in the host's memory."""
         return Slab(entries, row_bytes)
@@ -88,7 +95,8 @@ class HostMemory:
     def body(self, program: Program, slab: Weights, capacity: int, profile: Profile) -> object:  # noqa: ARG002 - a Tuner
         """A program over the host's memory."""
         assert isinstance(slab, Slab)
-        return MergedProgram(program, slab, capacity)
+        padding = profile.fixed / profile.per_problem if profile.per_problem else LARGEST_PADDING
+        return MergedProgram(program, slab, padding, self.plans)
 
 
 class HostTuner(HostMemory):
@@ -107,9 +115,8 @@ class HostTuner(HostMemory):
             return None
         trial = Slab(slab.entries, slab.row_bytes)
         rows = [trial.acquire(str(index), weights) for index in range(PROBLEMS)]
-        merged = MergedProgram(program, trial, PROBLEMS)
-        places = [(slot, rows[slot]) for slot in range(PROBLEMS)]
-        plans = merged.compose(places[:1]), merged.compose(places)
+        merged = MergedProgram(program, trial)
+        plans = (merged.compose(merged.place(some)) for some in (rows[:1], rows))
         alone, together = (_fastest(partial(run, plan, 0, merged.length, time.perf_counter)) for plan in plans)
         return line(alone, together, PROBLEMS)
 

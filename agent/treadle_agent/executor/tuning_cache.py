@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from treadle_agent.executor.statistics import Lookups
 from treadle_agent.executor.tuner import Profile
 
 FORMAT = "profile 1"
@@ -37,14 +38,13 @@ _decode = msgspec.json.Decoder(Entry).decode  # made by one thread: see `program
 class TuningCache:
     """The measurements of one device in `folder`, which other devices and processes may share.
 
-    `identity`: the device and the versions of what runs there. `hits`, `misses`: how often a measurement was there,
-    and how often it had to be made.
+    `identity`: the device and the versions of what runs there. `lookups`: how often a measurement was there.
     """
 
     def __init__(self, folder: Path, identity: Sequence[str]) -> None:
         self._folder = folder
         self._identity = (FORMAT, *identity)
-        self.hits = self.misses = 0
+        self.lookups = Lookups()
 
     def recall(self, what: Sequence[str], length: int, measure: Callable[[], Profile | None]) -> Profile | None:
         """The profile of `what`, an executable of `length` kernels, measured where it is not known yet.
@@ -55,12 +55,12 @@ class TuningCache:
         path = self._folder / hashlib.sha256(msgspec.json.encode(made_for)).hexdigest()
         profile = _read(path, made_for, length)
         if profile is not None:
-            self.hits += 1
+            self.lookups.hits += 1
             return profile
         profile = measure()
         if profile is None:
             return None
-        self.misses += 1
+        self.lookups.misses += 1
         with contextlib.suppress(OSError):  # a full disk, or one that is read only: measured again at the next start
             self._write(path, Entry(made_for, profile))
         return profile

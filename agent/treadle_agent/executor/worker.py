@@ -43,7 +43,7 @@ from treadle_agent.executor.protocol import (
 )
 from treadle_agent.executor.shared_memory import SharedMemory
 from treadle_agent.executor.simulated import GPUS, SimulatedDevice, SimulatedTuner
-from treadle_agent.executor.statistics import Document, Lookups, TenantStatistics
+from treadle_agent.executor.statistics import Document, TenantStatistics
 from treadle_agent.executor.super_kernel import ignore_warnings
 from treadle_agent.executor.trace import Recorder
 from treadle_agent.executor.tuner import HostTuner, Tuner
@@ -77,13 +77,14 @@ class Worker:
         self.device, tuner = open_device(settings.device, memory)
         self.scheduler = scheduler(settings)
         self.isolation = Isolation(self.scheduler)
-        self.tuning = TuningCache(Path(settings.tuning), tuner.identity) if settings.tuning and tuner.identity else None
-        if self.tuning is not None:
-            tuner = KeptTuner(tuner, self.tuning)
+        self.document = Document(settings.device, settings.mode.name.lower().replace("_", "-"), plans=tuner.plans)
+        if settings.tuning and tuner.identity:
+            cache = TuningCache(Path(settings.tuning), tuner.identity)
+            self.document.tuning = cache.lookups
+            tuner = KeptTuner(tuner, cache)
         self.library = Library(tuner, max_problems=settings.max_problems)
         self.loading = LoadingThread(self.library, record, channel.wake)
         self.versions: dict[int, LoadedVersion] = {}
-        self.document = Document(settings.device, settings.mode.name.lower().replace("_", "-"))
         self.recorder: Recorder | None = None
         self._solo: deque[Submit] = deque()
         self._solo_at = 0.0  # what runs alone takes turns with all the others: not before this time, unless they rest
@@ -326,8 +327,6 @@ class Worker:
     def _report(self) -> Document:
         document = self.document
         document.weight_bytes = self.library.weight_bytes
-        if self.tuning is not None:
-            document.tuning = Lookups(self.tuning.hits, self.tuning.misses)
         for version in self.versions.values():
             entry = document.tenants[version.id]
             tier = version.tiers[version.current]

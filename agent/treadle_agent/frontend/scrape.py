@@ -123,7 +123,7 @@ class _Launches:
         )
         self._lookups = CounterMetricFamily(
             "treadle_cache_lookups",
-            "Look-ups of what was measured (tuning) before, by whether it was there",
+            "Look-ups of launches bound (plans) and of costs measured (tuning) before, by whether they were there",
             labels=("device", "cache", "result"),
         )
         self.families: tuple[Metric, ...] = (self._duration, self._problems, self._busy, self._lookups)
@@ -141,8 +141,9 @@ class _Launches:
         sizes = [(repr(float(bound)), count) for bound, count in zip(PROBLEM_BUCKETS, accumulate(counts), strict=True)]
         self._problems.add_metric((device,), [*sizes, ("+Inf", sum(document.sizes.values()))], document.problems)
         self._busy.add_metric((device,), document.busy_seconds)
-        self._lookups.add_metric((device, "tuning", "hit"), document.tuning.hits)
-        self._lookups.add_metric((device, "tuning", "miss"), document.tuning.misses)
+        for cache, lookups in (("plans", document.plans), ("tuning", document.tuning)):
+            self._lookups.add_metric((device, cache, "hit"), lookups.hits)
+            self._lookups.add_metric((device, cache, "miss"), lookups.misses)
 
 
 class _Tenants:

@@ -24,9 +24,9 @@ def rows(model: Model) -> Iterator[KernelRow]:
     program, artifact = model.program, model.artifact
     slab = Slab(artifact.weights, artifact.weight_bytes)
     weights = model.folder / "weights.bin"
-    places = [(slot, slab.acquire(str(slot), weights)) for slot in range(max(COUNTS))]
-    merged = MergedProgram(program, slab, max(COUNTS))
-    each = {count: [seconds / count for seconds in _fastest(merged, places[:count])] for count in COUNTS}
+    rows_of_weights = [slab.acquire(str(number), weights) for number in range(max(COUNTS))]
+    merged = MergedProgram(program, slab)
+    each = {count: [seconds / count for seconds in _fastest(merged, rows_of_weights[:count])] for count in COUNTS}
     implementation = _chosen(model, slab)
     found: dict[str, list[int]] = {}
     for index, kernel in enumerate(program.kernels):
@@ -40,8 +40,8 @@ def rows(model: Model) -> Iterator[KernelRow]:
         )  # fmt: skip
 
 
-def _fastest(merged: MergedProgram, places: Sequence[tuple[int, int]]) -> list[float]:
-    plan = merged.compose(places)
+def _fastest(merged: MergedProgram, rows: Sequence[int]) -> list[float]:
+    plan = merged.compose(merged.place(rows))
     rounds = [run(plan, 0, merged.length, time.perf_counter) for _ in range(ROUNDS)]
     return [min(times) for times in zip(*rounds, strict=True)]
 

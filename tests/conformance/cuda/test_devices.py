@@ -19,7 +19,7 @@ from treadle_agent.executor.cuda.device import GpuDevice
 from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.cuda.slab import GpuSlab
-from treadle_agent.executor.host import HostDevice
+from treadle_agent.executor.host import HostDevice, MergedPlace
 from treadle_agent.executor.simulated import GPUS, SimulatedDevice
 from treadle_agent.executor.slab import Slab
 from treadle_agent.executor.super_kernel import MergedProgram
@@ -148,7 +148,7 @@ def bench_of(device, slab, body_of, memory: np.ndarray, folder: Path) -> Bench:
 def host_bench(folder: Path, kind: Callable[..., HostDevice] = HostDevice) -> Bench:
     memory = np.zeros(TENANTS * BLOCK, np.uint8)
     device = kind(memoryview(memory), time.perf_counter)
-    return bench_of(device, Slab(ENTRIES, ROW_BYTES), lambda slab: MergedProgram(PROGRAM, slab, 8), memory, folder)
+    return bench_of(device, Slab(ENTRIES, ROW_BYTES), lambda slab: MergedProgram(PROGRAM, slab), memory, folder)
 
 
 def gpu_bench(gpu: Gpu, folder: Path, library: frozenset[int] = frozenset()) -> Bench:
@@ -195,15 +195,40 @@ def test_a_stream_may_be_less_than_full(bench: Bench) -> None:
     assert bench.run([4], rows=1)[4][0].tobytes() == bench.run([4])[4][0].tobytes()
 
 
+def slots_of(group: SimpleNamespace) -> list[int]:
+    return list(group.place.problems.slots if isinstance(group.place, MergedPlace) else group.place.slots)
+
+
 def test_a_group_that_is_given_up_frees_its_slots(bench: Bench) -> None:
-    free = len(bench.body.slots)
-    group = bench.group([0, 1])
+    group, other = bench.group([0, 1]), bench.group([0, 1])
     bench.device.stage(group)
-    assert len(bench.body.slots) == free - 2
+    first = slots_of(group)
     bench.device.run(group, 0, 1)
     bench.device.free(group)
     bench.device.free(group)  # again: nothing to give back
-    assert len(bench.body.slots) == free
+    bench.device.stage(group)
+    bench.device.stage(other)
+    assert slots_of(group) == first
+    assert not set(first) & set(slots_of(other))
+
+
+@pytest.mark.parametrize("tenants", [[3, 3], [1, 3, 3, 3, 0], [2] * 6])
+def test_tenants_may_have_the_same_weights(bench: Bench, tenants: list[int]) -> None:
+    alone = {tenant: bench.run([tenant])[tenant].tobytes() for tenant in set(tenants)}
+    group = bench.group(tenants)
+    for place, stream in enumerate(group.streams):
+        stream.name = place
+    bench.device.stage(group)
+    assert len(set(slots_of(group))) == len(tenants)
+    bench.device.run(group, 0, bench.body.length)
+    bench.device.collect(group)
+    answers = bench.answers(group)
+    assert [answers[stream.name].tobytes() for stream in group.streams] == [alone[t] for t in _in_order(group)]
+
+
+def _in_order(group: SimpleNamespace) -> list[int]:
+    """Whose weights each stream has; a device may sort the streams."""
+    return [stream.tenant.loaded_tiers[0].row for stream in group.streams]
 
 
 def test_two_groups_may_be_on_the_device(bench: Bench) -> None:

@@ -72,7 +72,9 @@ def test_requests_are_counted_with_credit_and_duration(site):
 
 
 def test_the_executor_reports_when_it_is_asked(site):
-    document = Document("host", "space-time", busy_seconds=1.0, weight_bytes=4096, tuning=Lookups(3, 2))
+    document = Document(
+        "host", "space-time", busy_seconds=1.0, weight_bytes=4096, plans=Lookups(9, 1), tuning=Lookups(3, 2)
+    )
     document.launched([("matmul 4x3", 0.002, 1), ("matmul 4x3", 0.004, 1)], problems=5)
     document.launched([("relu 3", 0.0001, 1)], problems=1)
     document.tenants[1] = TenantStatistics("linear.default", 0.25, 2, "large", {"up/room": 1, "down/slack": 2}, 1.5)
@@ -89,8 +91,13 @@ def test_the_executor_reports_when_it_is_asked(site):
     kernel = ("device", "device-0"), ("signature", "matmul 4x3")
     assert samples[("treadle_kernel_duration_seconds_count", *kernel)] == 2
     assert abs(samples[("treadle_kernel_duration_seconds_sum", *kernel)] - 0.006) < 1e-12
-    for result, count in (("hit", 3), ("miss", 2)):
-        lookups = ("cache", "tuning"), ("device", "device-0"), ("result", result)
+    for cache, result, count in (
+        ("plans", "hit", 9),
+        ("plans", "miss", 1),
+        ("tuning", "hit", 3),
+        ("tuning", "miss", 2),
+    ):
+        lookups = ("cache", cache), ("device", "device-0"), ("result", result)
         assert samples[("treadle_cache_lookups_total", *lookups)] == count
     assert samples[("treadle_super_kernel_problems_count", ("device", "device-0"))] == 3
     assert samples[("treadle_super_kernel_problems_sum", ("device", "device-0"))] == 11

@@ -111,3 +111,24 @@ def test_an_executor_that_starts_again_measures_nothing(bench: Any, models: Any,
     assert hits == 0
     assert misses >= 2
     assert asyncio.run(start()) == (misses, 0)
+
+
+def test_launches_of_a_steady_trace_were_bound_before(bench: Any, models: Any) -> None:
+    async def scenario() -> tuple[int, int]:
+        async with bench(Mode.SPACE_TIME) as house:
+            tenants = [await house.load(models.mlp, seed) for seed in range(8)]
+            x = np.zeros((1, 24), np.float32)
+
+            async def client(tenant: Any, requests: int) -> None:
+                for _ in range(requests):
+                    await house.infer(tenant, x)
+
+            await asyncio.gather(*(client(tenant, 50) for tenant in tenants))
+            before = (await house.statistics())["plans"]
+            await asyncio.gather(*(client(tenant, 200) for tenant in tenants))
+            after = (await house.statistics())["plans"]
+            return after["hits"] - before["hits"], after["misses"] - before["misses"]
+
+    hits, misses = asyncio.run(scenario())
+    assert hits + misses >= 200
+    assert hits / (hits + misses) >= 0.99

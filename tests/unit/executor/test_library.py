@@ -52,6 +52,7 @@ class Tuner(HostMemory):
     identity = ("host",)
 
     def __init__(self) -> None:
+        super().__init__()
         self.broken = False
         self.trials = 0
 

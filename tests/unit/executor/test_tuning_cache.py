@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from treadle_agent.executor import tuning_cache
+from treadle_agent.executor.statistics import Lookups
 from treadle_agent.executor.tuner import Profile
 from treadle_agent.executor.tuning_cache import Entry, TuningCache
 
@@ -42,10 +43,10 @@ def made_for(path: Path) -> tuple[str, ...]:
 def test_what_was_measured_is_found_at_the_next_start(tmp_path: Path) -> None:
     cache = TuningCache(tmp_path / "tuning", DEVICE)
     assert cache.recall(WHAT, 2, lambda: PROFILE) == PROFILE
-    assert (cache.hits, cache.misses) == (0, 1)
+    assert cache.lookups == Lookups(0, 1)
     again = TuningCache(tmp_path / "tuning", DEVICE)
     assert again.recall(WHAT, 2, pytest.fail) == PROFILE
-    assert (again.hits, again.misses) == (1, 0)
+    assert again.lookups == Lookups(1, 0)
 
 
 def test_what_is_worth_no_trial_leaves_no_file(tmp_path: Path) -> None:

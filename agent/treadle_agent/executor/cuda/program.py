@@ -17,6 +17,7 @@ from treadle_agent.executor.cuda.steps import Convolution, Lowered, Place, Point
 from treadle_agent.executor.cuda.tables import MATRICES, PLACE, SHAPE, TENSORS
 from treadle_agent.executor.cuda.variants import POINT_STEPS, POINT_THREADS, ROW_THREADS, Tile, Variant, generated
 from treadle_agent.executor.slots import Slots
+from treadle_agent.executor.statistics import Lookups
 from treadle_agent.program.model import Program
 
 SLOT_ALIGNMENT = 256  # bytes
@@ -52,12 +53,14 @@ class _Tables:
 class GpuProgram:
     """A program of one architecture over slots of device memory and a slab of weights.
 
-    `library`: kernels (by number) whose products cuBLAS computes; own kernels compute the others.
+    `library`: kernels (by number) whose products cuBLAS computes; own kernels compute the others. `plans` counts how
+    often launches were bound before.
     """
 
     def __init__(
-        self, gpu: Gpu, program: Program, slab: GpuSlab, capacity: int, library: frozenset[int] = frozenset()
-    ) -> None:
+        self, gpu: Gpu, program: Program, slab: GpuSlab, capacity: int, library: frozenset[int] = frozenset(),
+        plans: Lookups | None = None,
+    ) -> None:  # fmt: skip
         constants, offsets = constant_layout(program)
         self.lowered = lower(program, [entry.offset for entry in slab.entries], offsets)
         self.program = program
@@ -69,6 +72,7 @@ class GpuProgram:
         self.signatures = [one.signature for one in self.lowered]
         self._gpu = gpu
         self.by_library = library
+        self._lookups = Lookups() if plans is None else plans
         self._plans: OrderedDict[tuple[tuple[int, int], ...], Bound] = OrderedDict()
         with gpu.stream() as stream:
             self.memory = gpu.allocate(capacity * self.stride)
@@ -99,8 +103,10 @@ class GpuProgram:
         key = tuple((slot, self.slab.address(row) if row >= 0 else 0) for slot, row in problems)
         bound = self._plans.get(key)
         if bound is not None:
+            self._lookups.hits += 1
             self._plans.move_to_end(key)
             return bound
+        self._lookups.misses += 1
         bound = self._bind([(int(self.memory.ptr) + slot * self.stride, row) for slot, row in key], stream)
         self._plans[key] = bound
         if len(self._plans) > PLAN_LIMIT:

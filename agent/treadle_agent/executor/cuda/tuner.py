@@ -13,6 +13,7 @@ from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.cuda.slab import GpuSlab
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.slab import Weights
+from treadle_agent.executor.statistics import Lookups
 from treadle_agent.executor.tuner import PROBLEMS, Profile, line
 from treadle_agent.program.artifact import WeightEntry
 from treadle_agent.program.model import Program, TensorType
@@ -27,6 +28,7 @@ class GpuTuner:
 
     def __init__(self, gpu: Gpu) -> None:
         self._gpu = gpu
+        self.plans = Lookups()
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -40,7 +42,7 @@ class GpuTuner:
     def body(self, program: Program, slab: Weights, capacity: int, profile: Profile) -> GpuProgram:
         """A program with the implementations that measured fastest."""
         assert isinstance(slab, GpuSlab)
-        return GpuProgram(self._gpu, program, slab, capacity, frozenset(profile.library))
+        return GpuProgram(self._gpu, program, slab, capacity, frozenset(profile.library), self.plans)
 
     def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
         """Time a program alone and merged, on memory of its own that is given back afterwards.
