@@ -41,6 +41,7 @@ _COMMANDS = (
     _Command("plan", "treadle.plan.command", "would a tenant be admitted, and where would it be served?"),
     _Command("profile", "treadle.profile.command", "which of models' kernels could share launches, and what it gains"),
     _Command("doctor", "treadle.doctor.command", "what a machine, or a cluster, lacks for serving"),
+    _Command("trace", "treadle.trace.command", "a timeline of what a running server launches, for Perfetto"),
     _Command("simulate", "treadle.simulate.command", "play the production policies on a simulated clock"),
 )
 

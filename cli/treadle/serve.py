@@ -130,6 +130,7 @@ async def _serve(options: Options) -> None:
 async def _serve_node(node: Node, options: Options, stop: asyncio.Event) -> None:
     [executor], [site] = node.executors, node.sites
     if options.trace is not None:
+        await site.timeline.acquire()
         executor.trace(options.trace.resolve())
     url = await _listen(node.front_end, options)
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from treadle_agent.executor.protocol import Done, Version
@@ -106,6 +107,12 @@ class Gateway(Protocol):
 
     async def statistics(self) -> Mapping[str, Any]:
         """The executor's counters (`executor.statistics`), and the supervisor's restarts."""
+
+    def trace(self, path: Path) -> None:
+        """Record launches from now on, for the timeline that `end_trace` writes to `path`; lost with the process."""
+
+    async def end_trace(self) -> None:
+        """End the recording; the file is there afterwards, unless the process ended or the disk is full."""
 
     async def close(self) -> None:
         """Stop the process; calls under way are shed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from treadle_agent.executor.flight_record import Activity, FlightRecord
 from treadle_agent.executor.library import Library, LoadedTier
 from treadle_agent.executor.protocol import Loaded, Refused, ToFrontEnd, Unloaded, Version
 from treadle_agent.executor.super_kernel import ignore_warnings
+from treadle_agent.executor.trace import Recorder
 from treadle_agent.executor.versions import LoadedVersion
 from treadle_agent.program.model import TensorType
 
@@ -52,6 +54,10 @@ class LoadingThread:
     def unload(self, loaded: LoadedVersion) -> None:
         """Free what a version holds; nothing runs it any more."""
         self._jobs.put(lambda: self._unload(loaded))
+
+    def save(self, recorder: Recorder, saved: Callable[[], None]) -> None:
+        """Write a timeline, then call `saved` on the dispatch thread; one that cannot be written is not there."""
+        self._jobs.put(lambda: self._save(recorder, saved))
 
     def collect(self) -> list[ToFrontEnd]:
         """On the dispatch thread: take over finished jobs; returns what the front end is to be told."""
@@ -133,6 +139,13 @@ class LoadingThread:
         for tier in loaded.loaded_tiers:
             self.library.forget(tier)
         return lambda: Unloaded(loaded.id)
+
+    def _save(self, recorder: Recorder, saved: Callable[[], None]) -> Outcome:
+        try:
+            recorder.write()
+        except OSError as error:
+            sys.stderr.write(f"the timeline is not written: {error}\n")
+        return saved
 
 
 def _apply(changes: list[Callable[[], None]]) -> None:

@@ -264,7 +264,7 @@ class Supervisor:
         self._post(Trace(str(path)))
 
     async def end_trace(self) -> None:
-        """End the recording; the file is there afterwards."""
+        """End the recording; the file is there afterwards, unless the process ended or the disk is full."""
         self._post(Trace(""))
         await self.statistics()  # answered after the file was written
 

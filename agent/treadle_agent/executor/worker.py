@@ -86,6 +86,8 @@ class Worker:
         self.loading = LoadingThread(self.library, record, channel.wake)
         self.versions: dict[int, LoadedVersion] = {}
         self.recorder: Recorder | None = None
+        self._saving = 0  # timelines being written
+        self._unreported: list[int] = []
         self._solo: deque[Submit] = deque()
         self._solo_at = 0.0  # what runs alone takes turns with all the others: not before this time, unless they rest
         self._alone: Group | None = None  # what runs alone now, or did so last
@@ -112,7 +114,7 @@ class Worker:
         while self._finished:
             launch, thread, result = self._finished.popleft()
             self._threads.append(thread)
-            self._launched(launch, result)
+            self._launched(launch, result, thread)
         now = time.monotonic()
         for _, doomed in self.scheduler.shed(now):
             self._answer(doomed, Outcome.SHED, reason="the deadline cannot be met any more")
@@ -139,8 +141,10 @@ class Worker:
                 self.versions[version].draining = True
             case Cancel(version, request):
                 self._cancel(self.versions.get(version), request)
+            case Report(sequence) if self._saving:
+                self._unreported.append(sequence)
             case Report(sequence):
-                self.channel.post(Statistics(sequence, msgspec.json.encode(self._report())))
+                self._send_report(sequence)
             case Trace(path):
                 self._record(path)
 
@@ -161,9 +165,21 @@ class Worker:
             self._answer_id(request, Outcome.SHED, reason="cancelled")
 
     def _record(self, path: str) -> None:
-        if self.recorder is not None:
-            self.recorder.write()
-        self.recorder = Recorder(Path(path)) if path else None
+        ended, self.recorder = self.recorder, Recorder(Path(path), self.document.device) if path else None
+        if ended is not None:
+            self._saving += 1
+            self.loading.save(ended, self._saved)
+
+    def _saved(self) -> None:
+        """A timeline is written: reports asked for meanwhile may follow, which is how the front end knows."""
+        self._saving -= 1
+        if not self._saving:
+            for sequence in self._unreported:
+                self._send_report(sequence)
+            self._unreported.clear()
+
+    def _send_report(self, sequence: int) -> None:
+        self.channel.post(Statistics(sequence, msgspec.json.encode(self._report())))
 
     def _install(self, version: LoadedVersion) -> None:
         self.versions[version.id] = version
@@ -257,7 +273,7 @@ class Worker:
             result = self._run(launch)
         self.record.end(thread)
         self._threads.append(thread)
-        self._launched(launch, result)
+        self._launched(launch, result, thread)
 
     def _run(self, launch: Launch) -> Launched | Failure:
         begun = time.monotonic()
@@ -272,7 +288,7 @@ class Worker:
         self._finished.append((launch, thread, result))
         self.channel.wake()
 
-    def _launched(self, launch: Launch, result: Launched | Failure) -> None:
+    def _launched(self, launch: Launch, result: Launched | Failure, thread: int) -> None:
         group = launch.group
         if isinstance(result, Failure):
             self.scheduler.failed(group, result.seconds)
@@ -282,7 +298,7 @@ class Worker:
         self.document.launched(result, len(group.streams))
         if self.recorder is not None:
             tenants = [version_of(stream).version.tenant for stream in group.streams]
-            self.recorder.launches(result, time.monotonic(), len(group.streams), tenants)
+            self.recorder.launches(result, time.monotonic(), RECORD_SLOTS - 1 - thread, tenants)
         seconds = sum(seconds for _, seconds, _ in result)
         self.isolation.launched(launch, seconds)
         if not self.scheduler.launched(launch, seconds):

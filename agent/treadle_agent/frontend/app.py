@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import hdrs, web
 
-from treadle_agent.frontend import health
+from treadle_agent.frontend import health, timeline
 from treadle_agent.frontend.directory import Directory
 from treadle_agent.frontend.errors import NotFoundError, RequestError
 from treadle_agent.frontend.forwarding import Forwarder
@@ -139,6 +139,10 @@ class FrontEnd:
                 return health.ready(is_ready=not contract.gateway.fault(contract.served))
             case Resource.METRICS:
                 reply = await self._scrape.reply(request.headers.get(hdrs.ACCEPT, ""))
+                await compress(reply, request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+                return reply
+            case Resource.TIMELINE:
+                reply = await timeline.record(request, self._sites)
                 await compress(reply, request.headers.get(hdrs.ACCEPT_ENCODING, ""))
                 return reply
             case _:

@@ -33,6 +33,12 @@ class DamagedBodyError(BadRequestError):
     abort = True
 
 
+class ForbiddenError(RequestError):
+    """Raised when this is not for whoever asks."""
+
+    status = 403
+
+
 class NotFoundError(RequestError):
     """Raised when no such path, tenant or version is served."""
 
@@ -53,6 +59,12 @@ class SlowClientError(RequestError):
     """Raised when a body does not arrive in time."""
 
     status = 408
+
+
+class ConflictError(RequestError):
+    """Raised when what is asked for is being done for somebody else."""
+
+    status = 409
 
 
 class TooLargeError(RequestError):
@@ -104,6 +116,13 @@ class NotServedYetError(RequestError):
 
     status = 503
     outcome = RequestOutcome.SHED
+    retry_after = 1
+
+
+class NoTimelineError(RequestError):
+    """Raised when the executor ended while a timeline was recorded, or could not write it."""
+
+    status = 503
     retry_after = 1
 
 

@@ -19,6 +19,7 @@ class Resource(Enum):
     LIVE = auto()
     READY = auto()
     METRICS = auto()
+    TIMELINE = auto()
     MODEL = auto()
     MODEL_READY = auto()
     INFER = auto()
@@ -38,6 +39,7 @@ _FIXED = {
     ("v2", "health", "live"): Resource.LIVE,
     ("v2", "health", "ready"): Resource.READY,
     ("metrics",): Resource.METRICS,
+    ("debug", "timeline"): Resource.TIMELINE,
 }
 _OF_MODEL = {(): Resource.MODEL, ("ready",): Resource.MODEL_READY, ("infer",): Resource.INFER}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from treadle_agent.executor.gateway import Gateway
 from treadle_agent.frontend.catalog import Catalog
 from treadle_agent.frontend.contract import Contract
@@ -23,6 +25,7 @@ class Site:
         self.catalog = catalog or Catalog()
         self.moves = Moves()
         self.requests = RequestMetrics()
+        self.timeline = asyncio.Lock()  # held by who records one
         self.backlog = Backlog()  # kept where there are several devices to choose from
         self.contracts: dict[str, Contract] = {}  # by tenant, made when first asked for
         self.catalog.on_removal(self._forget)

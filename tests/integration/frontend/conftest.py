@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -146,6 +147,8 @@ class FakeGateway:
     reports_without_executor: bool = False
     supervisor: Mapping[str, Any] = field(default_factory=lambda: {"restarts": 2, "replays": 5, "pending": 0})
     faults: dict[int, str] = field(default_factory=dict)
+    recording: Path | None = None
+    timeline: bytes | None = b"{}"  # what `end_trace` leaves; None: the process has ended meanwhile
     _bindings: set[tuple[int, tuple[Shape, ...]]] = field(default_factory=set)
 
     def _key(self, served: Served, shapes: tuple[Shape, ...]) -> tuple[int, tuple[Shape, ...]]:
@@ -220,6 +223,16 @@ class FakeGateway:
                 await asyncio.Event().wait()
             return {"supervisor": self.supervisor}
         return {**msgspec.json.decode(msgspec.json.encode(self.document)), "supervisor": self.supervisor}
+
+    def trace(self, path: Path) -> None:
+        assert self.recording is None
+        self.recording = path
+
+    async def end_trace(self) -> None:
+        path, self.recording = self.recording, None
+        assert path is not None
+        if self.timeline is not None:
+            await asyncio.to_thread(path.write_bytes, self.timeline)
 
     async def load(self, version: Version) -> Served:
         raise NotImplementedError

@@ -79,6 +79,8 @@ def test_latencies_by_signature_are_those_of_the_launches(bench: Any, models: An
     document = asyncio.run(scenario())
     took: dict[str, list[tuple[float, int, int]]] = {}
     for event in json.loads(trace.read_text())["traceEvents"]:
+        if event.get("cat") != "kernel":
+            continue
         args = event["args"]
         took.setdefault(event["name"], []).append((event["dur"] / 1e6, args["launches"], args["problems"]))
 
@@ -132,3 +134,16 @@ def test_launches_of_a_steady_trace_were_bound_before(bench: Any, models: Any) -
     hits, misses = asyncio.run(scenario())
     assert hits + misses >= 200
     assert hits / (hits + misses) >= 0.99
+
+
+def test_a_timeline_that_cannot_be_written_costs_nobody_an_answer(bench: Any, models: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with bench(Mode.SPACE_TIME) as house:
+            tenant = await house.load(models.mlp, 1)
+            house.supervisor.trace(tmp_path / "nowhere" / "trace.json")
+            await house.check(tenant, 1)
+            await house.supervisor.end_trace()
+            await house.check(tenant, 2)
+            assert (await house.statistics())["supervisor"]["restarts"] == 0
+
+    asyncio.run(scenario())

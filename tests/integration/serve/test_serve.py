@@ -195,9 +195,63 @@ def test_a_timeline_of_launches(serve, folder, write, tmp_path):
     it = serve("--trace", str(tmp_path / "trace.json"))
     it.wait_until_ready()
     assert it.infer("a", [1.0] * 4)[0] == 200
+    assert trace(it, tmp_path / "other.json") == (1, "treadle trace: a timeline is being recorded already\n")
     assert it.stop() == 0
     events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
-    assert any("a.default" in event["args"]["tenants"] for event in events)
+    assert any("a.default" in event["args"].get("tenants", ()) for event in events)
+
+
+def trace(it, path, *options) -> tuple[int, str]:
+    """`treadle trace` beside a server: its exit code, and all it said."""
+    command = [sys.executable, "-m", "treadle", "trace", str(path), "--url", it.url, *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_timeline_of_a_running_server(serve, folder, write, load, tmp_path):
+    names = ["a", "b", "c"]
+    for factor, name in enumerate(names, 1):
+        (folder / f"{name}.yaml").write_text(write(name, factor))
+    it = serve()
+    it.wait_until_ready()
+    loads = [load(it, name) for name in names for _ in range(3)]
+    code, said = trace(it, tmp_path / "timeline.json", "--seconds", "1")
+    assert code == 0, said
+    assert "for 3 tenants on 1 streams; open it at https://ui.perfetto.dev" in said
+    before = [len(one.answers) for one in loads]
+    until(lambda: all(len(one.answers) > count for one, count in zip(loads, before, strict=True)))
+    for one in loads:
+        one.stop()
+        assert one.errors == []
+
+    events = json.loads((tmp_path / "timeline.json").read_text())["traceEvents"]
+    called = {(e["name"], e["pid"], e["tid"]): e["args"]["name"] for e in events if e["ph"] == "M"}
+    rows: dict[tuple[str, str], list[dict]] = {}
+    for event in events:
+        if event["ph"] == "X":
+            process = called["process_name", event["pid"], 0]
+            thread = called["thread_name", event["pid"], event["tid"]]
+            rows.setdefault((process, thread), []).append(event)
+    tenants = {f"{name}.default" for name in names}
+    assert rows.keys() == {("device host", "stream 0"), *(("tenants", tenant) for tenant in tenants)}
+    for row in rows.values():
+        ends = [event["ts"] + event["dur"] for event in row]
+        assert all(after["ts"] >= end - 1.0 for after, end in zip(row[1:], ends, strict=False)), "one after another"
+    kernels = rows["device host", "stream 0"]
+    assert 0.3e6 < kernels[-1]["ts"] - kernels[0]["ts"] < 3e6, "microseconds"
+    assert {tenant for event in kernels for tenant in event["args"]["tenants"]} == tenants
+    assert max(len(event["args"]["tenants"]) for event in kernels) > 1, "some are merged"
+
+    code, said = trace(it, tmp_path / "none.json", "--seconds", "100")
+    assert (code, said) == (1, "treadle trace: seconds: must be a number above 0, at most 60\n")
+    code, said = trace(it, tmp_path / "none.json", "--device", "gpu-7")
+    assert (code, said) == (1, "treadle trace: there is no device 'gpu-7' here; there are host\n")
+    assert trace(it, "/nowhere/t.json") == (2, "treadle trace: /nowhere/t.json: there is no such folder\n")
+    assert it.stop() == 0
+    code, said = trace(it, tmp_path / "none.json")
+    assert code == 1
+    assert said.startswith(f"treadle trace: no server answers at {it.url}: ")
+    assert not (tmp_path / "none.json").exists()
 
 
 def test_a_port_in_use(serve):
@@ -249,7 +303,7 @@ def test_the_port_that_pages_name_is_the_default():
     assert "(default 8080)" in " ".join(parser.format_help().split())
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["bench"], ["bench", "serving"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["demo"], ["trace"], ["bench"], ["bench", "serving"], ["doctor"]])
 def test_every_command_explains_itself(command):
     done = subprocess.run(
         [sys.executable, "-m", "treadle", *command, "--help"], capture_output=True, text=True, timeout=60, check=True

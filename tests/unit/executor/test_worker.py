@@ -21,9 +21,12 @@ from treadle_agent.executor.protocol import (
     Done,
     Mode,
     Outcome,
+    Report,
+    Statistics,
     Submit,
     TierSpec,
     ToExecutor,
+    Trace,
     Unbind,
     Version,
 )
@@ -69,6 +72,10 @@ class Loading:
     """Binds nothing before the test says so."""
 
     refusals: list[Callable[[str], None]] = field(default_factory=list)
+    saving: list[Callable[[], None]] = field(default_factory=list)
+
+    def save(self, _: Any, saved: Callable[[], None]) -> None:
+        self.saving.append(saved)
 
     def bind(self, _: Any, __: int, ___: Any, refuse: Callable[[str], None]) -> None:
         self.refusals.append(refuse)
@@ -214,3 +221,20 @@ def test_what_was_learnt_of_unbound_shapes_is_forgotten(house: House) -> None:
     assert house.worker.isolation._stretches._references
     house.turn(Unbind(1, 0))
     assert not house.worker.isolation._stretches._references
+
+
+def test_a_report_asked_for_after_a_timeline_comes_once_it_is_written(house: House, tmp_path: Path) -> None:
+    def reports() -> list[int]:
+        return [one.sequence for one in house.channel.posted if isinstance(one, Statistics)]
+
+    house.tenant(1)
+    for name in ("one.json", "two.json"):  # the second one ends the first
+        house.turn(Trace(str(tmp_path / name)))
+    house.turn(house.submit(1), Trace(""), Report(1), Report(2), turns=2)
+    assert house.channel.outcomes() == {1: Outcome.DONE}, "launches go on"
+    for saved in house.loading.saving:
+        assert reports() == []
+        saved()
+    assert reports() == [1, 2]
+    house.turn(Report(3))
+    assert reports() == [1, 2, 3]

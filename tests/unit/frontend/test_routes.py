@@ -16,6 +16,7 @@ from treadle_agent.frontend.routes import Resource, Route, resolve
         ("/v2/health/live", "GET", Route(Resource.LIVE)),
         ("/v2/health/ready?verbose=1", "GET", Route(Resource.READY)),
         ("/metrics", "GET", Route(Resource.METRICS)),
+        ("/debug/timeline?seconds=3", "GET", Route(Resource.TIMELINE)),
         ("/v2/models/a", "GET", Route(Resource.MODEL, "a")),
         ("/v2/models/a.b/ready", "GET", Route(Resource.MODEL_READY, "a.b")),
         ("/v2/models/a/infer", "POST", Route(Resource.INFER, "a")),

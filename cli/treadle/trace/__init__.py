@@ -1,0 +1,1 @@
+"""`treadle trace`: a timeline of what a running server launches."""

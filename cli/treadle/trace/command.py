@@ -1,0 +1,102 @@
+"""`treadle trace`: its arguments and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+PATIENCE = 30.0  # seconds beyond those recorded, in which the timeline must come
+
+
+class _TraceError(Exception):
+    """Raised when there is no timeline; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a timeline shows."""
+
+    super_kernels: int
+    merged: int  # of several tenants
+    tenants: int
+    streams: int
+    dropped: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `treadle trace` takes."""
+    parser.description = (
+        "Record what a running server's device launches, super-kernel by super-kernel, on which stream and for which "
+        "tenants, for https://ui.perfetto.dev. The server answers only on the machine it runs on; for a node of a "
+        "cluster: kubectl port-forward to its agent's Pod. Exit codes: 0 written, 1 no timeline, 2 wrong usage."
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="where the timeline goes, as JSON")
+    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the server (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="how long to record (default %(default)g)")
+    parser.add_argument("--device", metavar="ID", help="which device, where the server has several")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Record, write the file, and say what it shows."""
+    path: Path = arguments.file
+    if not path.resolve().parent.is_dir():
+        print(f"treadle trace: {path}: there is no such folder", file=sys.stderr)
+        return 2
+    try:
+        body = _fetch(arguments.url, arguments.seconds, arguments.device)
+        found = summary(json.loads(body))
+        path.write_bytes(body)
+    except (_TraceError, OSError, ValueError) as error:
+        print(f"treadle trace: {error}", file=sys.stderr)
+        return 1
+    print(
+        f"{path}: {found.super_kernels} launches ({found.merged} of several tenants) for {found.tenants} tenants on "
+        f"{found.streams} streams; open it at https://ui.perfetto.dev"
+    )
+    if found.dropped:
+        print(f"warning: {found.dropped} more were left out: record fewer seconds", file=sys.stderr)
+    return 0
+
+
+def summary(timeline: dict[str, Any]) -> Summary:
+    """Count what a timeline shows."""
+    kernels = [event for event in timeline["traceEvents"] if event.get("cat") == "kernel"]
+    return Summary(
+        super_kernels=len(kernels),
+        merged=sum(len(event["args"]["tenants"]) > 1 for event in kernels),
+        tenants=len({tenant for event in kernels for tenant in event["args"]["tenants"]}),
+        streams=len({event["tid"] for event in kernels}),
+        dropped=timeline["otherData"]["dropped"],
+    )
+
+
+def _fetch(url: str, seconds: float, device: str | None) -> bytes:
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname is None:
+        raise _TraceError(f"--url {url}: must be like http://127.0.0.1:8080")
+    query = urlencode({"seconds": f"{seconds:g}"} | ({} if device is None else {"device": device}))
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=max(seconds, 0.0) + PATIENCE)
+    try:
+        connection.request("GET", f"/debug/timeline?{query}")
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise _TraceError(f"no server answers at {url}: {error}") from error
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise _TraceError(_reason(response.status, body))
+    return body
+
+
+def _reason(status: int, body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"the server answered {status}: is it treadle's?"
