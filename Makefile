@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test e2e check bench gpu papers controlplane controlplane-if-possible cluster clean switching switching-live scale soak chart-files images lock
+.PHONY: help install demo test e2e check bench executor gpu papers controlplane controlplane-if-possible cluster clean switching switching-live scale soak chart-files images lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -90,6 +90,12 @@ papers: $(READY) ## the papers' figures on the simulated GPU (some minutes); wri
 	$(BIN)/treadle simulate goodput --json benchmarks/results/goodput.json
 	$(BIN)/python benchmarks/papers_page.py
 	$(BIN)/python benchmarks/check_papers.py
+
+executor: $(READY) ## the executor beside ONNX Runtime, and a million requests through its scheduler; writes docs/executor.md
+	-$(BIN)/treadle bench host --json benchmarks/results/host.json
+	-$(BIN)/treadle bench scheduling --json benchmarks/results/scheduling.json
+	$(BIN)/python benchmarks/executor_page.py
+	$(BIN)/python benchmarks/check_executor.py
 
 switching: $(READY) ## model switching on a simulated clock (some minutes); writes docs/model-switching.md
 	$(BIN)/treadle simulate model-switching --paper --json benchmarks/results/model-switching.json --plots docs/model-switching

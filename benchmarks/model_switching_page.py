@@ -6,11 +6,12 @@ python benchmarks/model_switching_page.py [RESULT.json [PAGE.md]]
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from tables import table
 from treadle.simulate.model_switching.report import ALGORITHM1, SINGLE, STICKY, Report, Row
 
 HERE = Path(__file__).parent
@@ -100,7 +101,7 @@ def _sections(report: Report) -> Iterator[str]:
         events=EVENTS, most=max(UTILISATIONS), bound=report.fluid_bound,
     )  # fmt: skip
     yield "## Targets\n"
-    yield _table(
+    yield table(
         ("target", "", "found", "reached"),
         (
             (one.what, f"{one.relation} {one.target:g}", _number(one.measured, 4), _verdict(one.reached))
@@ -109,15 +110,15 @@ def _sections(report: Report) -> Iterator[str]:
     )
     for title, rows in _scenarios(report):
         yield f"## {title}\n"
-        yield _table(_COLUMNS, (_cells(row) for row in rows))
+        yield table(_COLUMNS, (_cells(row) for row in rows))
     yield "## By deadline\n\nEffective accuracy, % (violations, %).\n"
     yield _by_deadline(report)
     yield _OPEN.format(deadline=base, **_gaps(report.rows, base))
-    yield _table(
+    yield table(
         _COLUMNS, (_cells(row) for row in report.rows if row.policy.startswith(ALGORITHM1) and _is_base(row, base))
     )
     yield _NEIGHBOUR
-    yield _table(
+    yield table(
         ("deadline, ms", "burst", "quiet: violations %", "accuracy %", "loud: violations %", "accuracy %"),
         (
             (
@@ -167,7 +168,7 @@ def _by_deadline(report: Report) -> str:
     policies = [
         policy for policy in dict.fromkeys(row.policy for row in plain) if ":" not in policy.removeprefix(SINGLE)
     ]
-    return _table(
+    return table(
         ("policy", *(f"{deadline:g} ms" for deadline in deadlines)),
         ((policy, *(_both(found[policy, deadline]) for deadline in deadlines)) for policy in policies),
     )
@@ -187,10 +188,6 @@ def _cells(row: Row) -> Sequence[str]:
         _percent(row.violation_ratio), f"{row.switches_per_request:.4f}",
         _number(row.first_degradation_s, 2), _number(row.p99_ms, 0),
     )  # fmt: skip
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(line)} |\n" for line in (columns, ["---"] * len(columns), *rows))
 
 
 def _percent(ratio: float) -> str:

@@ -5,10 +5,11 @@ python benchmarks/papers_page.py
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from papers_figures import Results, gains, read
+from tables import table
 from treadle.bench.kernels.report import Report as Kernels
 from treadle.bench.kernels.report import Row
 from treadle.simulate.goodput.study import OURS, WAYS
@@ -83,12 +84,10 @@ def _sections(results: Results) -> Iterator[str]:
     yield _rows(results.kernels)
     columns = ("target", "figure", "reached")
     checks = results.kernels.checks
-    yield _table(columns, ((one.what, f"{one.measured:.2f}", "yes" if one.reached else "**no**") for one in checks))
+    yield table(columns, ((one.what, f"{one.measured:.2f}", "yes" if one.reached else "**no**") for one in checks))
     yield "With one rule of the model changed at a time:\n"
     ablations = results.kernels.ablations
-    yield _table(
-        ("rule", *_COLUMNS), ((ablation.rule, *_cells(row)) for ablation in ablations for row in ablation.rows)
-    )
+    yield table(("rule", *_COLUMNS), ((ablation.rule, *_cells(row)) for ablation in ablations for row in ablation.rows))
     host = results.host
     yield _HOST.format(
         command=host.command, processor=host.machine.processor, cores=host.machine.cores, date=host.date[:10],
@@ -99,7 +98,7 @@ def _sections(results: Results) -> Iterator[str]:
     yield _MULTIPLEXING.format(
         command=multiplexing.command, device=multiplexing.device, note=multiplexing.note.partition("run. ")[2]
     )
-    yield _table(
+    yield table(
         ("figure", "simulated", "paper", "source"),
         ((one.what, f"{one.simulated:.3g}", f"{one.paper:.3g}", one.source) for one in multiplexing.compared),
     )
@@ -111,7 +110,7 @@ _COLUMNS = ("problem", "R", "ratio", "paper", "next best", "over time")
 
 
 def _rows(report: Kernels) -> str:
-    return _table(_COLUMNS, map(_cells, report.rows))
+    return table(_COLUMNS, map(_cells, report.rows))
 
 
 def _cells(row: Row) -> Sequence[str]:
@@ -126,7 +125,7 @@ def _memory(results: Results) -> Iterator[str]:
         date=memory.date[:10], models=memory.models, model=memory.model, weights=memory.weights_mb,
         deviation=memory.deviation,
     )  # fmt: skip
-    yield _table(
+    yield table(
         ("held by", "MB empty", f"MB with {memory.models}", "of them anonymous", "treadle's over it"),
         (
             (one.server, f"{one.empty_mb:,.0f}", f"{one.full_mb:,.0f}", f"{one.anonymous_mb:,.0f}", f"{one.ratio:.2f}")
@@ -142,7 +141,7 @@ def _goodput(results: Results) -> Iterator[str]:
         note=report.note.partition("run. ")[2],
     )  # fmt: skip
     found = {(row.models, row.tenants, row.way): row for row in report.rows}
-    yield _table(
+    yield table(
         ("models", "tenants", *WAYS, "merged", "gain"),
         (
             (
@@ -155,15 +154,10 @@ def _goodput(results: Results) -> Iterator[str]:
             for models, tenants, gain in gains(report)
         ),
     )
-    yield _table(
+    yield table(
         ("network", "ms alone", "deadline, ms"),
         ((one.network, f"{one.service * 1e3:.2f}", f"{one.deadline * 1e3:.1f}") for one in report.deadlines),
     )
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 if __name__ == "__main__":

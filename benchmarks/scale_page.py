@@ -6,11 +6,12 @@ python benchmarks/scale_page.py [RESULT.json [PAGE.md]]
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from tables import table
 from treadle.bench.placement.report import LEASE_SECONDS, PartReport, Report, targets_of
 
 HERE = Path(__file__).parent
@@ -61,7 +62,7 @@ def _sections(report: Report) -> Iterator[str]:
         create=report.create_seconds, rate=report.tenants / report.create_seconds,
     )  # fmt: skip
     yield "## Targets\n\nOn 2 cores, with 2,000 tenants on 200 nodes.\n"
-    yield _table(
+    yield table(
         ("target", "measured", "reached"),
         (
             (what, measured, "yes" if reached else "**no**")
@@ -71,7 +72,7 @@ def _sections(report: Report) -> Iterator[str]:
     yield "## By part\n"
     yield _PARTS.format(moved=report.moved_tenants, lease=LEASE_SECONDS, edit=report.edit_seconds)
     moved = report.tenants / report.moved_tenants
-    yield _table(
+    yield table(
         _COLUMNS,
         (_cells("cold", report.cold, 1.0), _cells("loss", report.loss, moved), _cells("edit", report.edit, 1.0)),
     )
@@ -91,10 +92,6 @@ def _cells(name: str, part: PartReport, share: float) -> Sequence[str]:
         name, f"{part.placed_seconds:.1f}", f"{part.ready_seconds:.1f}", str(part.plans), f"{part.plan_p50_seconds:g}",
         f"{part.plan_p99_seconds:g}", f"{share * part.operator_writes:.1f}", f"{share * part.agent_writes:.1f}",
     )  # fmt: skip
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(line)} |\n" for line in (columns, ["---"] * len(columns), *rows))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -6,11 +6,12 @@ python benchmarks/switching_page.py [RESULT.json [PAGE.md]]
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from tables import table
 from treadle.bench.switching.checks import clocks_differ
 from treadle.bench.switching.report import SWITCHING, Report, Row
 
@@ -76,7 +77,7 @@ def _sections(report: Report) -> Iterator[str]:
         rounds=report.rounds,
     )  # fmt: skip
     yield "## Targets\n"
-    yield _table(
+    yield table(
         ("target", "", "measured", "reached"),
         (
             (one.what, f"{one.relation} {one.target:g}", f"{one.measured:.4g}", "yes" if one.reached else "**no**")
@@ -87,7 +88,7 @@ def _sections(report: Report) -> Iterator[str]:
     yield "## By deadline\n\nEffective accuracy, % (violations, %).\n"
     yield _by_deadline(report.rows)
     yield _ALL.format(points=clocks_differ(pinned))
-    yield _table(_COLUMNS, map(_cells, report.rows))
+    yield table(_COLUMNS, map(_cells, report.rows))
     cost = report.decisions
     yield _DECISION.format(tiers=cost.tiers, waiting=cost.waiting, p50=cost.p50_us, p99=cost.p99_us)
 
@@ -96,7 +97,7 @@ def _by_deadline(rows: Sequence[Row]) -> str:
     found = {(row.contestant, row.deadline_ms): row for row in rows}
     deadlines = sorted({row.deadline_ms for row in rows})
     names = dict.fromkeys((SWITCHING, *(row.contestant for row in rows)))
-    return _table(
+    return table(
         ("contestant", *(f"{deadline:g} ms" for deadline in deadlines), "mean"),
         ((name, *_accuracies([found[name, deadline] for deadline in deadlines])) for name in names),
     )
@@ -115,10 +116,6 @@ def _cells(row: Row) -> Sequence[str]:
         "–" if row.p99_ms is None else f"{row.p99_ms:.0f}", f"{row.switches_per_request:.4f}",
         ", ".join(f"{name} {100 * share:.0f} %" for name, share in row.share_by_tier.items() if share),
     )  # fmt: skip
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(line)} |\n" for line in (columns, ["---"] * len(columns), *rows))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from treadle.bench.scheduling.decisions import Decisions
+from treadle.bench.scheduling.decisions import Decisions, measure
 from treadle.bench.scheduling.forks import Forks, earliest_deadline_first
 from treadle.bench.scheduling.play import BrokenRuleError, play
 from treadle.bench.scheduling.report import Plays, checks
@@ -110,7 +110,7 @@ def test_earliest_deadline_first_by_hand() -> None:
 def test_checks_say_what_is_missed() -> None:
     ways = [Plays(0.0, way, requests=1000, missed=missed) for way, missed in ((True, 12), (False, 10))]
     ways[0].forks, ways[0].broken = 5, 1
-    quick, slow = Decisions(64, 256, 1e-6, 40e-6, 4.0), Decisions(1000, 4000, 1e-6, 10.0, 4.0)
+    quick, slow = Decisions(64, 256, 1e-6, 40e-6, 4.0, 50e-6), Decisions(1000, 4000, 1e-6, 10.0, 4.0, 10.0)
     found = {check.name: check.reached for check in checks(ways, [quick, slow])}
     assert found == {
         "delay-known": False,
@@ -118,6 +118,15 @@ def test_checks_say_what_is_missed() -> None:
         "decision-p99": True,
         "decision-growth": False,
     }
+
+
+def test_a_decision_grows_no_faster_than_n_log_n(plays: list[Plays]) -> None:
+    """How long it takes is for a machine that has nothing else to do: `make executor`."""
+    few, many = measure(64, 256), measure(1000, 4000)
+    found = {check.name: check for check in checks(plays, [few, many])}
+    assert found["decision-growth"].reached, found["decision-growth"].measured
+    assert few.p50 < few.p99 < few.turn_p99
+    assert few.p50 < 500e-6
 
 
 def one_tier(key: int, seconds: float, shared: list[Executable] | None = None, deadline: float = 1.0) -> Tenant:

@@ -1,4 +1,10 @@
-"""A report whose figures reach every target, to be spoilt by tests."""
+"""A report whose figures reach every target, to be spoilt by tests; and the scripts that write pages."""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -40,3 +46,15 @@ def report():
         ),
         left_out=(),
     )
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """A script of benchmarks/ by its name."""
+    folder = str(Path(__file__).parents[3] / "benchmarks")
+    monkeypatch.syspath_prepend(folder)
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(folder):
+            del sys.modules[name]

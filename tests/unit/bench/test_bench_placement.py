@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import msgspec
 import pytest
@@ -16,16 +12,6 @@ from treadle.bench.placement.report import PartReport, Report, ratios_of, target
 from treadle.bench.serving.report import Machine
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if name in ("check_placement", "scale_page"):
-            del sys.modules[name]
 
 
 @pytest.fixture

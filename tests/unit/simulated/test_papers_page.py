@@ -4,7 +4,6 @@ import importlib.util
 import sys
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from treadle.bench.kernels import simulated
@@ -23,9 +22,9 @@ def script(name):
     return module
 
 
-papers, page, check = (script(name) for name in ("papers_figures", "papers_page", "check_papers"))
+ranges, _, papers, page, check = map(script, ("ranges", "tables", "papers_figures", "papers_page", "check_papers"))
 RESULTS = papers.read()
-RANGES = msgspec.json.decode(check.EXPECTED.read_bytes(), type=dict[str, tuple[float, float]])
+RANGES = ranges.read(check.EXPECTED)
 
 
 def test_the_committed_page_is_fresh():
@@ -53,21 +52,21 @@ def test_the_page_shows_every_plot():
 
 
 def test_every_figure_lies_in_its_committed_range():
-    assert check.outside(papers.figures(RESULTS), RANGES) == []
+    assert ranges.outside(papers.figures(RESULTS), RANGES, "") == []
 
 
 @pytest.mark.parametrize("value", [0.0, 1e9])
 def test_too_good_is_as_wrong_as_too_bad(value):
     figures = papers.figures(RESULTS)
     for name in figures:
-        (line,) = check.outside({**figures, name: value}, RANGES)
+        (line,) = ranges.outside({**figures, name: value}, RANGES, "")
         assert line.startswith(f"{name}: {value:.3g} lies outside")
 
 
 def test_figures_and_ranges_name_each_other():
     figures = papers.figures(RESULTS)
-    assert len(check.outside(figures, {})) == len(figures)
-    assert len(check.outside({}, RANGES)) == len(RANGES)
+    assert len(ranges.outside(figures, {}, "")) == len(figures)
+    assert len(ranges.outside({}, RANGES, "")) == len(RANGES)
 
 
 def test_the_page_says_that_nothing_ran_on_a_gpu():
