@@ -78,11 +78,13 @@ class GpuDevice:
 
     def free(self, group: Group) -> None:
         """Give back what a group holds, finished or not."""
-        if isinstance(group.place, GpuPlace):
-            if group.place.ready is not None:
+        if isinstance(place := group.place, GpuPlace):
+            if place.ready is not None:
                 with self._gpu.stream():
-                    group.place.ready.synchronize()  # staging is read until then
-            _body(group).slots.give(group.place.slots)
+                    place.ready.synchronize()  # staging is read until then, and tables written
+                assert place.bound is not None
+                _body(group).give(place.bound)
+            _body(group).slots.give(place.slots)
         group.place = None
 
     def _scatter(self, moves: Sequence[tuple[int, int, int]], view: Bytes) -> None:

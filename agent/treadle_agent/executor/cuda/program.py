@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from treadle_agent.executor.cuda.choice import tile_for
-from treadle_agent.executor.cuda.gpu import Gpu
+from treadle_agent.executor.cuda.gpu import Bytes, Gpu, copy_in
 from treadle_agent.executor.cuda.lowering import constant_layout, lower
 from treadle_agent.executor.cuda.slab import GpuSlab
 from treadle_agent.executor.cuda.steps import Convolution, Lowered, Place, Points, Product, Rows, Step
@@ -21,33 +22,57 @@ from treadle_agent.executor.statistics import Lookups
 from treadle_agent.program.model import Program
 
 SLOT_ALIGNMENT = 256  # bytes
-PLAN_LIMIT = 64  # bound launches kept for each program; least recently used go first
 
 Launch = Callable[[], None]
 Problem = tuple[int, int]  # slot, slab row
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """The launches of each kernel for some problems. `tables`: what they read besides tensors, kept alive here."""
-
-    launches: tuple[tuple[Launch, ...], ...]
-    tables: Any
+Addresses = np.ndarray[Any, np.dtype[np.uint64]]
+Fill = Callable[[Addresses, Addresses], np.ndarray[Any, Any]]  # from the addresses of problems' slots and rows
 
 
 class _Tables:
-    """Tables for one copy to the device: `add` tells where each will lie, once the memory is there."""
+    """What launches read besides tensors: `add` tells where each table will lie, once there is memory for all."""
 
     def __init__(self) -> None:
-        self.parts: list[bytes] = []
+        self.fills: list[tuple[int, Fill]] = []
         self.size = 0
 
-    def add(self, table: np.ndarray[Any, Any]) -> int:
-        """The offset of a table."""
-        offset, data = self.size, table.tobytes()
-        self.parts.append(data.ljust(-(-len(data) // 16) * 16, b"\0"))
-        self.size += len(self.parts[-1])
+    def add(self, nbytes: int, fill: Fill) -> int:
+        """The offset of a table of so many bytes, which `fill` gives for any problems."""
+        offset = self.size
+        self.fills.append((offset, fill))
+        self.size += -(-nbytes // 16) * 16
         return offset
+
+    def keep(self, table: np.ndarray[Any, Any]) -> int:
+        """The offset of a table that is the same for any problems."""
+        return self.add(table.nbytes, lambda _slots, _rows: table)
+
+
+@dataclass(eq=False, slots=True)
+class Bound:
+    """The launches of each kernel for so many problems, whichever they are: their addresses lie in tables.
+
+    `problems`: those that the tables are of. One group on the device at a time may have it.
+    """
+
+    launches: tuple[tuple[Launch, ...], ...]
+    count: int
+    memory: Any
+    problems: tuple[tuple[int, int], ...]
+    _pinned: Any
+    _view: Bytes
+    _fills: Sequence[tuple[int, Fill]]
+
+    def turn_to(self, problems: tuple[tuple[int, int], ...], stream: Any) -> None:
+        """Write the tables for these addresses of slots and rows; nothing reads them now."""
+        if problems == self.problems:
+            return
+        slots, rows = np.array(problems, np.uint64).T
+        for offset, fill in self._fills:
+            table = fill(slots, rows)
+            self._view[offset : offset + table.nbytes] = table.view(np.uint8).reshape(-1)
+        copy_in(self.memory, 0, self._pinned, 0, len(self._view), stream)
+        self.problems = problems
 
 
 class GpuProgram:
@@ -73,7 +98,7 @@ class GpuProgram:
         self._gpu = gpu
         self.by_library = library
         self._lookups = Lookups() if plans is None else plans
-        self._plans: OrderedDict[tuple[tuple[int, int], ...], Bound] = OrderedDict()
+        self._free: defaultdict[int, list[Bound]] = defaultdict(list)  # by number of problems
         with gpu.stream() as stream:
             self.memory = gpu.allocate(capacity * self.stride)
             self._constants = gpu.upload(constants or b"\0", stream)
@@ -100,44 +125,60 @@ class GpuProgram:
 
     def compose(self, problems: Sequence[Problem], stream: Any) -> Bound:
         """The launches of each kernel for problems at (slot, row), ascending in slots; call inside `Gpu.stream`."""
-        key = tuple((slot, self.slab.address(row) if row >= 0 else 0) for slot, row in problems)
-        bound = self._plans.get(key)
-        if bound is not None:
+        base = int(self.memory.ptr)
+        addresses = tuple(
+            (base + slot * self.stride, self.slab.address(row) if row >= 0 else 0) for slot, row in problems
+        )
+        free = self._free[len(problems)]
+        if free:
             self._lookups.hits += 1
-            self._plans.move_to_end(key)
-            return bound
-        self._lookups.misses += 1
-        bound = self._bind([(int(self.memory.ptr) + slot * self.stride, row) for slot, row in key], stream)
-        self._plans[key] = bound
-        if len(self._plans) > PLAN_LIMIT:
-            self._plans.popitem(last=False)
+            bound = free.pop(next((place for place, one in enumerate(free) if one.problems == addresses), -1))
+        else:
+            self._lookups.misses += 1
+            bound = self._bind(len(problems))
+        bound.turn_to(addresses, stream)
         return bound
 
-    def _bind(self, problems: list[tuple[int, int]], stream: Any) -> Bound:
+    def give(self, bound: Bound) -> None:
+        """No launch of a group reads its tables any more."""
+        self._free[bound.count].append(bound)
+
+    def _bind(self, count: int) -> Bound:
         tables = _Tables()
-        places = tables.add(np.array(problems, PLACE))
+        places = tables.add(count * PLACE.itemsize, _places)
         bind: list[Callable[[int], tuple[Launch, ...]] | None] = []
         for index, lowered in enumerate(self.lowered):
             match lowered.step:
                 case None:
                     bind.append(None)
                 case Points() as points:
-                    bind.append(self._points(points, len(problems), places))
+                    bind.append(self._points(points, count, places))
                 case Rows() as rows:
-                    bind.append(self._rows(rows, len(problems), places))
+                    bind.append(self._rows(rows, count, places))
                 case Convolution() as convolution:
-                    bind.append(self._convolution(convolution, problems, tables))
+                    bind.append(self._convolution(convolution, count, tables))
                 case Product() as product if index in self.by_library:
-                    bind.append(self._library_product(product, problems, tables))
+                    bind.append(self._library_product(product, count, tables))
                 case Product() as product:
-                    bind.append(self._product(product, problems, tables))
-        memory = self._gpu.upload(b"".join(tables.parts), stream)
+                    bind.append(self._product(product, count, tables))
+        memory = self._gpu.allocate(tables.size)
+        pinned, view = self._gpu.pinned(tables.size)
         base = int(memory.ptr)
-        return Bound(tuple(() if one is None else one(base) for one in bind), memory)
+        launches = tuple(() if one is None else one(base) for one in bind)
+        return Bound(launches, count, memory, (), pinned, view, tables.fills)
 
-    def _address(self, place: Place, problem: tuple[int, int]) -> int:
-        slot, row = problem
-        return {"slot": slot, "row": row, "constants": int(self._constants.ptr)}[place.space] + place.offset
+    def _addresses(self, place: Place) -> Fill:
+        """Where a tensor of each problem lies. Holds no reference to the program, nor does what is made of it: the
+        program keeps launches, and its memory is to be freed at once.
+        """
+        constants, offset = int(self._constants.ptr), np.uint64(place.offset)
+        match place.space:
+            case "slot":
+                return lambda slots, _: slots + offset
+            case "row":
+                return lambda _, rows: rows + offset
+            case _:
+                return lambda slots, _: np.full(len(slots), constants + place.offset, np.uint64)
 
     def _points(self, step: Points, count: int, places: int) -> Callable[[int], tuple[Launch, ...]]:
         each = POINT_STEPS[-1] if step.elements * count >= POINT_THREADS * 1024 else POINT_STEPS[0]
@@ -153,26 +194,26 @@ class GpuProgram:
             lambda: function((step.rows, count), (ROW_THREADS,), (np.uint64(base + places), constants)),
         )
 
-    def _convolution(
-        self, step: Convolution, problems: list[tuple[int, int]], tables: _Tables
-    ) -> Callable[[int], tuple[Launch, ...]]:
-        entries = np.zeros(len(problems), TENSORS)
-        for entry, problem in zip(entries, problems, strict=True):
-            for name, place in (("data", step.data), ("weight", step.weight), ("result", step.result)):
-                entry[name] = self._address(place, problem)
-            entry["bias"] = 0 if step.bias is None else self._address(step.bias, problem)
-        at, shape_at = tables.add(entries), tables.add(np.array([step.shape], SHAPE))
-        tile, blocks, function = _convolution_function(self._gpu, step, len(problems))
-        grid = (*blocks, len(problems))
+    def _convolution(self, step: Convolution, count: int, tables: _Tables) -> Callable[[int], tuple[Launch, ...]]:
+        entries = np.zeros(count, TENSORS)
+        named = (("data", step.data), ("weight", step.weight), ("result", step.result), ("bias", step.bias))
+        tensors = [(name, self._addresses(place)) for name, place in named if place is not None]
+
+        def fill(slots: Addresses, rows: Addresses) -> np.ndarray[Any, Any]:
+            for name, addresses in tensors:
+                entries[name] = addresses(slots, rows)
+            return entries
+
+        at, shape_at = tables.add(entries.nbytes, fill), tables.keep(np.array([step.shape], SHAPE))
+        tile, blocks, function = _convolution_function(self._gpu, step, count)
+        grid = (*blocks, count)
         return lambda base: (
             lambda: function(grid, (tile.threads,), (np.uint64(base + at), np.uint64(base + shape_at))),
         )
 
-    def _product(
-        self, step: Product, problems: list[tuple[int, int]], tables: _Tables
-    ) -> Callable[[int], tuple[Launch, ...]]:
+    def _product(self, step: Product, problems: int, tables: _Tables) -> Callable[[int], tuple[Launch, ...]]:
         m, n, k = step.extents
-        count = len(problems) * len(step.batch)
+        count = problems * len(step.batch)
         entries = np.zeros(count, MATRICES)
         entries["m"], entries["n"], entries["k"] = m, n, k
         for name, (row, column) in (
@@ -180,64 +221,69 @@ class GpuProgram:
         ):  # fmt: skip
             entries[f"{name}_row"], entries[f"{name}_column"] = row, column
         entries["alpha"], entries["beta"] = step.alpha, step.beta
-        index = 0
-        for problem in problems:
-            a, b, c = (self._address(place, problem) for place in (step.a, step.b, step.c))
-            for behind in step.batch:
-                entries[index]["a"], entries[index]["b"], entries[index]["c"] = (
-                    start + offset for start, offset in zip((a, b, c), behind, strict=True)
-                )
-                entries[index]["bias"] = 0 if step.bias is None else self._address(step.bias, problem)
-                index += 1
-        tile, tiles, function = _product_function(self._gpu, step, len(problems))
-        at, first_at = tables.add(entries), tables.add(np.arange(count, dtype=np.int32) * tiles)
+        behind = np.array(step.batch, np.uint64)
+        operands = [(name, self._addresses(place)) for name, place in zip("abc", (step.a, step.b, step.c), strict=True)]
+        bias = None if step.bias is None else self._addresses(step.bias)
+
+        def fill(slots: Addresses, rows: Addresses) -> np.ndarray[Any, Any]:
+            for number, (name, addresses) in enumerate(operands):
+                entries[name] = np.add.outer(addresses(slots, rows), behind[:, number]).ravel()
+            if bias is not None:
+                entries["bias"] = np.repeat(bias(slots, rows), len(behind))
+            return entries
+
+        tile, tiles, function = _product_function(self._gpu, step, problems)
+        at, first_at = tables.add(entries.nbytes, fill), tables.keep(np.arange(count, dtype=np.int32) * tiles)
         return lambda base: (
             lambda: function(
                 (tiles * count,), (tile.threads,), (np.uint64(base + at), np.uint64(base + first_at), np.int32(count))
             ),
         )
 
-    def _library_product(
-        self, step: Product, problems: list[tuple[int, int]], tables: _Tables
-    ) -> Callable[[int], tuple[Launch, ...]]:
+    def _library_product(self, step: Product, problems: int, tables: _Tables) -> Callable[[int], tuple[Launch, ...]]:
         """By cuBLAS, whose matrices are column-major: it computes the transposed product."""
-        gpu = self._gpu  # launches hold no reference to the program, which keeps them: memory is freed at once
+        gpu = self._gpu
         m, n, k = step.extents
         extents = (n, m, k)
         transposed = (step.b_strides[1] != 1, step.a_strides[1] != 1)
-        rows = (k if transposed[0] else n, m if transposed[1] else k, n)  # of the operands as cuBLAS sees them
+        rows_seen = (k if transposed[0] else n, m if transposed[1] else k, n)  # of the operands as cuBLAS sees them
         pairs = (step.b_strides, step.a_strides, step.c_strides)
-        leading = [max(*pair, row) for pair, row in zip(pairs, rows, strict=True)]  # more than a stride of one column
-        operands = ((1, step.b), (0, step.a), (2, step.c))
-        addresses = np.array(
-            [
-                [self._address(place, problem) + behind[number] for number, place in operands]
-                for problem in problems
-                for behind in step.batch
-            ],
-            np.uint64,
-        )
-        count = len(addresses)
-        jumps = np.diff(addresses.astype(np.int64), axis=0)
-        if count == 1 or (jumps == jumps[0]).all():
-            steps = [0, 0, 0] if count == 1 else [int(jump) // 4 for jump in jumps[0]]
-            left, right, result = ((int(addresses[0, each]), leading[each], steps[each]) for each in range(3))
-            return lambda _: (
-                lambda: gpu.multiply_by_stride(transposed, extents, step.alpha, 0.0, left, right, result, count),
-            )
-        at = [tables.add(np.ascontiguousarray(addresses[:, each])) for each in range(3)]
-        return lambda base: (
-            lambda: gpu.multiply_by_pointer(
-                transposed, extents, step.alpha, 0.0,
-                (base + at[0], leading[0]), (base + at[1], leading[1]), (base + at[2], leading[2]), count,
-            ),
-        )  # fmt: skip
+        leading = [max(*pair, row) for pair, row in zip(pairs, rows_seen, strict=True)]  # more than one column's stride
+        behind = np.array(step.batch, np.uint64)
+        operands = [(number, self._addresses(place)) for number, place in ((1, step.b), (0, step.a), (2, step.c))]
+        count = problems * len(step.batch)
+        addresses = np.zeros((3, count), np.uint64)
+
+        def fill(slots: Addresses, rows: Addresses) -> np.ndarray[Any, Any]:
+            for place, (number, of) in enumerate(operands):
+                addresses[place] = np.add.outer(of(slots, rows), behind[:, number]).ravel()
+            return addresses
+
+        at = tables.add(addresses.nbytes, fill)
+
+        def launch(base: int) -> None:
+            jumps = np.diff(addresses.astype(np.int64), axis=1)
+            if count == 1 or (jumps == jumps[:, :1]).all():
+                steps = [0, 0, 0] if count == 1 else [int(jump) // 4 for jump in jumps[:, 0]]
+                left, right, result = ((int(addresses[each, 0]), leading[each], steps[each]) for each in range(3))
+                gpu.multiply_by_stride(transposed, extents, step.alpha, 0.0, left, right, result, count)
+                return
+            first, second, third = ((base + at + each * 8 * count, leading[each]) for each in range(3))
+            gpu.multiply_by_pointer(transposed, extents, step.alpha, 0.0, first, second, third, count)
+
+        return lambda base: (partial(launch, base),)
 
     def library_products(self) -> frozenset[int]:
         """The kernels that cuBLAS can compute: products whose bias would not take a launch of its own."""
         return frozenset(
             index for index, one in enumerate(self.lowered) if isinstance(one.step, Product) and one.step.bias is None
         )
+
+
+def _places(slots: Addresses, rows: Addresses) -> np.ndarray[Any, Any]:
+    places = np.zeros(len(slots), PLACE)
+    places["slot"], places["row"] = slots, rows
+    return places
 
 
 def _product_function(gpu: Gpu, step: Product, problems: int) -> tuple[Tile, int, Any]:
