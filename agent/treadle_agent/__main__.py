@@ -41,7 +41,7 @@ ModelProfiles of what it measures. While the API server cannot be reached it ser
 
 SIGTERM ends it in order: it is not ready any more, serves on until the operator has moved its tenants elsewhere (at
 most --leave-seconds), answers requests under way (at most 30 s more), and releases the Lease. A second one ends it at
-once. Models and what is compiled of them are kept in $XDG_CACHE_HOME/treadle (~/.cache/treadle)."""
+once. Models and what is made of them are kept in $XDG_CACHE_HOME/treadle (~/.cache/treadle)."""
 
 EPILOG = """\
 examples:
@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cache-size",
         default="20Gi",
         metavar="SIZE",
-        help="what models, and what is compiled of them, may take of the disk (default %(default)s): beyond it what no "
+        help="what models, and what is made of them, may take of the disk (default %(default)s): beyond it what no "
         "tenant uses is cleared; what is being loaded comes on top",
     )
     return parser

@@ -33,7 +33,7 @@ class ModelStoreSettings:
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
-    """What models, and what is compiled of them, may take of the disk.
+    """What models, and what is made of them, may take of the disk.
 
     Attributes:
         most_bytes: Beyond it what no tenant uses is cleared. Loads under way may exceed it until the next look.

@@ -2,7 +2,8 @@
 
 A file holds one measurement: the SHA-256 of what follows, a line feed, and an `Entry` as JSON. Its name is a digest of
 what it was measured for, so that another device, or another version, finds none. Any number of processes may share a
-folder: each writes a file of its own and renames it.
+folder: each writes a file of its own and renames it. It is touched when it is used, for `treadle_agent.cache`, which
+clears what was used least recently.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from treadle_agent.executor.statistics import Lookups
 from treadle_agent.executor.tuner import Profile
 
 FORMAT = "profile 1"
-ENTRY_LIMIT = 4096  # clients of a model with free dimensions choose its shapes; the oldest measurements go first
+ENTRY_LIMIT = 4096  # clients of a model with free dimensions choose its shapes; the least recently used go first
+UNFINISHED = "."  # begins the names of files that are being written
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,6 +58,8 @@ class TuningCache:
         profile = _read(path, made_for, length)
         if profile is not None:
             self.lookups.hits += 1
+            with contextlib.suppress(OSError):  # read only, or cleared just now
+                os.utime(path)
             return profile
         profile = measure()
         if profile is None:
@@ -68,7 +72,7 @@ class TuningCache:
     def _write(self, path: Path, entry: Entry) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         body = msgspec.json.encode(entry)
-        with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as file:
+        with tempfile.NamedTemporaryFile(prefix=UNFINISHED, dir=self._folder, delete=False) as file:
             made = Path(file.name)
             try:
                 file.write(_checksum(body) + b"\n" + body)
@@ -80,7 +84,7 @@ class TuningCache:
         self._sweep()
 
     def _sweep(self) -> None:
-        """Remove the oldest files beyond the limit, those included that a killed process left half-written."""
+        """Remove the files beyond the limit that were used least recently, half-written ones included."""
         with os.scandir(self._folder) as files:
             names = [file.path for file in files]
         if len(names) > ENTRY_LIMIT:

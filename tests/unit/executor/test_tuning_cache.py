@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,13 +98,38 @@ def test_where_nothing_can_be_written_it_is_measured_at_each_start(tmp_path: Pat
     assert recall(tmp_path / "tuning", OTHER) == OTHER
 
 
-def test_the_oldest_measurements_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_no_half_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "tuning").mkdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, before[1]))
+    try:
+        assert recall(tmp_path / "tuning", PROFILE) == PROFILE
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list((tmp_path / "tuning").iterdir())
+    assert recall(tmp_path / "tuning", OTHER) == OTHER
+
+
+def test_measurements_that_were_used_least_recently_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning_cache, "ENTRY_LIMIT", 3)
     cache = TuningCache(tmp_path, DEVICE)
-    for number in range(5):
-        cache.recall((str(number),), 2, lambda: PROFILE)
+    ages = iter(range(1000, 0, -10))
+
+    def use(name: str, measure: Callable[[], Profile | None] = lambda: PROFILE) -> None:
+        known = set(tmp_path.iterdir())
+        cache.recall((name,), 2, measure)
+        for path in set(tmp_path.iterdir()) - known:
+            os.utime(path, (time.time() - next(ages),) * 2)
+
+    for name in "abc":
+        use(name)
+    use("a", pytest.fail)
+    (tmp_path / ".half-written").touch()
+    os.utime(tmp_path / ".half-written", (0, 0))
+    use("d")
     assert len(list(tmp_path.iterdir())) == 3
-    cache.recall(("4",), 2, pytest.fail)
+    for name in "acd":
+        use(name, pytest.fail)
 
 
 WRITER = """

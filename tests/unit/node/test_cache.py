@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from treadle_agent.cache import Cache, CacheError, open_cache
+from treadle_agent.executor.tuner import Profile
+from treadle_agent.executor.tuning_cache import TuningCache
 from treadle_agent.policy.clearing import CacheEntry, to_clear
 from treadle_agent.settings import CacheSettings
 from treadle_api.units import Bytes, Seconds
@@ -64,8 +66,17 @@ def artifact(folder: Path, name: str, used: float) -> Path:
     return path
 
 
+def measurement(folder: Path, number: int, used: float) -> Path:
+    """What the executor keeps, last used so long ago."""
+    known = set((folder / "tuning").glob("*"))
+    TuningCache(folder / "tuning", ("host",)).recall((str(number),), 0, lambda: Profile(0.0, 0.0, (1.0,)))
+    (path,) = set((folder / "tuning").glob("*")) - known
+    os.utime(path, (time.time() - used,) * 2)
+    return path
+
+
 def left(folder: Path) -> set[str]:
-    return {path.name for kind in ("models", "artifacts") for path in (folder / kind).glob("*")}
+    return {path.name for kind in ("models", "artifacts", "tuning") for path in (folder / kind).glob("*")}
 
 
 def in_cache(folder: Path, body: Callable[[Cache], Awaitable[None]], settings: CacheSettings = SMALL) -> None:
@@ -185,6 +196,22 @@ def test_what_another_process_cleared_first_is_no_trouble(tmp_path: Path, monkey
         await until(tmp_path, {"c", "d"})
 
     in_cache(tmp_path, body)
+
+
+def test_measurements_count_and_go_by_their_last_use(tmp_path: Path) -> None:
+    paths = [measurement(tmp_path, number, 500.0 - number) for number in range(3)]
+    size = paths[0].stat().st_size
+    measured_again: list[int] = []
+
+    async def body(cache: Cache) -> None:
+        tuning = TuningCache(cache.tuning, ("host",))
+        tuning.recall(("0",), 0, pytest.fail)
+        assert await cache.hold(model(tmp_path, "new", 0.0))
+        await until(tmp_path, {paths[0].name, paths[2].name, "new"})
+        tuning.recall(("1",), 0, lambda: measured_again.append(1))
+        assert measured_again == [1]
+
+    in_cache(tmp_path, body, CacheSettings(most_bytes=100 + size * 2, look_seconds=0.01))
 
 
 def test_what_is_being_made_stays_unless_its_maker_is_long_gone(tmp_path: Path) -> None:
