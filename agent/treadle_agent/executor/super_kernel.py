@@ -14,7 +14,7 @@ from treadle_agent.program.model import ITEM_BYTES, Activation, Constant, DType,
 from treadle_agent.program.ops import registry
 from treadle_agent.program.ops.registry import Array, Launch
 
-PLAN_LIMIT = 512  # bound launches kept for each program; least recently used go first
+PLANS_A_BANK = 256  # bound launches kept, of 127 aligned blocks and those of one row; least recently used go first
 
 
 class MergedProgram:
@@ -91,7 +91,7 @@ class MergedProgram:
             return plan
         self._lookups.misses += 1
         plan = self._plans[block] = [self._bind(kernel, block) for kernel in self.program.kernels]
-        if len(self._plans) > PLAN_LIMIT:
+        if len(self._plans) > PLANS_A_BANK * len(self._memory):
             self._plans.popitem(last=False)
         return plan
 

@@ -338,6 +338,23 @@ def test_merging_other_tenants_binds_nothing_new(gpu: Gpu, oracle: Bench, tmp_pa
     assert plans == Lookups(hits=4, misses=2), "one for each group of three that is on the device at once"
 
 
+def test_a_group_whose_inputs_cannot_be_staged_gives_its_tables_back(
+    gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = Lookups()
+    bench = gpu_bench(gpu, tmp_path)
+    right = bench.run([1])[1].tobytes()
+    bench.body = GpuProgram(gpu, PROGRAM, bench.slab, 8, plans=plans)
+    group = bench.group([0])
+    with monkeypatch.context() as patched:
+        patched.setattr(gpu, "event", lambda **_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            bench.device.stage(group)
+    bench.device.free(group)
+    assert bench.run([1])[1].tobytes() == right
+    assert plans == Lookups(hits=1, misses=1)
+
+
 def test_memory_returns_to_where_it_was(gpu: Gpu, world: World, tmp_path: Path) -> None:
     before = gpu.used
     bench = gpu_bench(gpu, tmp_path)

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import treadle_agent.program.ops.matmul  # noqa: F401 - fills the table
-from treadle_agent.executor.slab import Slab
+from treadle_agent.executor.slab import PAGE_ROWS, Slab
 from treadle_agent.executor.slots import Slots
 from treadle_agent.executor.statistics import Lookups
-from treadle_agent.executor.super_kernel import MergedProgram, run, signature
+from treadle_agent.executor.super_kernel import PLANS_A_BANK, MergedProgram, run, signature
 from treadle_agent.program.artifact import WeightEntry
 from treadle_agent.program.model import Activation, Kernel, Port, Program, TensorType, Weight
 
@@ -102,18 +102,31 @@ def test_a_kernel_of_many_tenants_is_a_few_launches_of_blocks(merged: MergedProg
     assert launches(5, 5, 5, 5, 60) == [2, 2, 2]  # four with the same weights
 
 
-def test_merging_other_tenants_binds_nothing_new(merged: MergedProgram) -> None:
-    slab, plans = merged.slab, Lookups()
+@pytest.mark.parametrize(("tenants", "begun"), [(TENANTS, 500), (4 * PAGE_ROWS, 1500)])
+def test_merging_other_tenants_binds_nothing_new(tmp_path: Path, tenants: int, begun: int) -> None:
+    slab, plans = Slab(ENTRIES, ROW_BYTES), Lookups()
+    row = write_row(tmp_path, 0)
+    for tenant in range(tenants):
+        slab.acquire(str(tenant), row)
     fresh = MergedProgram(PROGRAM, slab, padding=6.0, plans=plans)
     random, held = np.random.default_rng(5), []
-    for turn in range(3000):
-        if turn == 500:  # what is bound at first is a matter of the start
+    for turn in range(2 * begun):
+        if turn == begun:  # what is bound at first is a matter of the start
             plans.hits = plans.misses = 0
-        held.append(fresh.place(random.choice(TENANTS, int(random.integers(1, 33)), replace=False).tolist()))
+        held.append(fresh.place(random.choice(tenants, int(random.integers(1, 33)), replace=False).tolist()))
         fresh.compose(held[-1])
         if len(held) == 2:  # two groups at once
             fresh.give(held.pop(int(random.integers(2))))
     assert plans.hits / (plans.hits + plans.misses) >= 0.99
+
+
+def test_launches_are_kept_within_a_limit(merged: MergedProgram) -> None:
+    fresh = MergedProgram(PROGRAM, merged.slab)
+    for tenant in range(TENANTS):
+        for problems in (2, 4, 8, 16, 32):
+            fresh.compose(place := fresh.place([tenant] * problems))
+            fresh.give(place)
+    assert len(fresh._plans) == PLANS_A_BANK
 
 
 def test_a_signature_tells_operator_types_and_shapes() -> None:

@@ -79,10 +79,9 @@ class GpuDevice:
     def free(self, group: Group) -> None:
         """Give back what a group holds, finished or not."""
         if isinstance(place := group.place, GpuPlace):
-            if place.ready is not None:
-                with self._gpu.stream():
-                    place.ready.synchronize()  # staging is read until then, and tables written
-                assert place.bound is not None
+            with self._gpu.stream() as stream:  # staging is read until then, and tables written
+                (stream if place.ready is None else place.ready).synchronize()
+            if place.bound is not None:
                 _body(group).give(place.bound)
             _body(group).slots.give(place.slots)
         group.place = None
