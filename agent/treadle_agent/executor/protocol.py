@@ -125,9 +125,13 @@ class Report(msgspec.Struct, tag=6, array_like=True):
 
 
 class Trace(msgspec.Struct, tag=7, array_like=True):
-    """Front end: record launches from now on into a Chrome trace file at `path`; an empty path ends the recording."""
+    """Front end: record launches from now on into a Chrome trace file at `path`; an empty path ends the recording.
+
+    Send Statistics once the recording before it, if there is one, is written.
+    """
 
     path: str
+    sequence: int = 0
 
 
 class Loaded(msgspec.Struct, tag=1, array_like=True):

@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,6 +51,7 @@ from treadle_agent.executor.worker_settings import WorkerSettings
 TICK = 0.05  # seconds between looks at deadlines and at the flight record
 PING_AFTER = 1.0  # seconds of silence, with requests waiting, before the executor is asked for a sign of life
 STATISTICS_TIMEOUT = 5.0  # seconds; a restart fits in
+TRACE_TIMEOUT = 25.0  # seconds; a load, which a timeline waits for to be written, fits in
 COMPILERS = 2  # bindings compiled at a time: each is a loader process
 
 _log = logging.getLogger(__name__)
@@ -236,18 +238,11 @@ class Supervisor:
 
         The executor's part is missing when it does not answer in seconds.
         """
-        self._last_report += 1
-        sequence = self._last_report
-        future = self._reports[sequence] = asyncio.get_running_loop().create_future()
-        self._post(Report(sequence))
         document: dict[str, Any] = {}
         try:
-            async with asyncio.timeout(STATISTICS_TIMEOUT):
-                document = msgspec.json.decode(await future)
+            document = msgspec.json.decode(await self._ask(Report, STATISTICS_TIMEOUT))
         except TimeoutError:
             _log.warning("the executor does not answer: statistics without its part")
-        finally:
-            del self._reports[sequence]
         document["supervisor"] = {
             "restarts": self._restarts,
             "replays": self._replays,
@@ -265,8 +260,8 @@ class Supervisor:
 
     async def end_trace(self) -> None:
         """End the recording; the file is there afterwards, unless the process ended or the disk is full."""
-        self._post(Trace(""))
-        await self.statistics()  # answered after the file was written
+        with contextlib.suppress(TimeoutError):
+            await self._ask(partial(Trace, ""), TRACE_TIMEOUT)
 
     async def close(self) -> None:
         """Stop the process; calls under way are shed. Nothing of it is left afterwards."""
@@ -283,6 +278,23 @@ class Supervisor:
         self._requests.end_all()
         self._roster.forget_all()
         self._memory.close()
+
+    async def _ask(self, message: Callable[[int], ToExecutor], timeout: float) -> bytes:
+        """What is sent for a message with a sequence number, by the next process if this one ends.
+
+        Raises:
+            TimeoutError: nothing came.
+        """
+        self._last_report += 1
+        sequence = self._last_report
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._reports[sequence] = future
+        self._post(message(sequence))
+        try:
+            async with asyncio.timeout(timeout):
+                return await future
+        finally:
+            del self._reports[sequence]
 
     # The process
 

@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -86,8 +87,6 @@ class Worker:
         self.loading = LoadingThread(self.library, record, channel.wake)
         self.versions: dict[int, LoadedVersion] = {}
         self.recorder: Recorder | None = None
-        self._saving = 0  # timelines being written
-        self._unreported: list[int] = []
         self._solo: deque[Submit] = deque()
         self._solo_at = 0.0  # what runs alone takes turns with all the others: not before this time, unless they rest
         self._alone: Group | None = None  # what runs alone now, or did so last
@@ -141,12 +140,10 @@ class Worker:
                 self.versions[version].draining = True
             case Cancel(version, request):
                 self._cancel(self.versions.get(version), request)
-            case Report(sequence) if self._saving:
-                self._unreported.append(sequence)
             case Report(sequence):
                 self._send_report(sequence)
-            case Trace(path):
-                self._record(path)
+            case Trace(path, sequence):
+                self._record(path, partial(self._send_report, sequence))
 
     def _submit(self, request: Submit) -> None:
         version = self.versions.get(request.version)
@@ -164,19 +161,12 @@ class Worker:
         if version is not None and self.scheduler.cancel(version, request) is not None:
             self._answer_id(request, Outcome.SHED, reason="cancelled")
 
-    def _record(self, path: str) -> None:
+    def _record(self, path: str, saved: Callable[[], None]) -> None:
         ended, self.recorder = self.recorder, Recorder(Path(path), self.document.device) if path else None
-        if ended is not None:
-            self._saving += 1
-            self.loading.save(ended, self._saved)
-
-    def _saved(self) -> None:
-        """A timeline is written: reports asked for meanwhile may follow, which is how the front end knows."""
-        self._saving -= 1
-        if not self._saving:
-            for sequence in self._unreported:
-                self._send_report(sequence)
-            self._unreported.clear()
+        if ended is None:
+            saved()
+        else:
+            self.loading.save(ended, saved)
 
     def _send_report(self, sequence: int) -> None:
         self.channel.post(Statistics(sequence, msgspec.json.encode(self._report())))

@@ -223,18 +223,18 @@ def test_what_was_learnt_of_unbound_shapes_is_forgotten(house: House) -> None:
     assert not house.worker.isolation._stretches._references
 
 
-def test_a_report_asked_for_after_a_timeline_comes_once_it_is_written(house: House, tmp_path: Path) -> None:
+def test_the_end_of_a_timeline_is_told_once_it_is_written_and_holds_nothing_up(house: House, tmp_path: Path) -> None:
     def reports() -> list[int]:
         return [one.sequence for one in house.channel.posted if isinstance(one, Statistics)]
 
     house.tenant(1)
-    for name in ("one.json", "two.json"):  # the second one ends the first
-        house.turn(Trace(str(tmp_path / name)))
-    house.turn(house.submit(1), Trace(""), Report(1), Report(2), turns=2)
+    house.turn(Trace("", 1))
+    assert reports() == [1], "there is none: the process that recorded has ended"
+    house.turn(Trace(str(tmp_path / "one.json"), 2))
+    house.turn(Trace(str(tmp_path / "two.json"), 3))  # ends the first
+    house.turn(house.submit(1), Trace("", 4), Report(5), turns=2)
     assert house.channel.outcomes() == {1: Outcome.DONE}, "launches go on"
+    assert reports() == [1, 2, 5], "and so do reports, which are signs of life"
     for saved in house.loading.saving:
-        assert reports() == []
         saved()
-    assert reports() == [1, 2]
-    house.turn(Report(3))
-    assert reports() == [1, 2, 3]
+    assert reports() == [1, 2, 5, 3, 4]
