@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +19,7 @@ import pytest
 from treadle_agent.executor.channel import FrontEndChannel
 from treadle_agent.executor.protocol import Done, Mode, Submit
 from treadle_agent.executor.statistics import BOUNDS
+from treadle_agent.executor.supervisor import TRACE_TIMEOUT
 
 KERNELS = 9  # of models.mlp: four layers and their activations, and a softmax
 REQUESTS = 40
@@ -147,3 +150,18 @@ def test_a_timeline_that_cannot_be_written_costs_nobody_an_answer(bench: Any, mo
             assert (await house.statistics())["supervisor"]["restarts"] == 0
 
     asyncio.run(scenario())
+
+
+def test_a_timeline_is_lost_with_its_process_and_nobody_waits_for_it(bench: Any, models: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with bench(Mode.SPACE_TIME) as house:
+            tenant = await house.load(models.mlp, 1)
+            house.supervisor.trace(tmp_path / "trace.json")
+            await house.check(tenant, 1)
+            os.kill(house.supervisor._process.pid, signal.SIGKILL)
+            await asyncio.wait_for(house.supervisor.end_trace(), TRACE_TIMEOUT * 0.8)
+            await house.check(tenant, 2)
+            assert (await house.statistics())["supervisor"]["restarts"] == 1
+
+    asyncio.run(scenario())
+    assert not list(tmp_path.glob("*trace*"))
