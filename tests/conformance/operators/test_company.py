@@ -81,15 +81,18 @@ def test_a_problem_computes_the_same_bits_in_any_company(prepared: list[Prepared
     special = data.draw(st.booleans(), "special values")
     # What works on constants and weights alone is folded at load: operand 0 is somebody's own.
     constants = data.draw(st.sets(st.integers(1, 3), max_size=2), "operands that are constants")
+    shared = data.draw(st.sets(st.integers(1, 3), max_size=2), "weights that are one tenant's as another's")
     operands: list[Array | None] = []
     for place, array in enumerate(kernel.operands):
         if array is None or place in kernel.fixed or place in constants:
             operands.append(None if array is None else array[np.newaxis])
+        elif place in shared:
+            operands.append(np.broadcast_to(array, (count, *array.shape)))
         else:
             operands.append(_rows(array, count, generator, special=special))
     chosen = sorted(data.draw(st.sets(st.integers(0, count - 1), min_size=1), "subset"))
     together = _launch(kernel, operands, count, data.draw(st.integers(0, 40), "gap"))
-    some = [one if one is None or len(one) == 1 else one[chosen] for one in operands]
+    some = [one if one is None or len(one) == 1 else _those(one, chosen) for one in operands]
     subset = _launch(kernel, some, len(chosen), data.draw(st.integers(0, 40), "subset's gap"))
     for place, problem in enumerate(chosen):
         alone = [one if one is None or len(one) == 1 else one[problem : problem + 1] for one in operands]
@@ -104,8 +107,12 @@ def _bits(array: Array) -> bytes:
     return np.where(np.isnan(array), np.float32(np.nan), array).tobytes()
 
 
+def _those(rows: Array, problems: list[int]) -> Array:
+    return rows[: len(problems)] if not rows.strides[0] else rows[problems]
+
+
 def _launch(kernel: Prepared, operands: Sequence[Array | None], count: int, gap: int) -> list[Array]:
-    inputs = [one if one is None or len(one) == 1 else _slots(one, gap) for one in operands]
+    inputs = [one if one is None or len(one) == 1 or not one.strides[0] else _slots(one, gap) for one in operands]
     outputs = [_slots(np.full((count, *one.shape), 1, one.dtype), gap) for one in kernel.results]
     with np.errstate(all="ignore"):
         registry.BIND[kernel.canonical.op](kernel.canonical.attributes, inputs, outputs)()
