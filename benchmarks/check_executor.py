@@ -2,7 +2,7 @@
 
 python benchmarks/check_executor.py
 
-The lower end of a speed, and the upper one of what delays and decisions cost, is the target.
+The ranges hold what was reached, so that it does not get worse unnoticed; whether a target is reached the page says.
 """
 
 from __future__ import annotations

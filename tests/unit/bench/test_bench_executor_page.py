@@ -71,10 +71,10 @@ def test_good_results_lie_in_the_committed_ranges(script) -> None:
 @pytest.mark.parametrize(
     ("host", "scheduling", "line"),
     [
-        ({"speed": 7.9}, {}, "MLP 64-64-10: 7.9 lies outside 8 to 40"),
-        ({"speed": 1e9}, {}, "MLP 64-64-10: 1e+09 lies outside 8 to 40"),
+        ({"speed": 1.9}, {}, "MLP 64-64-10: 1.9 lies outside 2 to 40"),
+        ({"speed": 1e9}, {}, "MLP 64-64-10: 1e+09 lies outside 2 to 40"),
         ({"deviation": 0.5}, {}, "MLP 64-64-10: answers differ by 0.5"),
-        ({}, {"p99": 51e-6}, "decision-p99: 51 lies outside 1 to 50"),
+        ({}, {"p99": 251e-6}, "decision-p99: 251 lies outside 1 to 250"),
         ({}, {"broken": 1}, "delay-known: 1 lies outside 0 to 0"),
     ],
 )
@@ -87,12 +87,12 @@ def test_delays_that_cost_more_than_one_request_in_a_thousand(script) -> None:
     assert [line.split(":")[0] for line in lines] == ["delay-misses-0", "delay-misses-0.2"]
 
 
-def test_ranges_and_figures_name_each_other_and_hold_the_targets(script) -> None:
+def test_ranges_and_figures_name_each_other_and_reach_the_targets(script) -> None:
     check = script("check_executor")
     expected = script("ranges").read(check.EXPECTED)
     assert expected.keys() == check.figures(make_host(), make_scheduling()).keys()
     for subject in SUBJECTS:
-        assert expected[subject.name][0] == pytest.approx(subject.target, rel=1e-3)
+        assert expected[subject.name][0] <= subject.target <= expected[subject.name][1]
 
 
 def test_what_is_committed_is_fresh_and_judged_by_todays_targets(script) -> None:
