@@ -101,7 +101,7 @@ def test_what_is_committed_is_fresh_and_judged_by_todays_targets(script) -> None
     for host, scheduling in [page.read()] if page.PAGE.exists() else []:
         assert page.PAGE.read_text() == page.render(host, scheduling), "run: python benchmarks/executor_page.py"
         assert [(row.subject, row.target) for row in host.rows] == [(one.name, one.target) for one in SUBJECTS]
-        assert scheduling.checks == tuple(checks(scheduling.plays, scheduling.decisions))
+        assert list(scheduling.checks) == list(checks(scheduling.plays, scheduling.decisions))
         assert script("check_executor").failures(host, scheduling) == []
 
 
