@@ -26,6 +26,7 @@ from treadle_operator.policy.planning import plan
 from treadle_operator.settings import PlannerTiming
 from treadle_operator.snapshot import Snapshot
 
+_GLANCE = Seconds(0.2)  # between looks at whether to go on resting
 _TURN = Seconds(5.0)  # the loop turns at least this often, so that it can be seen to live
 _SILENT = Seconds(60.0)
 _MUCH = 100  # lanes: there is enough to write until the next plan
@@ -87,6 +88,8 @@ class Planner:
         self._epoch: int | None = None
         self._due = clock.steady()
         self._rested_at = clock.steady()
+        self._hurried_at = clock.steady()
+        self._alive: frozenset[str] = frozenset()  # the agents that were heard of at the last plan
         self._well_at = clock.steady()
 
     def silent(self) -> bool:
@@ -105,16 +108,15 @@ class Planner:
                 self._metrics.plan_errors.inc()
                 self._put_off("planning failed by a fault of the operator's", error)
             else:
-                self._failing.succeeded(None)
-                self._well_at = self._clock.steady()
+                if due or self._failing.until(None) is None:  # while one that failed is put off, nothing is well
+                    self._failing.succeeded(None)
+                    self._well_at = self._clock.steady()
 
     async def _until_due(self) -> bool:
         """Wait until a plan is due; False when nothing is, but it is time to turn."""
-        now = self._clock.steady()
-        blocked = max(self._rested_at, self._failing.until(None) or now)
-        if blocked > now:
-            await asyncio.sleep(min(_TURN, blocked - now))
-            if blocked > self._clock.steady():
+        if (blocked := self._blocked_until()) > (now := self._clock.steady()):
+            await asyncio.sleep(min(_GLANCE, blocked - now))
+            if self._blocked_until() > self._clock.steady():
                 return False
         try:
             await asyncio.wait_for(self._wanted.wait(), min(_TURN, max(0.0, self._due - self._clock.steady())))
@@ -122,6 +124,11 @@ class Planner:
             return self._clock.steady() >= self._due
         await asyncio.sleep(self._timing.debounce)
         return True
+
+    def _blocked_until(self) -> Seconds:
+        """No plan before: the last one is rested from, but not for long where a node was lost since."""
+        rested_at = self._rested_at if self._leases.alive == self._alive else self._hurried_at
+        return max(rested_at, self._failing.until(None) or rested_at)
 
     async def _turn(self, *, due: bool) -> None:
         epoch = self._office.epoch
@@ -142,7 +149,8 @@ class Planner:
 
     async def _plan(self, epoch: int) -> None:
         self._wanted.clear()  # before the look: what changes from now on asks for the next one
-        snapshot = self._mirror.snapshot(epoch, self._leases.alive, hushed=self._leases.hushed)
+        self._alive = self._leases.alive
+        snapshot = self._mirror.snapshot(epoch, self._alive, hushed=self._leases.hushed)
         wall, begun = self._clock.wall(), self._clock.steady()
         # Not in a thread: both would take turns at the interpreter, and each take several times as long.
         changes, self._memory, wake = _decide(snapshot, self._memory, wall)
@@ -151,6 +159,7 @@ class Planner:
         await self._outbox.offer(in_lanes(changes, snapshot), epoch)
         much = self._outbox.depth > _MUCH
         self._rested_at = Seconds(done + (done - begun) * (self._timing.busy_rest if much else self._timing.rest))
+        self._hurried_at = Seconds(done + (done - begun) * self._timing.loss_rest)
         again = [done + self._timing.resync]
         if wake is not None:
             again.append(done + max(0.0, wake - wall))

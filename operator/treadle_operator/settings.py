@@ -27,6 +27,7 @@ class PlannerTiming:
         debounce: after a change, so that changes that come together are planned together.
         rest: after a plan, in multiples of the time that it took: what is left of the processor is for the rest.
         busy_rest: the same, while there is much to write.
+        loss_rest: the same, where a node was lost or has returned since.
         error_backoff: after a plan that failed.
     """
 
@@ -34,6 +35,7 @@ class PlannerTiming:
     debounce: Seconds = _DEBOUNCE
     rest: float = 3.0
     busy_rest: float = 8.0
+    loss_rest: float = 1.0
     error_backoff: BackoffTiming = _ERROR_BACKOFF
 
 

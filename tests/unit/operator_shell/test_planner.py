@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -48,7 +49,7 @@ class Tray:
 class World:
     """A planner with a mirror, and an office that it holds or not."""
 
-    def __init__(self, until: Until, resync: float = 3600.0) -> None:
+    def __init__(self, until: Until, resync: float = 3600.0, backoff: tuple[float, float] = (0.01, 0.05)) -> None:
         self.until = until
         self.wanted = asyncio.Event()
         self.mirror = Mirror(self.wanted.set)
@@ -57,12 +58,12 @@ class World:
         self.catches: list[Exception | None] = []
         self.caught_up = 0
         timing = PlannerTiming(
-            resync=Seconds(resync), debounce=Seconds(0.0), error_backoff=BackoffTiming(Seconds(0.01), Seconds(0.05))
+            resync=Seconds(resync), debounce=Seconds(0.0), error_backoff=BackoffTiming(*map(Seconds, backoff))
         )
         outbox: Any = self.tray
+        self.leases = SimpleNamespace(alive=frozenset({"a"}), hushed=False)
         self.planner = Planner(
-            self.mirror, SimpleNamespace(alive=frozenset({"a"}), hushed=False), self, outbox, self.catch_up, Clock(),
-            timing, OperatorMetrics(), self.wanted,
+            self.mirror, self.leases, self, outbox, self.catch_up, Clock(), timing, OperatorMetrics(), self.wanted,
         )  # fmt: skip
 
     async def catch_up(self) -> None:
@@ -183,6 +184,55 @@ def test_a_fault_in_a_plan_is_met_with_another_one(
     run(scenario())
     assert "planning failed by a fault of the operator's; next try in 0.01 s" in caplog.text
     assert "as it happens" in caplog.text
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_long_plan_is_rested_from_but_not_when_a_node_is_lost(
+    monkeypatch: pytest.MonkeyPatch, until: Until, *, lost: bool
+) -> None:
+    def decide(*_: Any) -> Any:
+        time.sleep(0.2)
+        return (), None, None
+
+    monkeypatch.setattr(planner_module, "_decide", decide)
+
+    async def scenario() -> float:
+        world = World(until)
+        world.tray.depth = 1000  # much is left to write: it rests for 8 times as long as it planned
+        async with world.planning():
+            await world.offers(1)
+            begun = Clock().steady()
+            if lost:
+                world.leases.alive = frozenset()
+            world.wanted.set()
+            await world.offers(2)
+            return Clock().steady() - begun
+
+    waited = asyncio.run(scenario())
+    assert waited < 1.5 if lost else waited > 1.6
+
+
+def test_a_plan_that_fails_is_put_off_for_all_of_its_wait_and_noticed(
+    monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    tries: list[float] = []
+
+    def decide(*_: Any) -> Any:
+        tries.append(Clock().steady())
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(planner_module, "_decide", decide)
+
+    async def scenario() -> None:
+        world = World(until, backoff=(0.7, 0.7))
+        async with world.planning():
+            await until(lambda: len(tries) == 2)
+            later = Clock().steady() + 60.5
+            monkeypatch.setattr(Clock, "steady", lambda _: Seconds(later))
+            assert world.planner.silent(), "it turns, but has not planned since it began"
+
+    run(scenario())
+    assert tries[1] - tries[0] >= 0.7
 
 
 def test_a_planner_that_does_not_turn_is_noticed(monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
