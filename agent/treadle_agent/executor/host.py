@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from treadle_agent.executor.banks import Place
+from treadle_agent.executor.binding import Binding
+from treadle_agent.executor.lines import by_lines, starts_of
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.super_kernel import MergedProgram, run
 from treadle_agent.executor.versions import binding_of, requests_of, row_of
@@ -18,12 +20,30 @@ from treadle_agent.program.ops.registry import Array, Launch
 Launched = list[tuple[str, float, int]]  # (signature, seconds, launches that it took) of each kernel
 
 
+FEWEST_LINED = 4  # requests: fewer are copied one by one in less time
+
+
+@dataclass(slots=True, eq=False)
+class Lined:
+    """A group whose tensors are copied all at once: its bank by lines, and at which lines slots and blocks begin.
+
+    All streams are one request of `rows` rows, in the layout of `binding`.
+    """
+
+    bank: Array
+    slots: Array
+    blocks: Array
+    binding: Binding
+    rows: int
+
+
 @dataclass(slots=True, eq=False)
 class MergedPlace:
-    """Where a group's problems are, and the launches bound to them."""
+    """Where a group's problems are, the launches bound to them, and how their tensors are copied."""
 
     problems: Place
     composed: Sequence[tuple[Launch, ...]]
+    lined: Lined | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +74,7 @@ class HostDevice:
 
     def __init__(self, memory: memoryview, clock: Callable[[], float]) -> None:
         self._memory = memory
+        self._lines = by_lines(memory)
         self._clock = clock
 
     def stage(self, group: Group) -> None:
@@ -67,6 +88,12 @@ class HostDevice:
             problems = body.place([row_of(one) for one in group.streams])
             group.place = place = MergedPlace(problems, ())  # before anything can fail: `free` gives the slots back
             place.composed = body.compose(problems)
+            place.lined = lined = _lined(body, problems.slots, group.streams)
+            if lined is not None:
+                inputs, _ = lined.binding.lines(lined.rows)
+                ports, _ = body.port_lines(lined.binding, lined.rows)
+                lined.bank[lined.slots + ports] = self._lines[lined.blocks + inputs]
+                return
             for slot, stream in zip(problems.slots, group.streams, strict=True):
                 self._copy_in(body, slot, stream)
 
@@ -93,8 +120,13 @@ class HostDevice:
         else:
             assert isinstance(body, MergedProgram)
             assert isinstance(place, MergedPlace)
-            for slot, stream in zip(place.problems.slots, group.streams, strict=True):
-                self._copy_out(body, slot, stream)
+            if (lined := place.lined) is not None:
+                _, outputs = lined.binding.lines(lined.rows)
+                _, ports = body.port_lines(lined.binding, lined.rows)
+                self._lines[lined.blocks + outputs] = lined.bank[lined.slots + ports]
+            else:
+                for slot, stream in zip(place.problems.slots, group.streams, strict=True):
+                    self._copy_out(body, slot, stream)
         self.free(group)
 
     def free(self, group: Group) -> None:
@@ -149,3 +181,18 @@ class HostDevice:
                 start, length, target = row * nbytes, request.rows * nbytes, request.block + offset
                 self._memory[target : target + length] = source[start : start + length]
             row += request.rows
+
+
+def _lined(body: MergedProgram, slots: Sequence[int], streams: Sequence[Stream]) -> Lined | None:
+    """How to copy a group's tensors at once; None where they are few, or do not lie alike."""
+    if len(streams) < FEWEST_LINED or (found := body.lines(slots)) is None:
+        return None
+    first = requests_of(streams[0])[0]
+    blocks = []
+    for stream in streams:
+        requests = requests_of(stream)
+        if len(requests) != 1 or requests[0].rows != first.rows:
+            return None
+        blocks.append(requests[0].block)
+    bank, begins = found
+    return Lined(bank, starts_of(begins), starts_of(blocks), binding_of(streams[0], first), first.rows)

@@ -8,9 +8,21 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from treadle_agent.executor.banks import Banks, Block, Place
+from treadle_agent.executor.binding import Binding
+from treadle_agent.executor.lines import by_lines, lines_of
 from treadle_agent.executor.slab import PAGE_ROWS, Slab, reserve
 from treadle_agent.executor.statistics import Lookups
-from treadle_agent.program.model import ITEM_BYTES, Activation, Constant, DType, Kernel, Operand, Program, Weight
+from treadle_agent.program.model import (
+    ALIGNMENT,
+    ITEM_BYTES,
+    Activation,
+    Constant,
+    DType,
+    Kernel,
+    Operand,
+    Program,
+    Weight,
+)
 from treadle_agent.program.ops import registry
 from treadle_agent.program.ops.registry import Array, Launch
 
@@ -29,9 +41,10 @@ class MergedProgram:
         assert [entry.type for entry in slab.entries] == list(program.weights)
         self.program = program
         self.slab = slab
-        self.stride = max(program.arena_bytes, 1)
+        self.stride = max(-(-program.arena_bytes // ALIGNMENT), 1) * ALIGNMENT
         self._banks = Banks(padding)
         self._memory: dict[int, memoryview] = {}  # by number of the bank
+        self._lines: dict[int, Array] = {}  # the same, by lines
         self._lookups = Lookups() if plans is None else plans
         self._constants = [
             np.frombuffer(constant.data, constant.type.dtype).reshape(1, *constant.type.shape)
@@ -39,6 +52,7 @@ class MergedProgram:
         ]
         self.input_offsets = [program.offsets[port.value] for port in program.inputs]
         self.output_offsets = [program.offsets[port.value] for port in program.outputs]
+        self._ports: dict[int, tuple[Array, Array]] = {}
         self.signatures = [signature(program, kernel) for kernel in program.kernels]
         self._plans: OrderedDict[Block, list[Launch]] = OrderedDict()
 
@@ -66,6 +80,28 @@ class MergedProgram:
         if bank is None:
             bank = self._memory[number] = memoryview(reserve(PAGE_ROWS * self.stride))
         return bank[index * self.stride :]
+
+    def lines(self, slots: Sequence[int]) -> tuple[Array, list[int]] | None:
+        """The bank of these slots by lines, and at which bytes in it they begin; None where they are of several."""
+        number = slots[0] // PAGE_ROWS
+        begin = number * PAGE_ROWS
+        if not begin <= min(slots) <= max(slots) < begin + PAGE_ROWS:
+            return None
+        bank = self._lines.get(number)
+        if bank is None:
+            self.memory(begin)
+            bank = self._lines[number] = by_lines(self._memory[number])
+        return bank, [(slot - begin) * self.stride for slot in slots]
+
+    def port_lines(self, binding: Binding, rows: int) -> tuple[Array, Array]:
+        """Lines of the inputs and of the outputs in a slot, of a request with `rows` rows."""
+        known = self._ports.get(rows)
+        if known is None:
+            known = self._ports[rows] = (
+                lines_of(self.input_offsets, (rows * each for each in binding.input_bytes)),
+                lines_of(self.output_offsets, (rows * each for each in binding.output_bytes)),
+            )
+        return known
 
     def value(self, index: int, slot: int, count: int = 1) -> Array:
         """Value `index` in `count` neighbouring slots, ``(count, *shape)``."""

@@ -20,14 +20,14 @@ from treadle_agent.executor.cuda.device import GpuDevice
 from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.cuda.slab import GpuSlab
-from treadle_agent.executor.host import HostDevice, MergedPlace
+from treadle_agent.executor.host import FEWEST_LINED, HostDevice, MergedPlace
 from treadle_agent.executor.simulated import GPUS, SimulatedDevice
-from treadle_agent.executor.slab import Slab
+from treadle_agent.executor.slab import PAGE_ROWS, Slab
 from treadle_agent.executor.statistics import Lookups
 from treadle_agent.executor.super_kernel import MergedProgram
 from treadle_agent.program import ops
 from treadle_agent.program.artifact import WeightEntry
-from treadle_agent.program.model import Activation, Kernel, Port, Program, TensorType, Weight
+from treadle_agent.program.model import ALIGNMENT, Activation, Kernel, Port, Program, TensorType, Weight
 
 assert ops.__all__  # importing the package fills the table
 
@@ -226,6 +226,26 @@ def test_tenants_may_have_the_same_weights(bench: Bench, tenants: list[int]) -> 
     bench.device.collect(group)
     answers = bench.answers(group)
     assert [answers[stream.name].tobytes() for stream in group.streams] == [alone[t] for t in _in_order(group)]
+
+
+@pytest.mark.parametrize("tenants", [[0, 1, 2, 3, 4, 5], [2, 2, 2, 2], [5, 1, 1, 3], [4, 2]])
+def test_requests_that_lie_alike_are_copied_at_once_and_nothing_beside_them(bench: Bench, tenants: list[int]) -> None:
+    alone = {tenant: bench.run([tenant], rows=1)[tenant].tobytes() for tenant in set(tenants)}
+    group = bench.group(tenants, rows=1)
+    for place, stream in enumerate(group.streams):
+        stream.name = place
+    before = bench.memory.copy()
+    bench.device.stage(group)
+    if isinstance(group.place, MergedPlace):
+        banks = {slot // PAGE_ROWS for slot in slots_of(group)}
+        assert (group.place.lined is not None) == (len(tenants) >= FEWEST_LINED and len(banks) == 1)
+    bench.device.run(group, 0, bench.body.length)
+    bench.device.collect(group)
+    answers = bench.answers(group)
+    assert [answers[stream.name].tobytes() for stream in group.streams] == [alone[t] for t in _in_order(group)]
+    _, (offset,) = BINDING.offsets(1)
+    written = {(request.block + offset) // ALIGNMENT for stream in group.streams for request in stream.requests}
+    assert set(np.flatnonzero(before != bench.memory) // ALIGNMENT) <= written
 
 
 def _in_order(group: SimpleNamespace) -> list[int]:
