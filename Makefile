@@ -40,7 +40,7 @@ chart-files: $(READY) ## the chart's copies of what lies elsewhere in the tree
 	PYTHONPATH=charts $(BIN)/python -m monitoring charts/treadle/files/monitoring
 
 test: $(READY) controlplane-if-possible ## all tests but those of images, of a node with Pods, and the soak
-	$(BIN)/python -m pytest -n 2 $(TEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder $(TEST_ARGS)
 
 # Needs no virtual environment: Python, and Debian's buildah, podman, runc and mmdebstrap, which it installs as root.
 BUILD_IMAGES = PYTHONPATH=tests/images $(PYTHON) -m images

@@ -28,7 +28,7 @@ class RoomScheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        rooms = ("tests/cluster/chart/", "tests/cluster/")  # the chart's tests have a control plane of their own
+        rooms = ("tests/cluster/agent/", "tests/cluster/chart/", "tests/cluster/")  # each has its own control plane
         return next((room for room in rooms if file.startswith(room)), file)
 
 
