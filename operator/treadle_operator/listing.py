@@ -79,7 +79,8 @@ class Listing:
         self._misses[kind] = 0
 
     def relisted(self, kind: Kind) -> None:
-        """A watch had to begin anew: what went meanwhile, it does not tell."""
+        """A watch had to begin anew, so it lives: what went meanwhile, it does not tell, and has not missed."""
+        self._misses[kind] = 0
         self._relisted.add(kind)
         self._wanted.set()
 
@@ -98,7 +99,6 @@ class Listing:
             else:
                 kinds = tuple(self._relisted)
             self._wanted.clear()
-            self._relisted.clear()
             try:
                 await self._audit(kinds)
             except NotFoundError:
@@ -110,10 +110,12 @@ class Listing:
     async def _audit(self, kinds: Iterable[Kind]) -> None:
         for kind in kinds:
             differences = await self._compare(kind)
+            relisted = kind in self._relisted
+            self._relisted.discard(kind)
             if differences.later or differences.gone:
                 await asyncio.sleep(self._grace)
             missed = self._correct(kind, differences)
-            if missed:
+            if missed and not relisted:
                 self._misses[kind] += 1
                 self._metrics.missed.labels(kind.plural).inc(missed)
                 _log.warning("the watch of %s has missed %d changes", kind.plural, missed)

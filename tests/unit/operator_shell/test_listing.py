@@ -215,8 +215,13 @@ def test_a_watch_that_begins_anew_is_followed_by_an_audit(
         server.watch_works = False
         server.delete("a")  # while the watch was interrupted: it will never tell
         task = asyncio.create_task(listing.run())
+        listing._misses[kinds.TENANTS] = 1
         listing.relisted(kinds.TENANTS)
         await until(lambda: not names(mirror))
+        assert listing._misses[kinds.TENANTS] == 0, "it lives, and could not tell"
+        server.put(stored(tenant("b")))
+        await audit(listing)
+        assert listing._misses[kinds.TENANTS] == 1, "what it does not tell afterwards it has missed"
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
