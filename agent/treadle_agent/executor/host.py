@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
 from treadle_agent.executor.banks import Place
 from treadle_agent.executor.binding import Binding
 from treadle_agent.executor.lines import by_lines, starts_of
+from treadle_agent.executor.protocol import Submit
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.super_kernel import MergedProgram, run
 from treadle_agent.executor.versions import binding_of, requests_of, row_of
@@ -187,12 +188,12 @@ def _lined(body: MergedProgram, slots: Sequence[int], streams: Sequence[Stream])
     """How to copy a group's tensors at once; None where they are few, or do not lie alike."""
     if len(streams) < FEWEST_LINED or (found := body.lines(slots)) is None:
         return None
-    first = requests_of(streams[0])[0]
-    blocks = []
-    for stream in streams:
-        requests = requests_of(stream)
-        if len(requests) != 1 or requests[0].rows != first.rows:
-            return None
-        blocks.append(requests[0].block)
+    if any(len(stream.requests) != 1 for stream in streams):
+        return None
+    requests = cast("list[Submit]", [stream.requests[0] for stream in streams])
+    first = requests[0]
+    if any(request.rows != first.rows for request in requests):
+        return None
+    blocks = [request.block for request in requests]
     bank, begins = found
     return Lined(bank, starts_of(begins), starts_of(blocks), binding_of(streams[0], first), first.rows)

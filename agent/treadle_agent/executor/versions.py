@@ -60,4 +60,4 @@ def binding_of(stream: Stream, request: Submit) -> Binding:
 
 def row_of(stream: Stream) -> int:
     """The slab row of a stream's weights."""
-    return version_of(stream).loaded_tiers[stream.tier].row
+    return cast("LoadedTier", stream.tenant.tiers[stream.tier]).row

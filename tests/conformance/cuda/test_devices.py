@@ -111,7 +111,7 @@ class Bench:
                 self._input(tenant, len(requests), block)
                 requests.append(SimpleNamespace(rows=count, block=block, binding=0))
                 block += 1024
-            owner = SimpleNamespace(bindings={0: BINDING}, loaded_tiers=[SimpleNamespace(row=self.rows[tenant])])
+            owner = SimpleNamespace(bindings={0: BINDING}, tiers=[SimpleNamespace(row=self.rows[tenant])])
             streams.append(SimpleNamespace(tenant=owner, requests=requests, tier=0, rows=rows, name=tenant))
         return SimpleNamespace(executable=SimpleNamespace(body=self.body), streams=streams, place=None)
 
@@ -250,7 +250,7 @@ def test_requests_that_lie_alike_are_copied_at_once_and_nothing_beside_them(benc
 
 def _in_order(group: SimpleNamespace) -> list[int]:
     """Whose weights each stream has; a device may sort the streams."""
-    return [stream.tenant.loaded_tiers[0].row for stream in group.streams]
+    return [stream.tenant.tiers[0].row for stream in group.streams]
 
 
 def test_two_groups_may_be_on_the_device(bench: Bench) -> None:
