@@ -24,11 +24,12 @@ settings.load_profile("busy")
 
 
 class RoomScheduling(LoadScopeScheduling):
-    """With `pytest -n N`: tests that share a control plane run in one process; others stay together by file."""
+    """With `pytest -n N`: tests that share what takes long to make run in one process; others stay together by file."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        rooms = ("tests/cluster/agent/", "tests/cluster/chart/", "tests/cluster/")  # each has its own control plane
+        planes = ("tests/cluster/agent/", "tests/cluster/chart/", "tests/cluster/")  # each with a control plane
+        rooms = (*planes, "tests/conformance/test_node")  # and ONNX's own cases
         return next((room for room in rooms if file.startswith(room)), file)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
 import onnx
 import pytest
+from onnx.backend.test.case.test_case import TestCase as Case
+from onnx.backend.test.loader import load_model_tests
 
 from treadle_agent.program import ops
 from treadle_agent.program.graph import since_version
@@ -128,3 +131,11 @@ def plumbing_of() -> Callable[[onnx.ModelProto], set[str]]:
         return given & plumbing
 
     return find
+
+
+@pytest.fixture(scope="session")
+def onnx_cases() -> dict[str, Case]:
+    """ONNX's own node tests by name. Making them takes a dozen seconds: not while tests are collected."""
+    with warnings.catch_warnings():  # the generators divide by zero on purpose
+        warnings.simplefilter("ignore")
+        return {case.name: case for case in load_model_tests(kind="node")}
