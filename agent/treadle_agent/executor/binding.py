@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from treadle_agent.executor.lines import lines_of
 from treadle_agent.executor.protocol import block_layout, with_rows
 from treadle_agent.program.model import TensorType
 from treadle_agent.program.ops.registry import Array
@@ -22,7 +21,6 @@ class Binding:
         self.input_bytes = tuple(type_.nbytes for type_ in inputs)
         self.output_bytes = tuple(type_.nbytes for type_ in outputs)
         self._offsets: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
-        self._lines: dict[int, tuple[Array, Array]] = {}
 
     def offsets(self, rows: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Offsets of the inputs and of the outputs in the block of a request with `rows` rows."""
@@ -31,17 +29,6 @@ class Binding:
             types = [with_rows(type_, rows, batchable=self.batchable) for type_ in (*self.inputs, *self.outputs)]
             offsets, _ = block_layout(types)
             known = self._offsets[rows] = offsets[: len(self.inputs)], offsets[len(self.inputs) :]
-        return known
-
-    def lines(self, rows: int) -> tuple[Array, Array]:
-        """Lines of the inputs and of the outputs in the block of a request with `rows` rows; see `executor.lines`."""
-        known = self._lines.get(rows)
-        if known is None:
-            inputs, outputs = self.offsets(rows)
-            known = self._lines[rows] = (
-                lines_of(inputs, (rows * each for each in self.input_bytes)),
-                lines_of(outputs, (rows * each for each in self.output_bytes)),
-            )
         return known
 
     def arrays(self, memory: memoryview, block: int, rows: int) -> list[Array]:

@@ -9,8 +9,7 @@ from typing import Protocol, cast
 import numpy as np
 
 from treadle_agent.executor.banks import Place
-from treadle_agent.executor.binding import Binding
-from treadle_agent.executor.lines import by_lines, starts_of
+from treadle_agent.executor.lines import Ports, by_lines, starts_of
 from treadle_agent.executor.protocol import Submit
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.super_kernel import MergedProgram, run
@@ -21,21 +20,22 @@ from treadle_agent.program.ops.registry import Array, Launch
 Launched = list[tuple[str, float, int]]  # (signature, seconds, launches that it took) of each kernel
 
 
-FEWEST_LINED = 4  # requests: fewer are copied one by one in less time
+FEWEST_LINED = 4  # requests: fewer are copied one by one in less time, ...
+MOST_LINED = 64  # ... and so are larger ones: lines of a request's inputs and outputs
 
 
 @dataclass(slots=True, eq=False)
 class Lined:
     """A group whose tensors are copied all at once: its bank by lines, and at which lines slots and blocks begin.
 
-    All streams are one request of `rows` rows, in the layout of `binding`.
+    All streams are one request of equally many rows, whose tensors lie alike.
     """
 
     bank: Array
     slots: Array
     blocks: Array
-    binding: Binding
-    rows: int
+    inputs: Ports
+    outputs: Ports
 
 
 @dataclass(slots=True, eq=False)
@@ -91,9 +91,8 @@ class HostDevice:
             place.composed = body.compose(problems)
             place.lined = lined = _lined(body, problems.slots, group.streams)
             if lined is not None:
-                inputs, _ = lined.binding.lines(lined.rows)
-                ports, _ = body.port_lines(lined.binding, lined.rows)
-                lined.bank[lined.slots + ports] = self._lines[lined.blocks + inputs]
+                ports = lined.inputs
+                lined.bank[lined.slots + ports.slot] = self._lines[lined.blocks + ports.block]
                 return
             for slot, stream in zip(problems.slots, group.streams, strict=True):
                 self._copy_in(body, slot, stream)
@@ -122,9 +121,8 @@ class HostDevice:
             assert isinstance(body, MergedProgram)
             assert isinstance(place, MergedPlace)
             if (lined := place.lined) is not None:
-                _, outputs = lined.binding.lines(lined.rows)
-                _, ports = body.port_lines(lined.binding, lined.rows)
-                self._lines[lined.blocks + outputs] = lined.bank[lined.slots + ports]
+                ports = lined.outputs
+                self._lines[lined.blocks + ports.block] = lined.bank[lined.slots + ports.slot]
             else:
                 for slot, stream in zip(place.problems.slots, group.streams, strict=True):
                     self._copy_out(body, slot, stream)
@@ -185,7 +183,7 @@ class HostDevice:
 
 
 def _lined(body: MergedProgram, slots: Sequence[int], streams: Sequence[Stream]) -> Lined | None:
-    """How to copy a group's tensors at once; None where they are few, or do not lie alike."""
+    """How to copy a group's tensors at once; None where they are few, or large, or do not lie alike."""
     if len(streams) < FEWEST_LINED or (found := body.lines(slots)) is None:
         return None
     if any(len(stream.requests) != 1 for stream in streams):
@@ -194,6 +192,8 @@ def _lined(body: MergedProgram, slots: Sequence[int], streams: Sequence[Stream])
     first = requests[0]
     if any(request.rows != first.rows for request in requests):
         return None
-    blocks = [request.block for request in requests]
+    inputs, outputs = body.ports(binding_of(streams[0], first), first.rows)
+    if len(inputs.slot) + len(outputs.slot) > MOST_LINED:
+        return None
     bank, begins = found
-    return Lined(bank, starts_of(begins), starts_of(blocks), binding_of(streams[0], first), first.rows)
+    return Lined(bank, starts_of(begins), starts_of([request.block for request in requests]), inputs, outputs)

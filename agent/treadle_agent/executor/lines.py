@@ -7,6 +7,7 @@ copied beyond a tensor's end is padding on both sides, which nobody reads.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +15,14 @@ from treadle_agent.program.model import ALIGNMENT
 from treadle_agent.program.ops.registry import Array
 
 LINE = np.dtype((np.void, ALIGNMENT))
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The lines of a request's tensors: in its block, and in its slot."""
+
+    block: Array
+    slot: Array
 
 
 def by_lines(memory: memoryview) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from treadle_agent.executor.banks import Banks, Block, Place
 from treadle_agent.executor.binding import Binding
-from treadle_agent.executor.lines import by_lines, lines_of
+from treadle_agent.executor.lines import Ports, by_lines, lines_of
 from treadle_agent.executor.slab import PAGE_ROWS, Slab, reserve
 from treadle_agent.executor.statistics import Lookups
 from treadle_agent.program.model import (
@@ -52,7 +52,7 @@ class MergedProgram:
         ]
         self.input_offsets = [program.offsets[port.value] for port in program.inputs]
         self.output_offsets = [program.offsets[port.value] for port in program.outputs]
-        self._ports: dict[int, tuple[Array, Array]] = {}
+        self._ports: dict[int, tuple[Ports, Ports]] = {}  # by rows
         self.signatures = [signature(program, kernel) for kernel in program.kernels]
         self._plans: OrderedDict[Block, list[Launch]] = OrderedDict()
 
@@ -93,13 +93,14 @@ class MergedProgram:
             bank = self._lines[number] = by_lines(self._memory[number])
         return bank, [(slot - begin) * self.stride for slot in slots]
 
-    def port_lines(self, binding: Binding, rows: int) -> tuple[Array, Array]:
-        """Lines of the inputs and of the outputs in a slot, of a request with `rows` rows."""
+    def ports(self, binding: Binding, rows: int) -> tuple[Ports, Ports]:
+        """Where inputs and outputs of a request with `rows` rows lie: alike for all of one architecture."""
         known = self._ports.get(rows)
         if known is None:
+            inputs, outputs = binding.offsets(rows)
             known = self._ports[rows] = (
-                lines_of(self.input_offsets, (rows * each for each in binding.input_bytes)),
-                lines_of(self.output_offsets, (rows * each for each in binding.output_bytes)),
+                _ports(inputs, self.input_offsets, [rows * each for each in binding.input_bytes]),
+                _ports(outputs, self.output_offsets, [rows * each for each in binding.output_bytes]),
             )
         return known
 
@@ -145,6 +146,10 @@ class MergedProgram:
 
         outputs = [self.value(index, block.slot, block.problems) for index in kernel.outputs]
         return registry.BIND[kernel.op](dict(kernel.attributes), [operand(one) for one in kernel.inputs], outputs)
+
+
+def _ports(block: Sequence[int], slot: Sequence[int], nbytes: Sequence[int]) -> Ports:
+    return Ports(lines_of(block, nbytes), lines_of(slot, nbytes))
 
 
 def ignore_warnings() -> None:

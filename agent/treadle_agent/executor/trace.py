@@ -15,7 +15,8 @@ import msgspec
 
 from treadle_agent.executor.host import Launched
 
-EVENT_LIMIT = 500_000  # events kept in memory; later ones are counted and dropped
+EVENT_LIMIT = 200_000  # events kept in memory, of some 300 bytes; later ones are counted and dropped
+TOLD = 16  # tenants of a kernel that are named on it; all have rows of their own
 PIECE = 1000  # events encoded at once: whoever writes must let the dispatch thread go on
 DEVICE, TENANTS = 1, 2  # the processes drawn
 
@@ -63,12 +64,12 @@ class Recorder:
         names = sorted(set(tenants))
         begin = start = finished - sum(seconds for _, seconds, _ in kernels)
         for name, seconds, launches in kernels:
-            args: dict[str, object] = {"problems": len(tenants), "launches": launches, "tenants": names}
+            args: dict[str, object] = {"problems": len(tenants), "launches": launches, "tenants": names[:TOLD]}
             self.events.append(TraceEvent(name, start * 1e6, seconds * 1e6, DEVICE, stream, args))
             start += seconds
         for tenant in names:
             row = self._rows.setdefault((tenant, stream), len(self._rows))
-            args = {"kernels": len(kernels), "stream": stream, "with": [one for one in names if one != tenant]}
+            args = {"kernels": len(kernels), "stream": stream}
             title = f"{len(kernels)} kernels, merged of {len(names)}" if len(names) > 1 else f"{len(kernels)} kernels"
             self.events.append(
                 TraceEvent(title, begin * 1e6, (finished - begin) * 1e6, TENANTS, row, args, cat="tenant")

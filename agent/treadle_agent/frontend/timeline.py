@@ -24,12 +24,13 @@ from treadle_agent.frontend.reply import Reply
 from treadle_agent.frontend.site import Site
 
 DEFAULT_SECONDS = 5.0
+FORWARDED = ("Forwarded", "Via", "X-Forwarded-For")  # who asks is elsewhere, though a proxy here passes it on
 LONGEST = 60.0
 
 
 async def record(request: web.BaseRequest, sites: Sequence[Site]) -> Reply:
     """Record ``?seconds=`` of the device ``?device=``, which may be left out where there is one."""
-    if not _is_local(request.remote):
+    if not _is_local(request.remote) or any(name in request.headers for name in FORWARDED):
         raise ForbiddenError("a timeline names all tenants: ask from the machine itself, or by kubectl port-forward")
     seconds = _seconds(request.query.get("seconds", str(DEFAULT_SECONDS)))
     site = _site(request.query.get("device"), sites)

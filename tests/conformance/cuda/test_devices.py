@@ -248,6 +248,33 @@ def test_requests_that_lie_alike_are_copied_at_once_and_nothing_beside_them(benc
     assert set(np.flatnonzero(before != bench.memory) // ALIGNMENT) <= written
 
 
+def test_requests_of_different_rows_do_not_lie_alike(bench: Bench) -> None:
+    alone = {tenant: bench.run([tenant], rows=2)[tenant] for tenant in range(4)}
+    group = bench.group([0, 1, 2, 3], rows=1)
+    for stream in group.streams[1::2]:
+        [request] = stream.requests
+        request.rows = stream.rows = 2
+        (offset,), _ = BINDING.offsets(2)
+        x = [np.random.default_rng((stream.name, row)).standard_normal(SHAPES["x"][1:]) for row in range(2)]
+        data = np.stack(x).astype(np.float32).reshape(-1).view(np.uint8)
+        bench.memory[request.block + offset : request.block + offset + data.nbytes] = data
+    bench.device.stage(group)
+    bench.device.run(group, 0, bench.body.length)
+    bench.device.collect(group)
+    for stream in group.streams:
+        _, (offset,) = BINDING.offsets(stream.rows)
+        start = stream.requests[0].block + offset
+        assert bench.memory[start : start + 40 * stream.rows].tobytes() == alone[stream.name][: stream.rows].tobytes()
+
+
+def test_large_requests_are_copied_one_by_one(oracle: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("treadle_agent.executor.host.MOST_LINED", 8)  # inputs take 8 lines, outputs one more
+    group = oracle.group([0, 1, 2, 3], rows=1)
+    oracle.device.stage(group)
+    assert group.place.lined is None
+    oracle.device.free(group)
+
+
 def _in_order(group: SimpleNamespace) -> list[int]:
     """Whose weights each stream has; a device may sort the streams."""
     return [stream.tenant.tiers[0].row for stream in group.streams]

@@ -29,6 +29,12 @@ def test_seconds_that_cannot_be(site, seconds):
     assert ask(site, f"seconds={seconds}") == (400, "seconds: must be a number above 0, at most 60")
 
 
+@pytest.mark.parametrize("header", timeline.FORWARDED)
+def test_not_for_others_through_a_proxy_of_this_machine(site, header):
+    status, _, _ = site.request("GET", PATH, headers={header: "for=192.0.2.1"})
+    assert status == 403
+
+
 def test_one_at_a_time(site):
     first = threading.Thread(target=site.request, args=("GET", "/debug/timeline?seconds=1"))
     first.start()
