@@ -105,7 +105,7 @@ class Listing:
                 raise
             except ApiError as error:
                 _log.warning("the audit of the watches is put off: %s", error)
-            wait = _AGAIN if any(self._misses.values()) else self._every
+            wait = _AGAIN if self._relisted or any(self._misses.values()) else self._every
 
     async def _audit(self, kinds: Iterable[Kind]) -> None:
         for kind in kinds:

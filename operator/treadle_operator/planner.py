@@ -170,6 +170,7 @@ class Planner:
     def _put_off(self, message: str, fault: Exception | None) -> None:
         now = self._clock.steady()
         wait = self._failing.failed(None, now) - now
+        self._wanted.set()  # the plan that failed may have been the only one for long
         _log.error("%s; next try in %.3g s", message, wait, exc_info=fault)
 
 

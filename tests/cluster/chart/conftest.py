@@ -53,9 +53,9 @@ def remove_release(cluster: Cluster, helm: Helm) -> None:
 
 
 def served(cluster: Cluster, definition: str) -> bool:
-    """Whether objects of a definition, `PLURAL.GROUP`, can be listed."""
+    """Whether objects of a definition, `PLURAL.GROUP`, can be listed, or it is gone."""
     try:
         cluster.kubectl("get", definition, "--all-namespaces")
     except KubectlError:
-        return False
+        return not cluster.exists("crd", definition)
     return True

@@ -228,6 +228,28 @@ def test_a_watch_that_begins_anew_is_followed_by_an_audit(
     asyncio.run(scenario())
 
 
+def test_an_audit_that_fails_after_a_watch_began_anew_is_made_again_soon(
+    server: Server, mirror: Mirror, monkeypatch: pytest.MonkeyPatch, tenant: Make, stored: Make, until: Until
+) -> None:
+    monkeypatch.setattr("treadle_operator.listing._AGAIN", Seconds(0.01))
+
+    async def scenario() -> None:
+        listing = listing_of(server, mirror)
+        server.put(stored(tenant("a")))
+        server.watch_works = False
+        server.delete("a")
+        server.error = UnreachableError("no route")
+        task = asyncio.create_task(listing.run())
+        listing.relisted(kinds.TENANTS)
+        await until(lambda: server.lists >= 2)
+        server.error = None
+        await until(lambda: not names(mirror))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
 def test_an_unreachable_server_puts_the_audit_off_and_a_vanished_kind_ends_it(
     server: Server, mirror: Mirror, until: Until
 ) -> None:

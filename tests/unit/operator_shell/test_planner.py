@@ -235,6 +235,27 @@ def test_a_plan_that_fails_is_put_off_for_all_of_its_wait_and_noticed(
     assert tries[1] - tries[0] >= 0.7
 
 
+def test_a_plan_that_failed_is_made_again_though_nothing_changes(monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
+    faults = [None, ZeroDivisionError("once"), None]
+
+    def decide(*_: Any) -> Any:
+        if (fault := faults.pop(0)) is not None:
+            raise fault
+        return (), None, None
+
+    monkeypatch.setattr(planner_module, "_decide", decide)
+
+    async def scenario() -> None:
+        world = World(until)
+        async with world.planning():
+            await world.offers(1)
+            world.wanted.set()
+            await world.offers(2)
+        assert faults == []
+
+    run(scenario())
+
+
 def test_a_planner_that_does_not_turn_is_noticed(monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
     async def scenario() -> None:
         world = World(until)
