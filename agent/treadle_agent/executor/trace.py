@@ -69,7 +69,7 @@ class Recorder:
             start += seconds
         for tenant in names:
             row = self._rows.setdefault((tenant, stream), len(self._rows))
-            args = {"kernels": len(kernels), "stream": stream}
+            args = {"tenant": tenant, "kernels": len(kernels), "stream": stream}
             title = f"{len(kernels)} kernels, merged of {len(names)}" if len(names) > 1 else f"{len(kernels)} kernels"
             self.events.append(
                 TraceEvent(title, begin * 1e6, (finished - begin) * 1e6, TENANTS, row, args, cat="tenant")

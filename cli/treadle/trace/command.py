@@ -67,10 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
 def summary(timeline: dict[str, Any]) -> Summary:
     """Count what a timeline shows."""
     kernels = [event for event in timeline["traceEvents"] if event.get("cat") == "kernel"]
+    runs = [event for event in timeline["traceEvents"] if event.get("cat") == "tenant"]
     return Summary(
         super_kernels=len(kernels),
         merged=sum(len(event["args"]["tenants"]) > 1 for event in kernels),
-        tenants=len({tenant for event in kernels for tenant in event["args"]["tenants"]}),
+        tenants=len({event["args"]["tenant"] for event in runs}),  # a kernel names some of many
         streams=len({event["tid"] for event in kernels}),
         dropped=timeline["otherData"]["dropped"],
     )
