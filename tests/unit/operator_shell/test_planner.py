@@ -163,17 +163,21 @@ def test_what_failed_is_planned_again_when_its_wait_is_over(until: Until) -> Non
     run(scenario())
 
 
-def test_a_fault_in_a_plan_is_met_with_another_one(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, until: Until
-) -> None:
-    faults = [ZeroDivisionError("as it happens"), None]
+def decides(monkeypatch: pytest.MonkeyPatch, faults: list[Exception | None]) -> None:
+    """One plan after another meets these faults, and takes them from the list; with None there is nothing to change."""
 
-    def decide(*arguments: Any) -> Any:
+    def decide(*_: Any) -> Any:
         if (fault := faults.pop(0)) is not None:
             raise fault
         return (), None, None
 
     monkeypatch.setattr(planner_module, "_decide", decide)
+
+
+def test_a_fault_in_a_plan_is_met_with_another_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, until: Until
+) -> None:
+    decides(monkeypatch, [ZeroDivisionError("as it happens"), None])
 
     async def scenario() -> None:
         world = World(until)
@@ -236,14 +240,8 @@ def test_a_plan_that_fails_is_put_off_for_all_of_its_wait_and_noticed(
 
 
 def test_a_plan_that_failed_is_made_again_though_nothing_changes(monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
-    faults = [None, ZeroDivisionError("once"), None]
-
-    def decide(*_: Any) -> Any:
-        if (fault := faults.pop(0)) is not None:
-            raise fault
-        return (), None, None
-
-    monkeypatch.setattr(planner_module, "_decide", decide)
+    faults: list[Exception | None] = [None, ZeroDivisionError("once"), None]
+    decides(monkeypatch, faults)
 
     async def scenario() -> None:
         world = World(until)
