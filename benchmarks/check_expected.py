@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+import ranges
 from treadle.bench.serving.report import Report
 
 HERE = Path(__file__).parent
@@ -23,22 +24,14 @@ RESULT = HERE / "results" / "serving.json"
 
 def outside(report: Report, expected: Mapping[str, tuple[float, float]]) -> list[str]:
     """What lies outside its range, one line each; a check without a range, or a range without a check, is such too."""
-    measured = {check.name: check.measured for check in report.checks}
-    lines = [f"{name}: no such check in the result" for name in expected if name not in measured]
-    for name, value in measured.items():
-        if name not in expected:
-            lines.append(f"{name}: no range in {EXPECTED.name}")
-        elif value is not None and not expected[name][0] <= value <= expected[name][1]:
-            low, high = expected[name]
-            lines.append(f"{name}: {value:.3g} lies outside {low:g} to {high:g}")
-    return lines
+    return ranges.outside({check.name: check.measured for check in report.checks}, expected, EXPECTED.name)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Compare; say what is outside or was not measured."""
     result = Path(arguments[0]) if arguments else RESULT
     report = msgspec.json.decode(result.read_bytes(), type=Report)
-    expected = msgspec.json.decode(EXPECTED.read_bytes(), type=dict[str, tuple[float, float]])
+    expected = ranges.read(EXPECTED)
     for check in report.checks:
         if check.measured is None:
             print(f"not measured: {check.name}")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+import ranges
 from check_expected import outside
 from treadle.bench.switching.report import Report
 
@@ -24,7 +25,7 @@ RESULT = HERE / "results" / "switching.json"
 def main(arguments: Sequence[str]) -> int:
     """Compare; say what is outside."""
     report = msgspec.json.decode((Path(arguments[0]) if arguments else RESULT).read_bytes(), type=Report)
-    expected = msgspec.json.decode(EXPECTED.read_bytes(), type=dict[str, tuple[float, float]])
+    expected = ranges.read(EXPECTED)
     lines = outside(report, expected)
     print(*lines or [f"all of {len(expected)} figures lie in their ranges"], sep="\n")
     return bool(lines)

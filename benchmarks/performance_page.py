@@ -6,11 +6,12 @@ python benchmarks/performance_page.py [RESULT.json [PAGE.md]]
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from tables import table
 from treadle.bench.serving.report import Report
 
 HERE = Path(__file__).parent
@@ -64,7 +65,7 @@ def render(report: Report) -> str:
 
 def _sections(report: Report) -> Iterator[str]:
     yield "## Targets\n"
-    yield _table(
+    yield table(
         ("target", "", "measured", "reached"),
         (
             (check.what, f"{check.relation} {check.target:g}", _number(check.measured), _verdict(check.reached))
@@ -72,11 +73,11 @@ def _sections(report: Report) -> Iterator[str]:
         ),
     )
     yield _SATURATION
-    yield _table(
+    yield table(
         ("suite", "server", "answers/s"), ((one.suite, one.server, f"{one.rps:,.0f}") for one in report.saturation)
     )
     yield "## Goodput against offered load\n\nLoad is a multiple of each server's own saturation.\n"
-    yield _table(
+    yield table(
         ("suite", "server", "load", "offered/s", "goodput/s", "p50 ms", "p99 ms", "CPU ms/answer", "merge factor"),
         (
             (
@@ -94,7 +95,7 @@ def _sections(report: Report) -> Iterator[str]:
         ),
     )
     yield "## Memory\n\nMB resident, all processes of the server, with one tenant and with all of one architecture.\n"
-    yield _table(
+    yield table(
         ("models", "server", "tenants", "one", "all", "growth", "weights of the others"),
         (
             (
@@ -111,12 +112,10 @@ def _sections(report: Report) -> Iterator[str]:
     )
     if report.left_out:
         yield "## Left out\n"
-        yield _table(("suite", "server", "reason"), ((o.suite, o.server, o.reason[:200]) for o in report.left_out))
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "".join(f"| {' | '.join(cell.replace(chr(10), ' ') for cell in line)} |\n" for line in lines)
+        yield table(
+            ("suite", "server", "reason"),
+            ((o.suite, o.server, o.reason[:200].replace("\n", " ")) for o in report.left_out),
+        )
 
 
 def _number(value: float | None) -> str:

@@ -15,13 +15,18 @@ def read(path: Path) -> Ranges:
     return msgspec.json.decode(path.read_bytes(), type=Ranges)
 
 
-def outside(measured: Mapping[str, float], expected: Mapping[str, tuple[float, float]], source: str) -> list[str]:
-    """What lies outside its range, one line each; a figure and a range that lack each other are such too."""
+def outside(
+    measured: Mapping[str, float | None], expected: Mapping[str, tuple[float, float]], source: str
+) -> list[str]:
+    """What lies outside its range, one line each; a figure and a range that lack each other are such too.
+
+    A figure that was not measured, None, lies nowhere.
+    """
     lines = [f"{name}: no such figure in the results" for name in expected if name not in measured]
     for name, value in measured.items():
         if name not in expected:
             lines.append(f"{name}: no range in {source}")
-        elif not expected[name][0] <= value <= expected[name][1]:
+        elif value is not None and not expected[name][0] <= value <= expected[name][1]:
             low, high = expected[name]
             lines.append(f"{name}: {value:.3g} lies outside {low:g} to {high:g}")
     return lines

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from tables import table
 from treadle.bench.serving.report import Check, Report
 from treadle.bench.switching.report import Report as SwitchingReport
 
@@ -22,9 +23,7 @@ _TEXT = """\
 Ratios, each measured in one run on {processor}, {cores} cores, {memory:g} GB; the device is `host`: no GPU code ran.
 All targets are shown, also those that were missed. (a) is an aiohttp server with one ONNX Runtime session a tenant.
 
-| `{command}`, {date} | to reach | measured |
-| --- | --- | --- |
-{rows}
+{targets}
 At twice their saturation servers with unbounded queues answer nearly everything late; ones with bounded queues are in
 [docs/performance.md](docs/performance.md), too. With three tiers, through a load spike, over real HTTP
 (`make switching-live`), effective accuracy is {gain:+.1f} points above the best single tier's over the deadlines, and
@@ -48,19 +47,17 @@ def render(readme: str, serving: Report, switching: SwitchingReport) -> str:
         processor=machine.processor,
         cores=machine.cores,
         memory=machine.memory_gb,
-        command="make bench",
-        date=serving.date[:10],
-        rows="".join(_row(check) for check in serving.checks),
+        targets=table((f"`make bench`, {serving.date[:10]}", "to reach", "measured"), map(_cells, serving.checks)),
         gain=measured["sweep"],
         worst=measured["any-deadline"],
     )
     return f"{head}{begin}{text}{end}{tail}"
 
 
-def _row(check: Check) -> str:
+def _cells(check: Check) -> tuple[str, str, str]:
     figure = "not measured" if check.measured is None else f"{check.measured:,.2f}"
     missed = " (**missed**)" if check.reached is False else ""
-    return f"| {check.what} | {check.relation} {check.target:g} | {figure}{missed} |\n"
+    return check.what, f"{check.relation} {check.target:g}", f"{figure}{missed}"
 
 
 def read() -> tuple[Report, SwitchingReport]:

@@ -1,9 +1,7 @@
 """A report whose figures reach every target, to be spoilt by tests; and the scripts that write pages."""
 
 import importlib
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -49,12 +47,6 @@ def report():
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+def script() -> Callable[[str], ModuleType]:
     """A script of benchmarks/ by its name."""
-    folder = str(Path(__file__).parents[3] / "benchmarks")
-    monkeypatch.syspath_prepend(folder)
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(folder):
-            del sys.modules[name]
+    return importlib.import_module

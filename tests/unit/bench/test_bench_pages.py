@@ -1,25 +1,14 @@
 """The committed page says what the committed result says, and ranges are enforced."""
 
-import importlib.util
-from pathlib import Path
-
 import msgspec
 import pytest
 
+import check_expected as expected
+import performance_page as page
+import readme_figures as readme
 from treadle.bench.serving.checks import checks
 from treadle.bench.serving.report import LeftOut, Report
 
-BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
-
-
-def script(name):
-    spec = importlib.util.spec_from_file_location(f"treadle_benchmarks_{name}", BENCHMARKS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-page, expected, readme = script("performance_page"), script("check_expected"), script("readme_figures")
 RANGES = msgspec.json.decode(expected.EXPECTED.read_bytes(), type=dict[str, tuple[float, float]])
 
 

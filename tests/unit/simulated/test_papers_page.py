@@ -1,11 +1,13 @@
 """The committed page says what the committed results say, simulated results are today's, and ranges are enforced."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
 
+import check_papers as check
+import papers_figures as papers
+import papers_page as page
+import ranges
 from treadle.bench.kernels import simulated
 from treadle.bench.kernels.checks import checks
 from treadle.simulate.multiplexing import plots
@@ -15,14 +17,6 @@ from treadle_agent.executor.gpu_model import GPUS, GpuModel
 ROOT = Path(__file__).parents[3]
 
 
-def script(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-ranges, _, papers, page, check = map(script, ("ranges", "tables", "papers_figures", "papers_page", "check_papers"))
 RESULTS = papers.read()
 RANGES = ranges.read(check.EXPECTED)
 

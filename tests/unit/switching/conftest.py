@@ -1,18 +1,14 @@
 """Tenants whose tiers take given seconds, requests, and the scripts that write pages."""
 
-import importlib.util
-import sys
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from treadle_agent.policy.latency import CostModel, Executable
 from treadle_agent.policy.queues import Switching, Tenant, Tier
-
-BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 
 
 @dataclass(frozen=True)
@@ -49,14 +45,5 @@ def _asked() -> type[Asked]:
 
 
 @pytest.fixture(name="script")
-def _script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-    def load(name: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(f"treadle_benchmarks_{name}", BENCHMARKS / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    yield load
-    sys.modules.pop("check_expected", None)
+def _script() -> Callable[[str], ModuleType]:
+    return importlib.import_module
