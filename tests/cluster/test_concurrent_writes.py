@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
-from collections.abc import Awaitable, Callable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import pytest
 from api_objects import Case, Manifest
 
 from bed.cluster import Cluster
-from bed.program import Program
 from treadle_agent.cluster import connection as agent_connection
 from treadle_agent.cluster import kube as agent_kube
+from treadle_agent.cluster.following import Follower
+from treadle_api.backoff import Backoff, BackoffTiming
+from treadle_api.units import Seconds
 from treadle_operator.kube import client as operator_kube
 from treadle_operator.kube import connection as operator_connection
 from treadle_operator.kube import kinds
@@ -82,30 +85,69 @@ def blank(case: Case, number: int, namespace: str) -> Manifest:
     return {**identity, "metadata": {"name": f"{case.name}-{number}", **place}, "spec": spec}
 
 
-@pytest.fixture
-def watched(
-    clean_cluster: Cluster,
-    namespace: str,
-    binaries: Path,
-    object_cases: dict[str, Case],
-    program: Callable[..., Program],
-) -> dict[str, Program]:
-    """A watch on each kind whose every object exists: lines of name, what the operator and what the agent wrote."""
-    fields = {
-        "replica": "{.spec.epoch} {.status.figures.good}",
-        "node": "{.spec.cordonedDevices[*].reason} {.status.devices[*].usedBytes}",
+class Seen:
+    """The states of one kind's objects, each once, in the order in which who follows them is told.
+
+    A state is what the operator and what the agent wrote last: two numbers.
+    """
+
+    def __init__(self, written: Callable[[Manifest], tuple[int, int]]) -> None:
+        self._written = written
+        self.states: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+        self.all_begun = asyncio.Event()
+        self.all_ended = asyncio.Event()
+
+    def listed(self, objects: Sequence[agent_kube.Json]) -> None:
+        """Where each begins; a second list would hide what was in between."""
+        assert not self.states, "what was written before the second list is unknown"
+        for manifest in objects:
+            self.changed(manifest)
+        self.all_begun.set()
+
+    def changed(self, manifest: agent_kube.Json) -> None:
+        """One more state."""
+        body = dict(manifest)
+        self.states[body["metadata"]["name"]].append(self._written(body))
+        if [states[-1] for states in self.states.values()] == [(WRITES, WRITES)] * OBJECTS:
+            self.all_ended.set()
+
+    def removed(self, manifest: agent_kube.Json) -> None:
+        """Nobody deletes."""
+        raise AssertionError(manifest)
+
+
+def of_replica(body: Manifest) -> tuple[int, int]:
+    """What the operator and the agent wrote to a replica."""
+    return body["spec"]["epoch"], body.get("status", {}).get("figures", {}).get("good", 0)
+
+
+def of_node(body: Manifest) -> tuple[int, int]:
+    """What the operator and the agent wrote to a node."""
+    cordoned, devices = body["spec"]["cordonedDevices"], body.get("status", {}).get("devices", [])
+    return int(cordoned[0]["reason"]) if cordoned else 0, devices[0]["usedBytes"] if devices else 0
+
+
+@contextlib.asynccontextmanager
+async def followed(kubeconfig: Path, namespace: str) -> AsyncIterator[dict[str, Seen]]:
+    """Both kinds, followed as agents follow them: a watch that the API server cuts, as it may, goes on where it was."""
+    client = agent_kube.KubeClient(await agent_connection.load_connection(kubeconfig))
+    seen = {"replica": Seen(of_replica), "node": Seen(of_node)}
+    selections = {
+        "replica": agent_kube.Selection(agent_kube.REPLICAS, namespace, ""),
+        "node": agent_kube.Selection(agent_kube.NODES, "", ""),
     }
-    watches = {}
-    for name, shown in fields.items():
-        items = [blank(object_cases[name], number, namespace) for number in range(OBJECTS)]
-        clean_cluster.apply({"apiVersion": "v1", "kind": "List", "items": items})
-        form = f"jsonpath={{.metadata.name}} {shown}{{'\\n'}}"
-        kind = object_cases[name].definition
-        watches[name] = program(f"watch-{name}", binaries / "kubectl", "get", kind, "-n", namespace, "-w", "-o", form)
-    for name, watch in watches.items():
-        for number in range(OBJECTS):
-            watch.wait_for(rf"^{name}-{number} ")
-    return watches
+    timing = BackoffTiming(Seconds(0.1), Seconds(1.0))
+    followers = [
+        asyncio.create_task(Follower(client, selections[name], seen[name], Backoff(timing)).run()) for name in seen
+    ]
+    try:
+        yield seen
+    finally:
+        for follower in followers:
+            follower.cancel()
+        ended = await asyncio.gather(*followers, return_exceptions=True)
+        await client.close()
+    assert all(isinstance(each, asyncio.CancelledError) for each in ended), ended
 
 
 async def write_all(cluster: Cluster, namespace: str, cases: dict[str, Case]) -> int:
@@ -140,20 +182,30 @@ async def write_all(cluster: Cluster, namespace: str, cases: dict[str, Case]) ->
     return written
 
 
-def test_a_thousand_concurrent_writes_lose_none(clean_cluster, namespace, watched, object_cases, eventually):
+async def write_and_follow(cluster: Cluster, namespace: str, cases: dict[str, Case]) -> dict[str, Seen]:
+    """What was seen of all writes."""
+    async with followed(cluster.kubeconfig, namespace) as seen:
+        for one in seen.values():
+            await asyncio.wait_for(one.all_begun.wait(), 60)
+        assert await write_all(cluster, namespace, cases) == 1000
+        for one in seen.values():
+            await asyncio.wait_for(one.all_ended.wait(), 60)
+    return seen
+
+
+def test_a_thousand_concurrent_writes_lose_none(clean_cluster, namespace, object_cases):
     """Every write is seen by who watches, in its order, and nothing of one writer falls back when the other writes."""
     clean_cluster.apply_rbac()
-    assert asyncio.run(write_all(clean_cluster, namespace, object_cases)) == 1000
-    last = f" {WRITES} {WRITES}"
-    for name, watch in watched.items():
-        eventually(lambda: all(f"{name}-{number}{last}" in watch.output for number in range(OBJECTS)))  # noqa: B023
-        lines = [line.split(" ") for line in watch.output.splitlines()]
-        for number in range(OBJECTS):
-            states = [tuple(int(value or 0) for value in line[1:]) for line in lines if line[0] == f"{name}-{number}"]
+    for name in ("replica", "node"):
+        items = [blank(object_cases[name], number, namespace) for number in range(OBJECTS)]
+        clean_cluster.apply({"apiVersion": "v1", "kind": "List", "items": items})
+
+    for one in asyncio.run(write_and_follow(clean_cluster, namespace, object_cases)).values():
+        for name, states in one.states.items():
             for writer in (0, 1):
-                seen = [state[writer] for state in states]
-                assert seen == sorted(seen), f"a write to {name}-{number} was taken back"
-                assert set(seen) == set(range(WRITES + 1)), f"a write to {name}-{number} was lost"
+                numbers = [state[writer] for state in states]
+                assert numbers == sorted(numbers), f"a write to {name} was taken back"
+                assert set(numbers) == set(range(WRITES + 1)), f"a write to {name} was lost"
 
     found = clean_cluster.get("inferencenode", "node-0", "--show-managed-fields")["metadata"]["managedFields"]
     owned = {(entry["manager"], entry.get("subresource", "")): set(entry["fieldsV1"]) for entry in found}
