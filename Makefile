@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Tests and benchmarks start treadle hundreds of times: its files are compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test e2e check bench executor gpu papers controlplane controlplane-if-possible cluster clean switching switching-live scale soak chart-files images lock

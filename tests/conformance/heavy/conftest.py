@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 assert ops.__all__
 BOUNDED = settings(
-    max_examples=100,
+    max_examples=60,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

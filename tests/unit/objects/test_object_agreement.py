@@ -99,7 +99,7 @@ def test_both_accept_the_same_objects(object_case):
     case = object_case
     verdicts = []
 
-    @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
     @given(manifests(case))
     @example({})
     @example({"apiVersion": "v1", "kind": "Pod"})
@@ -150,7 +150,7 @@ def test_both_find_the_same_contradictions(object_case):
     case = object_case
     verdicts = []
 
-    @settings(max_examples=150)
+    @settings(max_examples=80)
     @given(st.fixed_dictionaries(COMPARED[case.name]))
     def judge(changes):
         verdicts.append(assert_agreement(case, case.changed(changes)))

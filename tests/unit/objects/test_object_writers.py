@@ -58,7 +58,7 @@ def test_a_replica_is_written_for_the_tenant_that_is_read_of_it(object_cases):
     case = object_cases["replica"]
     whole = read_replica(case.whole).tenant
 
-    @settings(max_examples=100)
+    @settings(max_examples=60)
     @given(promises(whole), st.booleans(), st.lists(st.sampled_from(["10.0.0.1:80", "[fd00::1]:8000"]), max_size=2))
     def judge(tenant, draining, successors):
         spec = ReplicaSpec(tenant, 3, "node-1", "0", 4, draining, tuple(successors))
@@ -92,7 +92,7 @@ figures = st.builds(
 def test_what_an_agent_tells_of_a_replica(object_cases):
     case = object_cases["replica"]
 
-    @settings(max_examples=100)
+    @settings(max_examples=60)
     @given(
         st.builds(
             ReplicaStatus,
@@ -127,7 +127,7 @@ def test_what_an_agent_tells_of_its_node(object_cases):
         st.text(max_size=9),
     )
 
-    @settings(max_examples=100)
+    @settings(max_examples=60)
     @given(st.lists(device, max_size=3, unique_by=lambda one: one.id).map(tuple), conditions, st.integers(0, 9))
     def judge(devices, present, generation):
         node = Node("node-1.rack-2", False, (), "10.0.0.7:8000", devices, present, generation, "0.1.0", generation)
@@ -141,7 +141,7 @@ def test_what_an_agent_tells_of_its_node(object_cases):
 def test_what_an_agent_measured(object_cases):
     case = object_cases["profile"]
 
-    @settings(max_examples=100)
+    @settings(max_examples=60)
     @given(st.dictionaries(st.integers(2, 64), st.tuples(nanoseconds, nanoseconds), max_size=4), digests, memory)
     def judge(points, digest, size):
         batches = tuple(
@@ -161,7 +161,7 @@ def test_what_the_operator_tells_of_a_tenant(object_cases):
     offers = st.builds(CounterOffer, st.none() | milliseconds, st.none() | percents, st.none() | rates)
     hundredths = st.integers(0, 10_000).map(lambda count: count / 100)
 
-    @settings(max_examples=150)
+    @settings(max_examples=80)
     @given(
         st.builds(
             TenantStatus,

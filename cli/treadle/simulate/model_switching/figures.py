@@ -19,7 +19,7 @@ from treadle_agent.policy.algorithm1 import Parallelism, TailCurve, search
 
 PAIRS = tuple(Parallelism(1 << power, RESNET_CORES >> power) for power in range(5))
 _KNOWN = (RESNET_SERVERS, RESNET_CORES // RESNET_SERVERS)
-_LOAD_SECONDS, _LOADS = 60.0, 24
+_LONGEST_LOAD, _LOADS = 60.0, 24  # seconds of each steady load, unless the study is shorter; so many loads
 _QUANTILES = np.linspace(0.0, 1.0, 201)
 
 
@@ -29,8 +29,9 @@ def figures(study: Study, scenario: Scenario) -> Figures:
     singles = [name for name in found if name.startswith(SINGLE)]
     played = {name: study.play(0, found[name], scenario) for name in (STICKY, ALGORITHM1, *singles)}
     load = study.loads[0]
+    steady = min(_LONGEST_LOAD, float(len(load.per_second)))
     return Figures(
-        load_accuracy=tuple(_load_accuracy(study.device, scenario, name, found[name]) for name in singles),
+        load_accuracy=tuple(_load_accuracy(study.device, scenario, name, found[name], steady) for name in singles),
         tails=tuple(
             Curve(f"⟨{pair.replicas}, {pair.threads}⟩", _rounded(curve.rates), _rounded(curve.seconds))
             for pair, curve in _pair_curves(study.device.profile[0]).items()
@@ -59,12 +60,12 @@ def _pair_curves(service: float) -> dict[Parallelism, TailCurve]:
     }
 
 
-def _load_accuracy(device: Device, scenario: Scenario, name: str, make: Make) -> Curve:
-    """Effective accuracy of one policy under steady Poisson loads."""
+def _load_accuracy(device: Device, scenario: Scenario, name: str, make: Make, seconds: float) -> Curve:
+    """Effective accuracy of one policy under steady Poisson loads, each for so many seconds."""
     rates = np.linspace(0.0, 1.05 * max(tier.saturation for tier in device.tiers), _LOADS + 1)[1:]
     earned = []
     for seed, rate in enumerate(rates.tolist()):
-        requests = ask(poisson_load(Rates(((0.0, rate),), _LOAD_SECONDS), seed), scenario.deadline)
+        requests = ask(poisson_load(Rates(((0.0, rate),), seconds), seed), scenario.deadline)
         run = play(requests, spread(len(requests), seed).tolist(), device.plant(scenario), make())
         earned.append(score(run, device.accuracies, None).effective_accuracy)
     return _curve(name, rates, earned)
