@@ -14,16 +14,18 @@ from api_objects import Case, Manifest
 
 from bed.cluster import Cluster
 from treadle_agent.cluster import connection as agent_connection
+from treadle_agent.cluster import errors as agent_errors
 from treadle_agent.cluster import kube as agent_kube
 from treadle_agent.cluster.following import Follower
 from treadle_api.backoff import Backoff, BackoffTiming
 from treadle_api.units import Seconds
 from treadle_operator.kube import client as operator_kube
 from treadle_operator.kube import connection as operator_connection
+from treadle_operator.kube import errors as operator_errors
 from treadle_operator.kube import kinds
-from treadle_operator.kube.errors import ConflictError
 
 OBJECTS = 25  # of each of two kinds
+UNANSWERED = (operator_errors.UnreachableError, operator_errors.BusyError, agent_errors.UnreachableError)
 WRITES = 10  # to each object by each of two writers: 25 × 2 × 2 × 10 = 1,000
 
 
@@ -50,7 +52,7 @@ class Writers:
             spec = {**found["spec"], "epoch": epoch}
             try:
                 await self.operator.replace_spec(kinds.REPLICAS, self.namespace, name, version, spec)
-            except ConflictError:
+            except operator_errors.ConflictError:
                 continue
             return
 
@@ -162,7 +164,12 @@ async def write_all(cluster: Cluster, namespace: str, cases: dict[str, Case]) ->
     async def in_turn(write: Callable[[int], Awaitable[None]]) -> None:
         nonlocal written
         for number in range(1, WRITES + 1):
-            await write(number)
+            while True:
+                try:
+                    await write(number)
+                except UNANSWERED:  # it may have been done or not: who must know writes it again
+                    continue
+                break
             written += 1
 
     try:
