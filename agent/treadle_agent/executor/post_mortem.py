@@ -6,6 +6,7 @@ import signal
 from collections.abc import Sequence
 
 from treadle_agent.executor.flight_record import Activity, Flight
+from treadle_agent.executor.protocol import GPU_LOST
 from treadle_agent.executor.replay import Crash, End
 from treadle_agent.executor.watchdog import Hang
 
@@ -44,6 +45,8 @@ def examine(code: int, hang: Hang | None, flights: Sequence[Flight], *, loading:
 
 def _describe(code: int) -> str:
     """An exit code in words: ``signal SIGSEGV``, ``exit code 1``."""
+    if code == GPU_LOST:
+        return "an error on the GPU, such as an illegal memory access (the executor's log has CUDA's words)"
     if code >= 0:
         return f"exit code {code}"
     try:

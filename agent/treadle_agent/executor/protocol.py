@@ -14,6 +14,7 @@ import msgspec
 
 from treadle_agent.program.model import ALIGNMENT, TensorType
 
+GPU_LOST = 70  # the exit status of an executor process on whose GPU an error was met: its context is lost
 FLIGHT_RECORD_BYTES = 65536  # head of the memfd: what the device is running right now (`flight_record`)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import refusing_worker
 import trapped_worker
 from onnx import TensorProto, helper, numpy_helper
 
@@ -28,7 +30,9 @@ WIDTH = 12
 
 
 class Tenants:
-    """Tenants of one architecture, ``y = tanh(x w)`` with weights of their own, behind a supervisor."""
+    """Tenants of one architecture, `depth` times ``y = tanh(x w)``, with weights of their own, behind a supervisor."""
+
+    depth = 1
 
     def __init__(self, supervisor: Supervisor, loader: Loader, folder: Path) -> None:
         self.supervisor = supervisor
@@ -38,7 +42,11 @@ class Tenants:
 
     async def load(self, number: int) -> Served:
         self.weights[number] = np.random.default_rng(number).standard_normal((WIDTH, WIDTH)).astype(np.float32) / 4
-        nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Tanh", ["h"], ["y"])]
+        names = ["x", *(f"y{step}" for step in range(1, self.depth)), "y"]
+        nodes = []
+        for value, result in itertools.pairwise(names):
+            nodes.append(helper.make_node("MatMul", [value, "w"], [f"{result}-h"]))
+            nodes.append(helper.make_node("Tanh", [f"{result}-h"], [result]))
         x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", WIDTH]) for name in "xy")
         graph = helper.make_graph(nodes, "tenant", [x], [y], [numpy_helper.from_array(self.weights[number], "w")])
         path = self.folder / f"{number}.onnx"
@@ -52,9 +60,11 @@ class Tenants:
         call = self.supervisor.open(served, (x.shape,))
         try:
             call.inputs[0][:] = x
-            done = await self.supervisor.answer(call, time.monotonic() + 20)
+            done = await self.supervisor.answer(call, time.monotonic() + 60)
             if done.outcome == Outcome.DONE:
-                expected = np.tanh(x @ self.weights[served.version.id])
+                expected = x
+                for _ in range(self.depth):
+                    expected = np.tanh(expected @ self.weights[served.version.id])
                 np.testing.assert_allclose(call.outputs[0], expected, rtol=1e-5, atol=1e-6)
             return done
         finally:
@@ -66,9 +76,13 @@ def tenants(tmp_path: Path) -> Callable[..., None]:
     """Runs an async function with tenants of the real executor."""
     loader = Loader(tmp_path / "artifacts")
 
-    def run(body: Callable[[Tenants], Awaitable[None]], main: WorkerMain, mode: Mode = Mode.SPACE_TIME) -> None:
+    def run(
+        body: Callable[[Tenants], Awaitable[None]],
+        main: WorkerMain,
+        settings: WorkerSettings = WorkerSettings(),  # noqa: B008 - frozen
+    ) -> None:
         async def whole() -> None:
-            supervisor = await Supervisor.start(main, WorkerSettings(mode=mode), loader.bind)
+            supervisor = await Supervisor.start(main, settings, loader.bind)
             try:
                 await body(Tenants(supervisor, loader, tmp_path))
                 assert len(supervisor._requests.blocks) == 0
@@ -111,7 +125,7 @@ def test_killed_under_load_every_request_is_answered(tenants, mode: Mode) -> Non
         assert counters["isolated"] == {}
         assert answers > 200
 
-    tenants(body, worker.main, mode)
+    tenants(body, worker.main, WorkerSettings(mode=mode))
 
 
 def test_the_culprit_is_isolated_and_the_others_are_answered(tenants) -> None:
@@ -131,3 +145,33 @@ def test_the_culprit_is_isolated_and_the_others_are_answered(tenants) -> None:
         assert (await house.ask(served[0], good)).outcome == Outcome.DONE
 
     tenants(body, trapped_worker.main)
+
+
+DEPTH = 4
+
+
+@pytest.mark.parametrize("kernel", random.Random(7).sample(range(2 * DEPTH), 3))
+def test_an_illegal_access_on_a_gpu_isolates_the_culprit_and_the_others_are_answered(
+    tenants, monkeypatch: pytest.MonkeyPatch, kernel: int
+) -> None:
+    """On the stand-in for a GPU, at a random kernel of a request's."""
+    monkeypatch.setattr(Tenants, "depth", DEPTH)
+
+    async def body(house: Tenants) -> None:
+        served = [await house.load(number) for number in range(1, 5)]
+        good = np.ones((1, WIDTH), np.float32)
+        bad = good.copy()
+        bad[0, :2] = refusing_worker.TRAP, kernel
+        asks = [house.ask(one, good * step / 5) for step in range(5) for one in served[:3]]
+        asks.insert(7, house.ask(served[3], bad))
+        done = await asyncio.gather(*asks)
+        culprit = done.pop(7)
+        assert (culprit.outcome, {one.outcome for one in done}) == (Outcome.ERROR, {Outcome.DONE}), done
+        assert "illegal memory access" in culprit.reason
+        counters = (await house.supervisor.statistics())["supervisor"]
+        assert counters["restarts"] == 2
+        assert list(counters["isolated"]) == ["4"]
+        assert (await house.ask(served[3], good)).outcome == Outcome.ERROR
+        assert (await house.ask(served[0], good)).outcome == Outcome.DONE
+
+    tenants(body, refusing_worker.main, WorkerSettings(device="cuda"))

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from treadle_agent.executor.cuda.variants import OPTIONS
+from treadle_agent.executor.protocol import GPU_LOST
 
 Bytes = npt.NDArray[np.uint8]
 
 MEMORY_SHARE = 0.9  # of what is free at the start; the rest is the context's, cuBLAS's and the module loader's
-LOST = 70  # the exit status of an executor whose GPU is lost
 URGENT, PATIENT = -1, 0  # priorities of streams: a launch goes before the copies of a model that is being loaded
 _FLOAT32, _COMPUTE_FLOAT32, _DEFAULT_ALGORITHM = 0, 68, -1  # CUDA_R_32F, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT
 
@@ -151,7 +151,7 @@ def open_gpu() -> Gpu:
 def _end_process(reason: str) -> NoReturn:
     sys.stderr.write(f"the GPU is lost: {reason}\n")
     sys.stderr.flush()
-    os._exit(LOST)
+    os._exit(GPU_LOST)
 
 
 def copy_in(memory: Any, offset: int, pinned: Any, start: int, nbytes: int, stream: Any) -> None:
