@@ -21,7 +21,7 @@ KEPT, BROKEN, UNANSWERED = 0, 1, 2
 
 URL = "http://127.0.0.1:8080"  # of `treadle serve`
 REFRESH = 1.0  # seconds
-PAGE = 200  # characters, where there is no terminal
+PAGE = 1000  # characters, where there is no terminal: a row is a line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
