@@ -36,6 +36,7 @@ class _Command:
 
 _COMMANDS = (
     _Command("serve", "treadle.serve", "serve the tenants of a manifest file or folder on this machine"),
+    _Command("top", "treadle.top.command", "what tenants are promised and what they get, live"),
     _Command("demo", "treadle.demo.command", "the whole product in a minute, on real input, with a report"),
     _Command("bench", "treadle.bench.command", "measure treadle beside other servers"),
     _Command("plan", "treadle.plan.command", "would a tenant be admitted, and where would it be served?"),

@@ -20,16 +20,19 @@ def add(histograms: Iterable[Sequence[int]]) -> tuple[int, ...]:
     return tuple(total)
 
 
-def quantile(counts: Sequence[int], share: float) -> Seconds | None:
-    """The quantile `share` (0–1), interpolated inside its bucket; None without observations."""
+def quantile(counts: Sequence[int], share: float, bounds: Sequence[float] = BOUNDS) -> Seconds | None:
+    """The quantile `share` (0–1), interpolated inside its bucket; None without observations.
+
+    `bounds`: upper bounds of all buckets but the last one, of what is longer.
+    """
     wanted, seen = share * sum(counts), 0
     if wanted <= 0:
         return None
     for index, count in enumerate(counts):
         if count and seen + count >= wanted:
-            if index == len(BOUNDS):
-                return BOUNDS[-1]
-            below = BOUNDS[index - 1] if index else Seconds(0.0)
-            return Seconds(below + (BOUNDS[index] - below) * (wanted - seen) / count)
+            if index == len(bounds):
+                break
+            below = bounds[index - 1] if index else 0.0
+            return Seconds(below + (bounds[index] - below) * (wanted - seen) / count)
         seen += count
-    return BOUNDS[-1]
+    return Seconds(bounds[-1])

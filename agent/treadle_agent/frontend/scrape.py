@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from treadle_agent.executor.statistics import BOUNDS, Document, TenantStatistics
 from treadle_agent.frontend.directory import Directory
+from treadle_agent.frontend.promises import PromiseSeries
 from treadle_agent.frontend.reply import Reply
 from treadle_agent.frontend.site import Site
 from treadle_agent.metrics import TENANT_LABELS, RequestSeries
@@ -41,6 +42,7 @@ class Scrape:
         self._directory.refresh()
         registry = CollectorRegistry()
         registry.register(RequestSeries(site.requests for site in self._sites))
+        registry.register(PromiseSeries(entry.tenant for site in self._sites for entry in site.catalog.entries()))
         registry.register(ExecutorSeries(reports))
         ProcessCollector(registry=registry)
         encoder, content_type = choose_encoder(accept)

@@ -10,29 +10,51 @@ from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
 from treadle_api.kubeconfig import Sought, absent, sought
+from treadle_api.objects import DEFAULT_NAMESPACE
 
 _SERVICE_HOST = "KUBERNETES_SERVICE_HOST"
+_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class ConnectionConfigError(Exception):
     """Raised when there is no usable kubeconfig, and this is no Pod either."""
 
 
-async def load_connection(kubeconfig: Path | None) -> Configuration:
+async def load_connection(kubeconfig: Path | None, context: str | None = None) -> Configuration:
     """The connection that `kubeconfig` names, or else $KUBECONFIG, or else the Pod's, or else ~/.kube/config.
+
+    `context`: which one of the kubeconfig's, not the current one.
 
     Raises:
         ConnectionConfigError: the one that is to be used cannot be; the message says which, and why.
     """
     # A proxy is the kubeconfig's matter. aiohttp would ask the environment, in a thread, at each request.
     configuration = Configuration(client_session_kwargs={"trust_env": False})
-    variable = os.environ.get("KUBECONFIG")
-    if kubeconfig is None and not variable and os.environ.get(_SERVICE_HOST):
+    file = _sought(kubeconfig, context)
+    if file is None:
         _read_account(configuration)
     else:
-        flag = str(kubeconfig) if kubeconfig is not None else None
-        await _read_file(sought(flag, variable, os.path.expanduser("~")), configuration)  # noqa: PTH111, ASYNC240
+        await _read_file(file, context, configuration)
     return configuration
+
+
+def default_namespace(kubeconfig: Path | None, context: str | None = None) -> str:
+    """The namespace that is meant where none is named, as kubectl has it; for a connection that could be loaded."""
+    file = _sought(kubeconfig, context)
+    if file is None:
+        return _ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip()
+    contexts, current = config.list_kube_config_contexts(file.joined)
+    chosen = next((one for one in contexts if one["name"] == context), current)
+    return str(chosen["context"].get("namespace") or DEFAULT_NAMESPACE)
+
+
+def _sought(kubeconfig: Path | None, context: str | None) -> Sought | None:
+    """The kubeconfig that is to be read; None for the Pod's account."""
+    variable = os.environ.get("KUBECONFIG")
+    if kubeconfig is None and context is None and not variable and os.environ.get(_SERVICE_HOST):
+        return None
+    flag = str(kubeconfig) if kubeconfig is not None else None
+    return sought(flag, variable, os.path.expanduser("~"))  # noqa: PTH111
 
 
 def _read_account(configuration: Configuration) -> None:
@@ -44,11 +66,11 @@ def _read_account(configuration: Configuration) -> None:
         ) from error
 
 
-async def _read_file(file: Sought, configuration: Configuration) -> None:
+async def _read_file(file: Sought, context: str | None, configuration: Configuration) -> None:
     try:
         if not any(os.path.exists(os.path.expanduser(part)) for part in file.files):  # noqa: PTH110, PTH111, ASYNC240
             raise ConnectionConfigError(file.problem(absent(file.files)))
-        await config.load_kube_config(file.joined, client_configuration=configuration)
+        await config.load_kube_config(file.joined, context=context, client_configuration=configuration)
     except OSError as error:
         raise ConnectionConfigError(file.problem(f"{error.filename}: {error.strerror}")) from error
     except (config.ConfigException, yaml.YAMLError, ValueError) as error:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from treadle_api.conditions import Condition, ConditionStatus, find_condition
-from treadle_api.replica import Figures
-from treadle_api.units import Percent
+from treadle_operator.policy import promise
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.changes import service_name
 from treadle_operator.policy.observation import refusal, up_to_date, wanted_template
@@ -23,7 +20,6 @@ TRANSITIONAL = frozenset({LOADING, WAITING})  # reasons of Ready=False that pass
 
 _LOST = frozenset({Cause.NODE_LOST, Cause.DEVICE_LOST})
 _AS_EXPECTED = Condition(TenantCondition.STRAGGLING, FALSE, "AsExpected", "its kernels take as long as they should")
-_SIGMAS = 2.0  # by how many standard deviations more than allowed must be bad, to say that a promise is broken
 
 
 def admitted(verdict: Verdict) -> Condition:
@@ -69,16 +65,10 @@ def slo_met(case: Case) -> Condition:
     old = find_condition(case.state.view.status.conditions, TenantCondition.SLO_MET)
     if not served.total:
         return _without_requests(TenantCondition.SLO_MET, old)
-    bad, allowed = served.total - served.good, (1 - slo.objective / 100) * served.total
     share = f"{served.good / served.total:.2%} of {served.total} requests in the last {served.window:g} s were in time"
     message = f"{share}; the objective is {slo.objective:g}%"
-    if bad <= allowed:
-        return Condition(TenantCondition.SLO_MET, TRUE, "InTime", message)
-    if bad > allowed + _SIGMAS * math.sqrt(allowed) + 1 or (old is not None and old.status is FALSE):
-        reason = "RequestsShed" if served.shed > served.late else "RequestsLate"
-        if served.error > max(served.shed, served.late):
-            reason = "RequestsFailed"
-        return Condition(TenantCondition.SLO_MET, FALSE, _steady(reason, old), message)
+    if promise.is_late(served, slo, broken=_is_false(old)):
+        return Condition(TenantCondition.SLO_MET, FALSE, _steady(promise.cause_of_lateness(served), old), message)
     return Condition(TenantCondition.SLO_MET, TRUE, "InTime", message)
 
 
@@ -88,13 +78,10 @@ def accuracy_met(case: Case) -> Condition:
     old = find_condition(case.state.view.status.conditions, TenantCondition.ACCURACY_MET)
     if not served.total:
         return _without_requests(TenantCondition.ACCURACY_MET, old)
-    effective, least = effective_accuracy(served), slo.min_accuracy * slo.objective / 100
-    promise = f"{slo.min_accuracy:g} for {slo.objective:g}% of the requests is {least:.2f}"
-    message = f"effective accuracy was {effective:.2f} in the last {served.window:g} s; {promise}"
-    if effective >= least:
-        return Condition(TenantCondition.ACCURACY_MET, TRUE, "FloorKept", message)
-    chance = _SIGMAS * 100 * math.sqrt(1 / served.total) * math.sqrt(1 - slo.objective / 100)
-    if effective < least - chance or (old is not None and old.status is FALSE):
+    effective, least = promise.effective_accuracy(served), promise.least_accuracy(slo)
+    terms = f"{slo.min_accuracy:g} for {slo.objective:g}% of the requests is {least:.2f}"
+    message = f"effective accuracy was {effective:.2f} in the last {served.window:g} s; {terms}"
+    if promise.is_inaccurate(served, slo, broken=_is_false(old)):
         return Condition(TenantCondition.ACCURACY_MET, FALSE, "BelowFloor", message)
     return Condition(TenantCondition.ACCURACY_MET, TRUE, "FloorKept", message)
 
@@ -122,11 +109,6 @@ def observed(condition: Condition, case: Case, now: str) -> Condition:
     return Condition(condition.type, status, reason, message, generation, old.last_transition_time)
 
 
-def effective_accuracy(served: Figures) -> Percent:
-    """Accuracy in percent, to the two places that are written; a request that was not answered in time counts 0."""
-    return Percent(round(served.accuracy_credit / served.total, 2))
-
-
 def _all_current(case: Case) -> bool:
     """Whether what answers is what the tenant's spec asks for."""
     template = wanted_template(case.tenant)
@@ -146,7 +128,11 @@ def _without_requests(type_: TenantCondition, old: Condition | None) -> Conditio
 
 def _steady(reason: str, old: Condition | None) -> str:
     """The reason of a condition that stays False stays the first: it would change with every window."""
-    return old.reason if old is not None and old.status is FALSE else reason
+    return old.reason if old is not None and _is_false(old) else reason
+
+
+def _is_false(old: Condition | None) -> bool:
+    return old is not None and old.status is FALSE
 
 
 def _ready(status: ConditionStatus, reason: str, message: str) -> Condition:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from treadle_api import histogram
 from treadle_api.conditions import find_condition
 from treadle_api.units import PerSecond, Seconds, TierName
-from treadle_operator.policy import conditions
+from treadle_operator.policy import conditions, promise
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.changes import service_name, tenant_url
 from treadle_operator.policy.plan import Held, Memory, Verdict
@@ -86,7 +86,7 @@ class Reporter:
             replicas_desired=desired,
             replicas_ready=min(len(serving), desired),
             active_tier=_active_tier(serving) or old.active_tier,
-            effective_accuracy=conditions.effective_accuracy(served) if total else old.effective_accuracy,
+            effective_accuracy=promise.effective_accuracy(served) if total else old.effective_accuracy,
             p99=_milliseconds(p99) if p99 is not None else old.p99,
             requests_per_second=_rate(case),
             url=tenant_url(case.tenant) if case.placements else "",

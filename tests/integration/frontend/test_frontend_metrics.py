@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -40,6 +41,23 @@ def test_every_admitted_tenant_begins_at_zero_and_ends_with_its_removal(site, en
     assert scrape(site)[labels("treadle_requests_total", tier="large", outcome="good")] == 0
     site.infer(GOOD)
     assert scrape(site)[labels("treadle_requests_total", tier="large", outcome="good")] == 1
+
+
+def test_what_a_tenant_is_promised_stands_beside_what_it_gets(make_site, entry):
+    site = make_site(devices=2)
+    waiting = entry("linear", None, "other", refusal="spec.tiers[large].model: there is none")
+    unbound = entry("bare", None)
+    unbound = replace(unbound, tenant=replace(unbound.tenant, slo=replace(unbound.tenant.slo, min_accuracy=0.0)))
+    for device in site.devices:
+        for one in (waiting, unbound):
+            site.call(lambda catalog=device.catalog, one=one: catalog.put(one))
+    samples = scrape(site)
+    assert samples[labels("treadle_promised_deadline_seconds")] == 5.0
+    assert samples[labels("treadle_promised_objective_ratio")] == 0.99
+    assert samples[labels("treadle_promised_accuracy_ratio")] == 0.5
+    assert samples[labels("treadle_promised_deadline_seconds", tenant_namespace="other")] == 5.0
+    assert samples[labels("treadle_promised_objective_ratio", tenant="bare")] == 0.99
+    assert labels("treadle_promised_accuracy_ratio", tenant="bare") not in samples
 
 
 def test_what_is_kept_of_a_tenant_goes_with_it_though_nobody_scrapes(site):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -105,3 +106,31 @@ def test_a_connection_that_goes_dead_as_the_api_server_returns_is_noticed_within
     noticed = kube.WATCH_SECONDS + kube.WATCH_GRACE  # at the latest: the watch began just before
     tried_again = ClusterSettings("a", "10.0.0.1:8000").reach.longest
     assert noticed + tried_again + kube.REQUEST_SECONDS <= 90.0
+
+
+def test_a_context_and_the_namespace_that_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = {"cluster": "here", "user": "me"}
+    kubeconfig = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "first",
+        "clusters": [{"name": one, "cluster": {"server": f"http://{one}:1"}} for one in ("here", "there")],
+        "users": [{"name": "me", "user": {}}],
+        "contexts": [
+            {"name": "first", "context": context | {"namespace": "shop"}},
+            {"name": "second", "context": context | {"cluster": "there"}},
+        ],
+    }
+    file = tmp_path / "config"
+    file.write_text(json.dumps(kubeconfig))  # JSON is YAML
+    monkeypatch.setenv("KUBECONFIG", str(file))
+
+    async def host(name: str | None) -> str:
+        return str((await of_the_operator.load_connection(None, name)).host)
+
+    assert asyncio.run(host(None)) == "http://here:1"
+    assert asyncio.run(host("second")) == "http://there:1"
+    assert of_the_operator.default_namespace(file) == "shop"
+    assert of_the_operator.default_namespace(None, "second") == "default"
+    with pytest.raises(of_the_operator.ConnectionConfigError, match="third"):
+        asyncio.run(host("third"))

@@ -66,3 +66,8 @@ def test_a_quantile_is_interpolated_inside_its_bucket():
     counts[10] = 4  # 6.3 to 10 ms
     assert quantile(counts, 1.0) == BOUNDS[10]
     assert quantile(counts, 0.5) == pytest.approx((BOUNDS[9] + BOUNDS[10]) / 2)
+
+
+def test_counts_by_other_bounds():
+    assert quantile([0, 4, 0], 0.5, (1.0, 3.0)) == 2.0
+    assert quantile([0, 0, 2], 0.5, (1.0, 3.0)) == 3.0, "what is longer than all bounds is reported as the longest"

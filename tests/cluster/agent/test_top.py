@@ -1,0 +1,106 @@
+"""`treadle top` and `kubectl get it -o wide` tell of a real cluster the same, while it serves and when it cannot."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bed import deployment
+from bed.cluster import TREE, Cluster
+from bed.program import Program
+from treadle.__main__ import main
+from treadle.top.columns import NOTHING, TENANTS
+
+TITLES = {column.title.upper(): column.title for column in TENANTS} | {"NAME": "Tenant"}
+
+
+def rows_of(text: str) -> dict[str, dict[str, str]]:
+    """What kubectl printed in the columns that are top's, too, by tenant; what it has not, as top writes that."""
+    head, *lines = text.splitlines()
+    titles = [(found.group(), found.start()) for found in re.finditer(r"\S+(?: \S+)*", head)]
+    ends = [start for _, start in titles[1:]] + [None]
+    rows = [
+        {
+            TITLES[title]: NOTHING if (cell := line[start:end].strip()) in {"", "<none>"} else cell
+            for (title, start), end in zip(titles, ends, strict=True)
+            if title in TITLES
+        }
+        for line in lines
+    ]
+    return {row.pop("Tenant"): row for row in rows}
+
+
+def test_top_tells_what_kubectl_tells(
+    clean_cluster: Cluster,
+    namespace: str,
+    tmp_path: Path,
+    started: Callable[[Program], Program],
+    eventually: Callable[..., Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cluster = clean_cluster
+    cluster.apply_rbac()
+    subprocess.run([sys.executable, TREE / "examples/make_models.py", tmp_path / "models"], timeout=120, check=True)
+    started(deployment.operator(cluster, "operator"))
+    agent = deployment.agent(cluster, "node-a", folder=tmp_path)
+    started(agent.program)
+    cluster.kubectl("apply", "-n", namespace, "-f", TREE / "examples/under-load.yaml")
+    tier = {"name": "only", "accuracy": "86.5", "model": {"uri": "models/nowhere.onnx"}}
+    cluster.apply(
+        {
+            "apiVersion": "treadle.dev/v1alpha1",
+            "kind": "InferenceTenant",
+            "metadata": {"name": "absent"},
+            "spec": {"slo": {"deadline": "1s", "objective": "99.5", "minAccuracy": "80"}, "tiers": [tier]},
+        },
+        "-n",
+        namespace,
+    )
+    cluster.kubectl("wait", "it/under-load", "--for=condition=Ready", "--timeout=90s", "-n", namespace, seconds=100.0)
+    options = ("--rate", "60", "--rows", "2", "--seconds", "200")
+    command = (sys.executable, TREE / "examples/load.py", agent.url, "under-load", *options)
+    started(cluster.program("load", *command))
+
+    def top(*options: str) -> tuple[int, str]:
+        code = main(["top", "--once", "--kubeconfig", str(cluster.kubeconfig), "-n", namespace, *options])
+        return code, capsys.readouterr().out
+
+    def agree() -> bool:
+        """Figures move: all are asked until no status is written in between."""
+        said = cluster.kubectl("get", "it", "-o", "wide", "-n", namespace)
+        code, document = top("--json")
+        _, printed = top()
+        wanted, rows = rows_of(said), {row["name"]: row for row in json.loads(document)["tenants"]}
+        assert rows_of(cluster.kubectl("get", "it", "-o", "wide", "-n", namespace)) == wanted
+        assert wanted["under-load"]["P99"] != NOTHING, said
+        assert len(wanted["under-load"]) == 12, said
+        assert (code, rows.keys()) == (1, wanted.keys())
+        for name, row in rows.items():
+            shown = re.split(r"\s+", next(line for line in printed.splitlines() if f" {name} " in line))
+            assert [cell for cell in wanted[name].values() if cell not in shown] == [], printed + said
+            seen = {"Tier": row["activeTier"], "SLO met": row["sloMet"], "Accuracy met": row["accuracyMet"]}
+            seen |= {"Admitted": row["admitted"], "Ready": row["ready"]}
+            assert seen.items() <= {title: cell.replace(NOTHING, "") for title, cell in wanted[name].items()}.items()
+        assert (rows["under-load"]["devices"], rows["absent"]["devices"]) == (["node-a/host"], [])
+        assert re.search(rf"^! +{namespace} +absent .*Admitted: ModelNotFound", printed, re.MULTILINE), printed
+        assert re.search(r"^ +node-a/host +True ", printed, re.MULTILINE), printed
+        return True
+
+    eventually(agree, seconds=90)
+
+
+def test_who_may_not_look_is_told_what_is_needed(
+    clean_cluster: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kubeconfig = clean_cluster.kubeconfig_for("default", namespace)
+    assert main(["top", "--once", "--kubeconfig", str(kubeconfig), "-n", namespace]) == 2
+    said = capsys.readouterr().err
+    assert "inferencetenants" in said
+    assert f"you need the ClusterRole view in namespace {namespace}" in said
