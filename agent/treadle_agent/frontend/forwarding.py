@@ -28,7 +28,7 @@ _NOT_FORWARDED = frozenset({
     "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
     HOPS.lower(), ELAPSED.lower(),
 })  # fmt: skip
-_PASSED_BACK = (HEADER_LENGTH, hdrs.CONTENT_ENCODING, hdrs.VARY, hdrs.RETRY_AFTER, hdrs.ALLOW)
+_PASSED_BACK = (HEADER_LENGTH, hdrs.CONTENT_ENCODING, hdrs.VARY, hdrs.RETRY_AFTER, hdrs.ALLOW, hdrs.WWW_AUTHENTICATE)
 _UNREACHABLE = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
 
 

@@ -89,14 +89,15 @@ class Answers(Generic[K, V]):
                 return answer, standing
         return None
 
-    def put(self, key: K, value: V, *, granted: bool, asked: float) -> None:
+    def put(self, key: K, value: V, *, granted: bool, asked: float) -> Answer[V]:
         """Keep an answer in the place of the one before; where there is no room, the longest unused one goes."""
         kept, other = (self._granted, self._refused) if granted else (self._refused, self._granted)
         other.pop(key, None)
-        kept[key] = Answer(value, granted, asked)
+        answer = kept[key] = Answer(value, granted, asked)
         kept.move_to_end(key)
         if len(kept) > self._most:
             kept.popitem(last=False)
+        return answer
 
     def failed(self, key: K, now: float) -> None:
         """Nobody answered the question when it was asked again."""
