@@ -25,7 +25,7 @@ LONGEST_NAME = 512  # of a tenant that anybody is asked about; those that exist 
 
 _OPEN = frozenset({Resource.LIVE, Resource.READY})  # the kubelet has no token
 _OF_NODE = {Resource.METRICS: PathRight("/metrics"), Resource.TIMELINE: PathRight("/debug/timeline")}
-_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*) *", re.IGNORECASE)  # RFC 6750, section 2.1
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1
 _FORBIDDEN = "there is no such model, or you may not use it: that takes the right to create its inferencetenants/infer"
 
 TokenKey = tuple[bytes, str]
@@ -47,7 +47,7 @@ class Guard:
 
     def known(self, route: Route, authorization: str | None) -> Route | None:
         """What `admit` would give, where it takes no waiting; else None."""
-        if (token := _token(authorization)) is None:
+        if not (token := _token(authorization)):
             return None
         answer = self._callers.known(*self._question(token, route))
         if answer is None or (caller := answer.value) is None:
@@ -70,12 +70,12 @@ class Guard:
             BadRequestError: there are several tenants of the name that it may use.
             NoReviewError: nobody answers whether it may.
         """
-        if route.resource in _OPEN:
+        if not route.model and route.resource in _OPEN:
             return route
         authorization = headers.get(hdrs.AUTHORIZATION)
         if (known := self.known(route, authorization)) is not None:
             return known
-        if (token := _token(authorization)) is None:
+        if not _TOKEN.fullmatch(token := _token(authorization)):
             raise UnauthenticatedError("a bearer token is needed", "")
         try:
             caller = await self._callers.answer(*self._question(token, route))
@@ -91,8 +91,8 @@ class Guard:
         await self._rights.close()
 
     def _question(self, token: str, route: Route) -> tuple[TokenKey, tuple[str, str]]:
-        audience = "" if route.resource in _OF_NODE else self._audience
-        return (sha256(token.encode("ascii")).digest(), audience), (token, audience)
+        audience = self._audience if route.model or route.resource not in _OF_NODE else ""
+        return (sha256(token.encode(errors="surrogateescape")).digest(), audience), (token, audience)
 
     def _may(self, caller: Caller, right: Right) -> bool:
         answer = self._rights.known((caller, right), (caller, right))
@@ -119,9 +119,11 @@ class Guard:
             raise BadRequestError(str(error)) from None
 
 
-def _token(authorization: str | None) -> str | None:
-    match = _BEARER.fullmatch(authorization) if authorization is not None else None
-    return match[1] if match else None
+def _token(authorization: str | None) -> str:
+    """What stands where a token should; "" where there is none."""
+    if authorization is None or authorization[:7].lower() != "bearer ":
+        return ""
+    return authorization[7:].strip(" ")
 
 
 def _named(route: Route, key: str) -> Route:

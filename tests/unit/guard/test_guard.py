@@ -80,8 +80,13 @@ def test_of_several_tenants_of_a_name_the_callers_own(guard: Make):
 
 
 def test_only_who_may_use_several_is_told_of_them(guard: Make):
-    with pytest.raises(BadRequestError, match=r"several tenants: digits\.team-a, digits\.team-b"):
-        admit(guard(), "/v2/models/digits", ROOT)
+    async def run() -> None:
+        made = guard()
+        for _ in range(2):  # what is known, too, is not known of one of them alone
+            with pytest.raises(BadRequestError, match=r"several tenants: digits\.team-a, digits\.team-b"):
+                await made.admit(resolve("/v2/models/digits", "GET"), ROOT)
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize(
@@ -197,6 +202,22 @@ def test_while_nobody_answers_what_was_said_holds_for_a_time_and_then_nobody_is_
             await made.admit(INFER, ANN)
         reviewer.away = False
         await made.admit(INFER, ANN)
+
+    asyncio.run(run())
+
+
+def test_who_keeps_asking_waits_once_for_an_api_server_that_is_silent(guard: Make, reviewer, clock):
+    async def run() -> None:
+        made = guard(patience=0.02)
+        await made.admit(INFER, ANN)
+        reviewer.hold = asyncio.Event()
+        clock.now += 100.0
+        await made.admit(INFER, ANN)
+        for _ in range(20):
+            clock.now += 3.0
+            assert made.known(INFER, ANN["Authorization"]) is not None
+            await asyncio.sleep(0.05)
+        assert 4 < len(reviewer.asked) < 30
 
     asyncio.run(run())
 
