@@ -24,6 +24,7 @@ from treadle_agent.cluster.stop import Stop
 from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.protocol import Mode
 from treadle_agent.frontend.settings import GuardSettings
+from treadle_agent.frontend.tls import Tls, TlsError
 from treadle_agent.node import ExecutorError, Node, open_node
 from treadle_agent.policy.answers import AnswerTiming
 from treadle_agent.settings import CacheSettings
@@ -83,6 +84,7 @@ class Options:
     leave_seconds: float
     cache: CacheSettings
     guard: GuardSettings | None
+    tls: Path | None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -178,6 +180,12 @@ def _parser() -> argparse.ArgumentParser:
         help="how much longer it is believed while the API server does not answer (default %(default)g); then nobody "
         "is let in",
     )
+    parser.add_argument(
+        "--tls",
+        type=Path,
+        metavar="FOLDER",
+        help="listen by TLS, with tls.crt and tls.key of this folder, which may be renewed; other agents have the same",
+    )
     return parser
 
 
@@ -205,7 +213,7 @@ def _options(arguments: argparse.Namespace) -> Options:
     return Options(
         arguments.node_name, arguments.port, address, devices, arguments.namespace, arguments.kubeconfig,
         arguments.leave_seconds, CacheSettings(most_bytes=int(size[1]) << _SHIFTS[size[2]]),
-        _guard(arguments),
+        _guard(arguments), arguments.tls,
     )  # fmt: skip
 
 
@@ -282,7 +290,9 @@ def _facts(devices: Sequence[str], nvml: Nvml) -> list[DeviceFacts]:
 
 async def _listen(node: Node, options: Options) -> None:
     try:
-        await node.front_end.start(None, options.port)
+        await node.front_end.start(None, options.port, Tls(options.tls) if options.tls is not None else None)
+    except TlsError as error:
+        raise UsageError(f"--tls {options.tls}: {error}") from error
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         reason = "is in use by another program" if taken else f"cannot be listened on: {error.strerror or error}"

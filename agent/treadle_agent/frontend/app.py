@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from aiohttp import hdrs, web
 
@@ -22,6 +23,7 @@ from treadle_agent.frontend.scrape import Scrape
 from treadle_agent.frontend.server import Server
 from treadle_agent.frontend.settings import FrontEndSettings, GuardSettings
 from treadle_agent.frontend.site import Site
+from treadle_agent.frontend.tls import HANDSHAKE_SECONDS, Tls
 from treadle_agent.frontend.turn import TurnLength
 
 
@@ -51,6 +53,7 @@ class FrontEnd:
         self._guard: Guard | None = None
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
+        self._renewing: asyncio.Task[None] | None = None
         self._draining = False
         self._hurried = False
         self._in_flight = 0
@@ -60,15 +63,22 @@ class FrontEnd:
         """Ask who calls, from now on: without it everybody may do everything."""
         self._guard = self._gate.guard = Guard(reviewer, self._directory, settings, self._clock)
 
-    async def start(self, host: str | None, port: int) -> int:
+    async def start(self, host: str | None, port: int, tls: Tls | None = None) -> int:
         """Listen, without a host on all interfaces; port 0 takes a free one. Returns the port.
+
+        With `tls` both ways: what comes, and what is passed on.
 
         Raises:
             OSError: the address cannot be used.
         """
         self._server = Server(self._handle, self._settings, self._gate.refusal)
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._server, host, port, backlog=1024)
+        secured: dict[str, Any] = {}
+        if tls is not None:
+            secured = {"ssl": tls.server, "ssl_handshake_timeout": HANDSHAKE_SECONDS}
+            self._forwarder.tls = tls
+            self._renewing = asyncio.create_task(tls.run(), name="tls")
+        self._listener = await loop.create_server(self._server, host, port, backlog=1024, **secured)
         self._turn.start()
         return int(self._listener.sockets[0].getsockname()[1])
 
@@ -100,6 +110,8 @@ class FrontEnd:
             # For responses that are being written; 0 would mean for ever.
             await self._server.shutdown(timeout=0.01 if self._hurried else 1.0)
         await self._forwarder.close()
+        if self._renewing is not None:
+            self._renewing.cancel()
         if self._guard is not None:
             await self._guard.close()
         self._turn.stop()

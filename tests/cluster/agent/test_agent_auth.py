@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import ssl
 import time
 import urllib.error
 import urllib.request
 from typing import Any
 
 import pytest
+import trustme
 
 from bed.audit import read_requests
 from bed.cluster import SYSTEM_NAMESPACE
@@ -124,3 +127,31 @@ def test_while_the_api_server_is_away_what_was_said_holds_and_then_nobody_is_let
     way.restore()
     eventually(lambda: ask(it, infer, may, BODY) == 200, 20.0)
     assert "nobody says who may call" in it.program.output
+
+
+def test_a_certificate_is_renewed_without_a_restart(agent, replica, address, tmp_path, eventually):
+    authority = trustme.CA()
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+
+    def renew() -> None:
+        certificate = authority.issue_cert(address)
+        (tmp_path / "tls.crt").write_bytes(certificate.cert_chain_pems[0].bytes())
+        (tmp_path / "tls.key").write_bytes(certificate.private_key_pem.bytes())
+
+    def shown() -> str:
+        connection = http.client.HTTPSConnection(it.address, timeout=10, context=context)
+        try:
+            connection.request("GET", "/v2/health/live")
+            certificate = connection.sock.getpeercert()
+            assert connection.getresponse().status == 200
+            return str(certificate["serialNumber"])
+        finally:
+            connection.close()
+
+    renew()
+    it = agent("alpha", options=("--tls", str(tmp_path)))
+    it.wait_until_ready()
+    first = shown()
+    renew()
+    eventually(lambda: shown() != first, 20.0)

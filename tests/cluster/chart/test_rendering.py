@@ -171,6 +171,26 @@ def test_callers_are_asked_for_tokens_unless_that_is_switched_off(helm: Helm) ->
     assert guard({"enabled": False}) is None
 
 
+def test_with_a_certificate_all_that_asks_agents_asks_by_tls(helm: Helm) -> None:
+    values: Values = {"agent": {"device": "host", "tls": {"secretName": "agents"}}, "monitoring": {"enabled": True}}
+    objects = helm.render(values)
+    agent = container(objects, "DaemonSet", "treadle-agent")
+    options = agent_options(agent_parser().parse_args(arguments(agent)))
+    mounts = {each["name"]: each["mountPath"] for each in agent["volumeMounts"]}
+    assert str(options.tls) == mounts["tls"]
+    volumes = one(objects, "DaemonSet", "treadle-agent")["spec"]["template"]["spec"]["volumes"]
+    assert [each["secret"]["secretName"] for each in volumes if each["name"] == "tls"] == ["agents"]
+    assert {agent[f"{probe}Probe"]["httpGet"].get("scheme") for probe in ("startup", "liveness", "readiness")} == {
+        "HTTPS"
+    }
+    [scraped] = one(objects, "PodMonitor", "treadle-agent")["spec"]["podMetricsEndpoints"]
+    assert scraped["scheme"] == "https"
+    assert scraped["tlsConfig"]["ca"]["secret"] == {"name": "agents", "key": "tls.crt"}
+    plain = container(helm.render({"agent": {"device": "host"}}), "DaemonSet", "treadle-agent")
+    assert agent_options(agent_parser().parse_args(arguments(plain))).tls is None
+    assert "scheme" not in plain["livenessProbe"]["httpGet"]
+
+
 def test_definitions_are_kept_unless_asked(helm: Helm) -> None:
     def policies(values: Values) -> list[str | None]:
         found = [each for each in helm.render(values) if each["kind"] == "CustomResourceDefinition"]
