@@ -16,8 +16,9 @@ GOOD = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4],
 KEY = "linear.default"
 
 
-def write(folder, certificate, key=None):
-    (folder / "tls.crt").write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
+def write(folder, authority, certificate, key=None):
+    """As cert-manager does, with the chain."""
+    (folder / "tls.crt").write_bytes(certificate.cert_chain_pems[0].bytes() + authority.cert_pem.bytes())
     (folder / "tls.key").write_bytes((key or certificate).private_key_pem.bytes())
 
 
@@ -28,7 +29,7 @@ def authority():
 
 @pytest.fixture
 def folder(tmp_path, authority):
-    write(tmp_path, authority.issue_cert("agent.test"))
+    write(tmp_path, authority, authority.issue_cert("agent.test"))
     return tmp_path
 
 
@@ -81,7 +82,7 @@ def test_a_renewed_certificate_is_shown_and_a_damaged_one_is_not(secured, folder
     site, port = secured(tls)
     _, first = ask(port, authority)
     for damage in (
-        lambda: write(folder, authority.issue_cert("agent.test"), authority.issue_cert("other.test")),
+        lambda: write(folder, authority, authority.issue_cert("agent.test"), authority.issue_cert("other.test")),
         lambda: (folder / "tls.crt").write_text("this is none"),
         (folder / "tls.key").unlink,
     ):
@@ -89,7 +90,7 @@ def test_a_renewed_certificate_is_shown_and_a_damaged_one_is_not(secured, folder
         site.call(tls.look)
         assert ask(port, authority) == (200, first)
     assert caplog.text.count("cannot be renewed") == 3
-    write(folder, authority.issue_cert("agent.test"))
+    write(folder, authority, authority.issue_cert("agent.test"))
     site.call(tls.look)
     status, second = ask(port, authority)
     assert (status, second != first) == (200, True)
@@ -99,7 +100,7 @@ def test_it_looks_by_itself(secured, folder, authority, monkeypatch):
     monkeypatch.setattr("treadle_agent.frontend.tls.LOOK_SECONDS", 0.05)
     site, port = secured(Tls(folder))
     _, first = ask(port, authority)
-    write(folder, authority.issue_cert("agent.test"))
+    write(folder, authority, authority.issue_cert("agent.test"))
     site.wait_for(lambda: ask(port, authority)[1] != first)
 
 
@@ -115,7 +116,7 @@ def leave(site, port):
 def test_agents_pass_requests_on_by_tls_also_while_one_has_the_certificate_before(secured, folder, authority, tmp_path):
     there = Tls(folder)
     new, to = secured(there)
-    write(folder, authority.issue_cert("agent.test"))
+    write(folder, authority, authority.issue_cert("agent.test"))
     here = Tls(folder)
     old, port = secured(here)
     leave(old, to)
@@ -124,7 +125,7 @@ def test_agents_pass_requests_on_by_tls_also_while_one_has_the_certificate_befor
     new.call(there.look)
     assert ask(port, authority, "POST", "/v2/models/linear/infer", GOOD)[0] == 200
     assert new.gateway.answered == 1
-    write(folder, authority.issue_cert("agent.test"))
+    write(folder, authority, authority.issue_cert("agent.test"))
     old.call(here.look)
     assert ask(port, authority, "POST", "/v2/models/linear/infer", GOOD)[0] == 200
     assert new.gateway.answered == 2
@@ -133,7 +134,7 @@ def test_agents_pass_requests_on_by_tls_also_while_one_has_the_certificate_befor
 def test_nobody_else_is_passed_a_request_whoever_certified_it(secured, folder, authority, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
-    write(other, authority.issue_cert("agent.test"))
+    write(other, authority, authority.issue_cert("agent.test"))
     stranger, to = secured(Tls(other))
     old, port = secured(Tls(folder))
     leave(old, to)
