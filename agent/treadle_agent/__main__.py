@@ -23,7 +23,10 @@ from treadle_agent.cluster.settings import LEAVE_SECONDS, ClusterSettings
 from treadle_agent.cluster.stop import Stop
 from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.protocol import Mode
+from treadle_agent.frontend.settings import GuardSettings
+from treadle_agent.frontend.tls import Tls, TlsError
 from treadle_agent.node import ExecutorError, Node, open_node
+from treadle_agent.policy.answers import AnswerTiming
 from treadle_agent.settings import CacheSettings
 from treadle_api.leases import SYSTEM_NAMESPACE
 from treadle_api.objects import ADDRESS, ADDRESS_LENGTH, SUBDOMAIN, SUBDOMAIN_LENGTH
@@ -52,6 +55,7 @@ exit codes: 0 stopped by a signal; 1 could not start, or another agent took over
 a cache folder that cannot be used, or no kubeconfig"""
 
 LONGEST_LEAVE = 86400.0
+LONGEST_BELIEF = 86400.0
 
 _SIZE = re.compile(r"([1-9][0-9]{0,8})(Mi|Gi|Ti)")
 _SHIFTS = {"Mi": 20, "Gi": 30, "Ti": 40}
@@ -79,6 +83,8 @@ class Options:
     kubeconfig: Path | None
     leave_seconds: float
     cache: CacheSettings
+    guard: GuardSettings | None
+    tls: Path | None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -151,6 +157,35 @@ def _parser() -> argparse.ArgumentParser:
         help="what models, and what is made of them, may take of the disk (default %(default)s): beyond it what no "
         "tenant uses is cleared; what is being loaded comes on top",
     )
+    timing = AnswerTiming()
+    parser.add_argument(
+        "--auth-audience",
+        metavar="AUDIENCE",
+        help="let in only who has a bearer token for it and the right to create the tenant's inferencetenants/infer "
+        "(default: everybody)",
+    )
+    parser.add_argument(
+        "--auth-cache-seconds",
+        type=float,
+        default=timing.believed,
+        metavar="S",
+        help="how long the API server's word about a caller is believed (default %(default)g): a right that is taken "
+        "is lost so much later",
+    )
+    parser.add_argument(
+        "--auth-outage-seconds",
+        type=float,
+        default=timing.outage,
+        metavar="S",
+        help="how much longer it is believed while the API server does not answer (default %(default)g); then nobody "
+        "is let in",
+    )
+    parser.add_argument(
+        "--tls",
+        type=Path,
+        metavar="FOLDER",
+        help="listen by TLS, with tls.crt and tls.key of this folder, which may be renewed; other agents have the same",
+    )
     return parser
 
 
@@ -178,7 +213,18 @@ def _options(arguments: argparse.Namespace) -> Options:
     return Options(
         arguments.node_name, arguments.port, address, devices, arguments.namespace, arguments.kubeconfig,
         arguments.leave_seconds, CacheSettings(most_bytes=int(size[1]) << _SHIFTS[size[2]]),
+        _guard(arguments), arguments.tls,
     )  # fmt: skip
+
+
+def _guard(arguments: argparse.Namespace) -> GuardSettings | None:
+    cache, outage = arguments.auth_cache_seconds, arguments.auth_outage_seconds
+    for flag, seconds in (("--auth-cache-seconds", cache), ("--auth-outage-seconds", outage)):
+        if not 0.0 <= seconds <= LONGEST_BELIEF:
+            raise UsageError(f"{flag} {seconds:g}: must be 0 to {LONGEST_BELIEF:g}")
+    if not arguments.auth_audience:
+        return None
+    return GuardSettings(arguments.auth_audience, AnswerTiming(believed=cache, outage=outage))
 
 
 def _bracketed(address: str) -> str:
@@ -197,6 +243,7 @@ async def _run(options: Options) -> None:
     from treadle_agent.cluster.kube import KubeClient
     from treadle_agent.cluster.lease import TakenOverError
     from treadle_agent.cluster.nvml import Nvml
+    from treadle_agent.cluster.reviews import Reviews
 
     stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -217,6 +264,8 @@ async def _run(options: Options) -> None:
                 identify=ids.__getitem__,
                 cache_settings=options.cache,
             ) as node:
+                if options.guard is not None:
+                    node.front_end.protect(Reviews(client), options.guard)
                 await _listen(node, options)
                 await ClusterAgent(node, facts, client, nvml, settings).run(stop)
         finally:
@@ -241,7 +290,9 @@ def _facts(devices: Sequence[str], nvml: Nvml) -> list[DeviceFacts]:
 
 async def _listen(node: Node, options: Options) -> None:
     try:
-        await node.front_end.start(None, options.port)
+        await node.front_end.start(None, options.port, Tls(options.tls) if options.tls is not None else None)
+    except TlsError as error:
+        raise UsageError(f"--tls {options.tls}: {error}") from error
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         reason = "is in use by another program" if taken else f"cannot be listened on: {error.strerror or error}"

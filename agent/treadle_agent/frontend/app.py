@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from aiohttp import hdrs, web
 
 from treadle_agent.frontend import health, timeline
+from treadle_agent.frontend.callers import Reviewer
 from treadle_agent.frontend.directory import Directory
 from treadle_agent.frontend.errors import NotFoundError, RequestError
 from treadle_agent.frontend.forwarding import Forwarder
 from treadle_agent.frontend.gate import Gate
+from treadle_agent.frontend.guard import Guard
 from treadle_agent.frontend.inference import Inference
 from treadle_agent.frontend.reply import Reply, compress, error_reply
 from treadle_agent.frontend.routes import Resource, Route, resolve
 from treadle_agent.frontend.scrape import Scrape
 from treadle_agent.frontend.server import Server
-from treadle_agent.frontend.settings import FrontEndSettings
+from treadle_agent.frontend.settings import FrontEndSettings, GuardSettings
 from treadle_agent.frontend.site import Site
+from treadle_agent.frontend.tls import HANDSHAKE_SECONDS, Tls
 from treadle_agent.frontend.turn import TurnLength
 
 
@@ -38,6 +42,7 @@ class FrontEnd:
         """Nothing runs before `start`; `sites`: one a device; `clock` must be the gateways' CLOCK_MONOTONIC."""
         self._settings = settings or FrontEndSettings()
         self._sites = sites
+        self._clock = clock
         self._directory = Directory(sites, clock)
         self._turn = TurnLength()
         self._gate = Gate(self._directory, self._turn)
@@ -45,22 +50,35 @@ class FrontEnd:
         self._inference = Inference(self._directory, self._forwarder, self._settings, self._turn, clock)
         self._scrape = Scrape(sites, self._directory, self._settings.statistics_timeout)
         self.on_duty = True
+        self._guard: Guard | None = None
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
+        self._renewing: asyncio.Task[None] | None = None
         self._draining = False
         self._hurried = False
         self._in_flight = 0
         self._idle = asyncio.Event()
 
-    async def start(self, host: str | None, port: int) -> int:
+    def protect(self, reviewer: Reviewer, settings: GuardSettings) -> None:
+        """Ask who calls, from now on: without it everybody may do everything."""
+        self._guard = self._gate.guard = Guard(reviewer, self._directory, settings, self._clock)
+
+    async def start(self, host: str | None, port: int, tls: Tls | None = None) -> int:
         """Listen, without a host on all interfaces; port 0 takes a free one. Returns the port.
+
+        With `tls` both ways: what comes, and what is passed on.
 
         Raises:
             OSError: the address cannot be used.
         """
         self._server = Server(self._handle, self._settings, self._gate.refusal)
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._server, host, port, backlog=1024)
+        secured: dict[str, Any] = {}
+        if tls is not None:
+            secured = {"ssl": tls.server, "ssl_handshake_timeout": HANDSHAKE_SECONDS}
+            self._forwarder.tls = tls
+            self._renewing = asyncio.create_task(tls.run(), name="tls")
+        self._listener = await loop.create_server(self._server, host, port, backlog=1024, **secured)
         self._turn.start()
         return int(self._listener.sockets[0].getsockname()[1])
 
@@ -92,16 +110,23 @@ class FrontEnd:
             # For responses that are being written; 0 would mean for ever.
             await self._server.shutdown(timeout=0.01 if self._hurried else 1.0)
         await self._forwarder.close()
+        if self._renewing is not None:
+            self._renewing.cancel()
+        if self._guard is not None:
+            await self._guard.close()
         self._turn.stop()
 
     async def _handle(self, request: web.BaseRequest) -> Reply:
         self._in_flight += 1
+        came = self._clock()
         model = ""
         try:
             route = resolve(request.raw_path, request.method)
+            if self._guard is not None:
+                route = await self._guard.admit(route, request.headers)
             model = route.model
             if route.resource is Resource.INFER:
-                reply = await self._inference.infer(request, route.model, route.version)
+                reply = await self._inference.infer(request, route.model, route.version, came)
             else:
                 reply = await self._inform(request, route)
         except RequestError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from treadle_agent.executor.gateway import Served
 from treadle_agent.frontend.catalog import AmbiguousTenantError, Entry, NotServedError, UnknownTenantError, only_key
@@ -32,6 +32,12 @@ class Directory:
                 return True
         return False
 
+    def keys(self, name: str) -> Collection[str]:
+        """The keys of all tenants that a client may mean by `name`: served, not served yet, or leaving."""
+        if self._only is not None and not self._only.moves:
+            return self._only.catalog.match(name)
+        return {key for site in self._sites for key in (*site.catalog.match(name), *site.moves.match(name))}
+
     def contract(self, name: str, version: str | None) -> Contract:
         """The contract of the version that serves `name` now, on the device that can answer first.
 
@@ -57,10 +63,10 @@ class Directory:
 
     def move(self, name: str) -> Move | None:
         """Where requests for `name` go, now that every device that had the tenant gives it up; None where one stays."""
-        keys = {key for site in self._sites for key in (*site.catalog.match(name), *site.moves.match(name))}
+        keys = self.keys(name)
         if len(keys) != 1:
             return None
-        key, found = keys.pop(), None
+        [key], found = keys, None
         for site in self._sites:
             move, entry = site.moves.get(key), site.catalog.get(key)
             if move is None and entry is not None and entry.served is not None:

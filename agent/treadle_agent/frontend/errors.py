@@ -33,6 +33,17 @@ class DamagedBodyError(BadRequestError):
     abort = True
 
 
+class UnauthenticatedError(RequestError):
+    """Raised when nobody is known by the token of a request, or it has none; `code` is RFC 6750's, section 3.1."""
+
+    status = 401
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        detail = f', error="{code}"' if code else ""
+        self.headers = f'WWW-Authenticate: Bearer realm="treadle"{detail}\r\n'
+
+
 class ForbiddenError(RequestError):
     """Raised when this is not for whoever asks."""
 
@@ -116,6 +127,13 @@ class NotServedYetError(RequestError):
 
     status = 503
     outcome = RequestOutcome.SHED
+    retry_after = 1
+
+
+class NoReviewError(RequestError):
+    """Raised when nobody answers whether a caller may do this: then it may not."""
+
+    status = 503
     retry_after = 1
 
 

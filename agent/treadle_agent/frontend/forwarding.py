@@ -14,6 +14,7 @@ from treadle_agent.frontend.errors import ShedError
 from treadle_agent.frontend.messages import RequestParameters
 from treadle_agent.frontend.moves import Move
 from treadle_agent.frontend.reply import HEADER_LENGTH, JSON, Reply
+from treadle_agent.frontend.tls import Tls
 
 HOPS = "Treadle-Hops"  # how often a request was passed on
 ELAPSED = "Treadle-Elapsed"  # microseconds that it had spent before it was sent here: its deadline goes on
@@ -28,7 +29,7 @@ _NOT_FORWARDED = frozenset({
     "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
     HOPS.lower(), ELAPSED.lower(),
 })  # fmt: skip
-_PASSED_BACK = (HEADER_LENGTH, hdrs.CONTENT_ENCODING, hdrs.VARY, hdrs.RETRY_AFTER, hdrs.ALLOW)
+_PASSED_BACK = (HEADER_LENGTH, hdrs.CONTENT_ENCODING, hdrs.VARY, hdrs.RETRY_AFTER, hdrs.ALLOW, hdrs.WWW_AUTHENTICATE)
 _UNREACHABLE = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
 
 
@@ -52,6 +53,7 @@ class Forwarder:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self.tls: Tls | None = None  # the front end's own; its successors have the same
         self._session: aiohttp.ClientSession | None = None
         self._turn = 0
 
@@ -91,8 +93,9 @@ class Forwarder:
             patience = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
             self._session = aiohttp.ClientSession(connector=connector, timeout=patience, auto_decompress=False)
         # By the full name, and whichever version serves there: versions are numbered by each node for itself.
-        url = f"http://{successor}/v2/models/{key}/infer"
-        async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+        scheme, trust = ("http", True) if self.tls is None else ("https", self.tls.client)
+        url = f"{scheme}://{successor}/v2/models/{key}/infer"
+        async with self._session.post(url, data=body, headers=headers, allow_redirects=False, ssl=trust) as answer:
             passed = "".join(f"{name}: {answer.headers[name]}\r\n" for name in _PASSED_BACK if name in answer.headers)
             content_type = answer.headers.get(hdrs.CONTENT_TYPE, JSON)
             return Reply(await answer.read(), status=answer.status, content_type=content_type, headers=passed)

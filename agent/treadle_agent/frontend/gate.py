@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from treadle_agent.frontend.directory import Directory
 from treadle_agent.frontend.errors import RequestError, TooManyRequestsError
+from treadle_agent.frontend.guard import Guard
 from treadle_agent.frontend.reply import error_reply
 from treadle_agent.frontend.routes import Resource, Route, resolve
 from treadle_agent.frontend.turn import TurnLength
@@ -16,6 +17,7 @@ from treadle_agent.policy.admission import ORDINARY_TURN
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,12})[ \t]*\r\n", re.IGNORECASE)
 _KEPT = rb"connection:(?![ \t]*keep-alive[ \t]*\r\n)"
 _SPECIAL = re.compile(rb"\r\n(expect:|transfer-encoding:|" + _KEPT + rb")", re.IGNORECASE)  # these go the ordinary way
+_AUTHORIZATION = re.compile(rb"\r\nauthorization:([^\r\n]*)(?=\r\n)", re.IGNORECASE)
 _HEADS = 1024  # remembered: a client's heads are mostly the same, and are read thousands of times a second
 _HEAD_BYTES = 4096  # of one that is; a larger one goes the ordinary way
 
@@ -26,6 +28,7 @@ class Gate:
     def __init__(self, directory: Directory, turn: TurnLength) -> None:
         self._directory = directory
         self._turn = turn
+        self.guard: Guard | None = None
         self._refusal = error_reply(TooManyRequestsError())
 
     def refusal(self, data: bytes) -> bytes | None:
@@ -34,9 +37,14 @@ class Gate:
             return None
         end = data.find(b"\r\n\r\n", 0, _HEAD_BYTES) + 2
         try:
-            route, length = read_head(data[:end])
+            authorization, head = (None, data[:end]) if self.guard is None else _take_authorization(data[:end])
+            route, length = read_head(head)
             if route is None or len(data) != end + 2 + length:
                 return None
+            if self.guard is not None:
+                route = self.guard.known(route, authorization)
+                if route is None:
+                    return None  # others are told nothing of a tenant's load
             contract = self._directory.contract(route.model, route.version)
         except RequestError:
             return None  # answered in detail the ordinary way
@@ -44,6 +52,13 @@ class Gate:
             return None
         contract.requests.count(RequestOutcome.SHED)
         return self._refusal.head(close=False) + self._refusal.content
+
+
+def _take_authorization(head: bytes) -> tuple[str | None, bytes]:
+    """Who asks, and the head without that: it is to be remembered, and no token is."""
+    if (found := _AUTHORIZATION.search(head)) is None:
+        return None, head
+    return found[1].decode("latin-1").strip(" \t"), head[: found.start()] + head[found.end() :]
 
 
 @lru_cache(_HEADS)

@@ -64,13 +64,13 @@ class Inference:
         self._way_back = WayBack()
         self._bodies = BodyReader(settings)
 
-    async def infer(self, request: web.BaseRequest, name: str, version: str | None) -> Reply:
-        """Answer one request, and count how it ended.
+    async def infer(self, request: web.BaseRequest, name: str, version: str | None, came: float) -> Reply:
+        """Answer one request, and count how it ended; `came`: when it did, in seconds of the clock.
 
         Raises:
             RequestError: any condition of `frontend.errors`, counted.
         """
-        arrival = self._clock() - elapsed(request.headers)
+        arrival = came - elapsed(request.headers)
         if self._directory.leaving and self._directory.move(name) is not None:
             body = await self._bodies.read(request)
             forwarded = await self._forward(request, name, body, arrival)

@@ -64,3 +64,8 @@ seccompProfile:
 {{- $mebibytes := mul (regexFind "^[0-9]+" $size) (get (dict "Mi" 1 "Gi" 1024 "Ti" 1048576) (regexFind "..$" $size)) }}
 {{- max 1 (div (mul $mebibytes 4) 5) }}Mi
 {{- end }}
+
+{{/* How an agent's port is probed. */}}
+{{- define "treadle.scheme" -}}
+{{- if .Values.agent.tls.secretName }}, scheme: HTTPS{{ end }}
+{{- end }}

@@ -67,9 +67,10 @@ class Container:
         return cluster.program(self.module, *command, kubeconfig=kubeconfig, **{**self.environment, **variables})
 
 
-def answers(url: str) -> int:
+def answers(url: str, token: str = "") -> int:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with urllib.request.urlopen(url, timeout=10) as response:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as response:
             return int(response.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -138,6 +139,12 @@ def test_a_tenant_is_served_and_an_agent_uses_what_it_is_permitted(
     installed.apply(tenant)
     installed.kubectl("wait", "it/digits", "-n", namespace_of, "--for=condition=Ready", "--timeout=60s", seconds=90.0)
     eventually(lambda: installed.get("modelprofiles")["items"])
+    metadata = f"http://{address}/v2/models/digits"
+    assert answers(metadata) == HTTPStatus.UNAUTHORIZED
+    account = f"--serviceaccount={namespace_of}:default"
+    installed.kubectl("create", "rolebinding", "may", "-n", namespace_of, "--clusterrole=treadle-infer", account)
+    token = installed.kubectl("create", "token", "default", "-n", namespace_of, "--audience=treadle.dev").strip()
+    eventually(lambda: answers(metadata, token) == HTTPStatus.OK, 20.0)
     first = renewed(installed)
     eventually(lambda: renewed(installed) != first, 20.0)
     installed.kubectl("delete", "it", "digits", "-n", namespace_of)

@@ -136,7 +136,7 @@ def test_a_namespaces_editors_write_tenants_and_nothing_else(
     kinds = ("inferencetenants", "inferencereplicas", "inferencenodes", "modelprofiles")
     seen = {(kind, verb) for kind in kinds for verb in ("get", "list", "watch")}
     writing = ("create", "update", "patch", "delete", "deletecollection")
-    written = {("inferencetenants", verb) for verb in writing}
+    written = {("inferencetenants", verb) for verb in writing} | {("inferencetenants/infer", "create")}
     eventually(lambda: permissions(fresh, "view") == seen)
     eventually(lambda: permissions(fresh, "edit") == seen | written)
     eventually(lambda: permissions(fresh, "admin") == seen | written)

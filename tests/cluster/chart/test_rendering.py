@@ -14,6 +14,8 @@ from bed.helm import Helm, HelmError, Manifest, Values
 from treadle_agent.__main__ import _options as agent_options
 from treadle_agent.__main__ import _parser as agent_parser
 from treadle_agent.frontend.routes import Resource, resolve
+from treadle_agent.frontend.settings import GuardSettings
+from treadle_agent.policy.answers import AnswerTiming
 from treadle_operator.__main__ import _parser as operator_parser
 from treadle_operator.__main__ import _settings as operator_settings
 
@@ -139,6 +141,8 @@ def test_an_agent_clears_its_cache_before_the_kubelet_evicts_it(helm: Helm, size
         ({"agent": {"port": 80}}, "/agent/port"),
         ({"agent": {"leaveSeconds": -1}}, "/agent/leaveSeconds"),
         ({"agent": {"cacheSize": "much"}}, "/agent/cacheSize"),
+        ({"agent": {"auth": {"audience": ""}}}, "/agent/auth/audience"),
+        ({"agent": {"auth": {"cacheSeconds": 0}}}, "/agent/auth/cacheSeconds"),
         ({"agent": {"maxUnavailable": "0%"}}, "/agent/maxUnavailable"),
         ({"agent": {"image": {"pullPolicy": "Sometimes"}}}, "/agent/image/pullPolicy"),
         ({"monitoring": {"enabled": "yes"}}, "/monitoring/enabled"),
@@ -154,6 +158,37 @@ def test_bad_values_are_refused_by_their_key(helm: Helm, values: Values, named: 
     with pytest.raises(HelmError) as refused:
         helm.render(values)
     assert named in str(refused.value)
+
+
+def test_callers_are_asked_for_tokens_unless_that_is_switched_off(helm: Helm) -> None:
+    def guard(auth: Values) -> GuardSettings | None:
+        agent = container(helm.render({"agent": {"device": "host", "auth": auth}}), "DaemonSet", "treadle-agent")
+        return agent_options(agent_parser().parse_args(arguments(agent))).guard
+
+    assert guard({}) == GuardSettings("treadle.dev")
+    told = guard({"audience": "ours", "cacheSeconds": 10, "outageSeconds": 0})
+    assert told == GuardSettings("ours", AnswerTiming(believed=10.0, outage=0.0))
+    assert guard({"enabled": False}) is None
+
+
+def test_with_a_certificate_all_that_asks_agents_asks_by_tls(helm: Helm) -> None:
+    values: Values = {"agent": {"device": "host", "tls": {"secretName": "agents"}}, "monitoring": {"enabled": True}}
+    objects = helm.render(values)
+    agent = container(objects, "DaemonSet", "treadle-agent")
+    options = agent_options(agent_parser().parse_args(arguments(agent)))
+    mounts = {each["name"]: each["mountPath"] for each in agent["volumeMounts"]}
+    assert str(options.tls) == mounts["tls"]
+    volumes = one(objects, "DaemonSet", "treadle-agent")["spec"]["template"]["spec"]["volumes"]
+    assert [each["secret"]["secretName"] for each in volumes if each["name"] == "tls"] == ["agents"]
+    assert {agent[f"{probe}Probe"]["httpGet"].get("scheme") for probe in ("startup", "liveness", "readiness")} == {
+        "HTTPS"
+    }
+    [scraped] = one(objects, "PodMonitor", "treadle-agent")["spec"]["podMetricsEndpoints"]
+    assert scraped["scheme"] == "https"
+    assert scraped["tlsConfig"]["ca"]["secret"] == {"name": "agents", "key": "tls.crt"}
+    plain = container(helm.render({"agent": {"device": "host"}}), "DaemonSet", "treadle-agent")
+    assert agent_options(agent_parser().parse_args(arguments(plain))).tls is None
+    assert "scheme" not in plain["livenessProbe"]["httpGet"]
 
 
 def test_definitions_are_kept_unless_asked(helm: Helm) -> None:

@@ -10,7 +10,13 @@ from node import tenant
 
 VALUES: dict[str, Any] = {
     "operator": {"resources": {"requests": {"cpu": "50m"}}},
-    "agent": {"device": "host", "leaveSeconds": 10, "resources": {"requests": {"cpu": "100m"}}, **tenant.VALUES},
+    "agent": {
+        "device": "host",
+        "leaveSeconds": 10,
+        "resources": {"requests": {"cpu": "100m"}},
+        "auth": {"enabled": False},  # who may call is tests/cluster/agent/test_agent_auth.py's
+        **tenant.VALUES,
+    },
 }
 WORKLOADS = ("deployment/treadle-operator", "daemonset/treadle-agent")
 

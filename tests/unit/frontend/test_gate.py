@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from treadle_agent.frontend.errors import NotFoundError
-from treadle_agent.frontend.gate import Gate
+from treadle_agent.frontend.gate import Gate, read_head
+from treadle_agent.frontend.routes import Route
 from treadle_agent.frontend.turn import TurnLength
 from treadle_agent.metrics import RequestOutcome
 from treadle_agent.policy.admission import Admission
@@ -83,3 +84,43 @@ def test_nobody_is_refused_while_turns_are_short(directory: Directory) -> None:
 def test_anything_else_goes_the_ordinary_way(directory: Directory, data: bytes) -> None:
     assert gate(directory, 0.5).refusal(data) is None
     assert directory.counted == []
+
+
+class Guard:
+    """Knows one caller of `digits`, a double; `asked` are the headers it was shown."""
+
+    def __init__(self) -> None:
+        self.asked: list[str | None] = []
+
+    def known(self, route: Route, authorization: str | None) -> Route | None:
+        self.asked.append(authorization)
+        return route if authorization == "Bearer ann" else None
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (b"Authorization: Bearer ann\r\n", "Bearer ann"),
+        (b"authorization:Bearer ann \t\r\n", "Bearer ann"),
+        (b"Authorization: Bearer bob\r\n", "Bearer bob"),
+        (b"", None),
+    ],
+)
+def test_only_who_may_use_a_tenant_is_told_that_it_is_overloaded(
+    directory: Directory, line: bytes, shown: str | None
+) -> None:
+    guarded, guard = gate(directory, 0.5), Guard()
+    guarded.guard = guard  # type: ignore[assignment]
+    told = guarded.refusal(REQUEST.replace(b"Host: x\r\n", b"Host: x\r\n" + line))
+    assert guard.asked == [shown]
+    assert (told is not None) == (shown == "Bearer ann")
+    assert len(directory.counted) == (shown == "Bearer ann")
+
+
+def test_no_token_is_remembered_with_a_head(directory: Directory) -> None:
+    guarded = gate(directory, 0.5)
+    guarded.guard = Guard()  # type: ignore[assignment]
+    read_head.cache_clear()
+    for token in (b"ann", b"bob", b"cy"):
+        guarded.refusal(REQUEST.replace(b"Host: x\r\n", b"Host: x\r\nAuthorization: Bearer " + token + b"\r\n"))
+    assert read_head.cache_info().currsize == 1

@@ -1,0 +1,96 @@
+"""Questions about callers: who asks the same shares one answer, and few are asked at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+from treadle_agent.frontend.callers import ReviewError
+from treadle_agent.frontend.settings import GuardSettings
+from treadle_agent.policy.answers import Answer, Answers, Standing
+
+K = TypeVar("K", bound=Hashable)
+Q = TypeVar("Q")
+V = TypeVar("V")
+
+_log = logging.getLogger(__name__)
+
+
+class Inquiries(Generic[K, Q, V]):
+    """One kind of question, and the answers of before; an answer that is true grants. Lives on one event loop.
+
+    A question is not its key: a token is asked about, and only its digest kept.
+    """
+
+    def __init__(
+        self, ask: Callable[[Q], Awaitable[V]], settings: GuardSettings, clock: Callable[[], float]
+    ) -> None:  # fmt: skip
+        self._ask = ask
+        self._settings = settings
+        self._clock = clock
+        self._answers = Answers[K, V](settings.timing, settings.most_answers)
+        self._asking: dict[K, asyncio.Task[Answer[V] | None]] = {}
+        self._answered = True
+        self._slots = asyncio.Semaphore(settings.most_asked)
+
+    def known(self, key: K, question: Q) -> Answer[V] | None:
+        """The answer, where it is known and believed."""
+        found = self._answers.find(key, self._clock())
+        if found is None or found[1] is Standing.OLD:
+            return None
+        if found[1] is Standing.DUE:
+            self._begin(key, question)
+        return found[0]
+
+    async def answer(self, key: K, question: Q) -> V:
+        """The answer, asked for where it is not known.
+
+        Raises:
+            ReviewError: nobody answers, or too many wait, and no answer of before can be believed.
+        """
+        if (known := self.known(key, question)) is not None:
+            return known.value
+        asking = self._begin(key, question)
+        # Others wait for it, too: it goes on when this one's client has gone.
+        answer = await asyncio.shield(asking) if asking is not None else None
+        if answer is None:
+            found = self._answers.find(key, self._clock())
+            if found is None:
+                raise ReviewError("nobody answers")
+            answer = found[0]
+        return answer.value
+
+    async def close(self) -> None:
+        """Ask nobody any more."""
+        asking = tuple(self._asking.values())
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+    def _begin(self, key: K, question: Q) -> asyncio.Task[Answer[V] | None] | None:
+        """What asks, now or already; None where too many wait."""
+        task = self._asking.get(key)
+        if task is None:
+            if len(self._asking) >= self._settings.most_waiting:
+                return None
+            task = self._asking[key] = asyncio.create_task(self._learn(key, question), name="review")
+            task.add_done_callback(lambda _: self._asking.pop(key, None))
+        return task
+
+    async def _learn(self, key: K, question: Q) -> Answer[V] | None:
+        asked = self._clock()
+        try:
+            async with asyncio.timeout(self._settings.patience), self._slots:
+                value = await self._ask(question)
+        except (ReviewError, TimeoutError) as error:
+            if self._answered:
+                reason = str(error) or f"no answer in {self._settings.patience:g} s"
+                seconds = self._settings.timing.outage
+                _log.warning("nobody says who may call; what was said before holds for %g s more: %s", seconds, reason)
+            self._answered = False
+            self._answers.failed(key, self._clock())
+            return None
+        self._answered = True
+        return self._answers.put(key, value, granted=bool(value), asked=asked)
