@@ -168,5 +168,3 @@ def test_rows_of_the_real_models_are_independent(
 ) -> None:
     artifacts: list[Artifact] = [read_artifact(real_loader.compile(one)) for one in (magika, classifier, recognizer)]
     assert [one.batchable for one in artifacts] == [True, True, True]
-    # The recogniser takes several quanta, so it is cut.
-    assert len(artifacts[2].segments) > 1

@@ -128,7 +128,7 @@ def _bind(attributes: Attributes, inputs: Sequence[Array | None], outputs: Seque
     positions = [_positions(attributes, axis, n, o) for axis, (n, o) in enumerate(_sizes(data, out))]
     scales = cast("tuple[float, ...]", attributes["scales"])
     crops = attributes["coordinates"] == "tf_crop_and_resize"
-    moved = [axis for axis, (n, o) in enumerate(_sizes(data, out)) if n != o or scales[axis] != 1 or crops]
+    moved = [axis for axis, (n, o) in enumerate(_sizes(data, out)) if n != o or scales[axis] != 1]
     if not moved:
         return lambda: np.copyto(out, data)
     if attributes["mode"] == "nearest":
@@ -140,7 +140,8 @@ def _bind(attributes: Attributes, inputs: Sequence[Array | None], outputs: Seque
     if not crops:
         return resize
     outside = np.zeros(out.shape[1:], bool)
-    for axis, (position, size) in enumerate(zip(positions, data.shape[1:], strict=True)):
+    for axis in moved:  # as ONNX Runtime does: an axis that is not resized is not cropped either
+        position, size = positions[axis], data.shape[1 + axis]
         beyond = (position < 0) | (position > size - 1)
         outside |= beyond.reshape(-1, *(1,) * (outside.ndim - 1 - axis))
     value = np.float32(cast("float", attributes["extrapolation"]))
