@@ -28,9 +28,8 @@ class Tls:
         """Raises TlsError."""
         self._folder = folder
         self._pairs: list[tuple[str, str]] = []  # certificate and key, as they are written; the newest first
-        self._current = self._load()
         # What listens keeps the context that it was given; each handshake is handed on to the newest one.
-        self.server = self._load()
+        self.server = self._current = self._load()
         self.server.sni_callback = self._choose
         self.client = self._trusting()
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from treadle.top.view import FALSE, TRUE, DeviceRow, Note, TenantRow
+from treadle_agent.metrics import RequestOutcome
 from treadle_api.conditions import find_condition
 from treadle_api.node import Device, Node
 from treadle_api.replica import Figures
@@ -58,7 +59,7 @@ def tenant_row(view: TenantView, replicas: Iterable[ReplicaView]) -> TenantRow:
 
 def _requests(figures: Sequence[Figures]) -> dict[str, int]:
     """What replicas counted in their last windows."""
-    return {name: sum(getattr(one, name) for one in figures) for name in ("good", "late", "shed", "error")}
+    return {str(outcome): sum(getattr(one, outcome) for one in figures) for outcome in RequestOutcome}
 
 
 def device_rows(nodes: Iterable[Node], replicas: Iterable[ReplicaView]) -> Sequence[DeviceRow]:

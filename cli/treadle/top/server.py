@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 import time
 from collections import deque
-from urllib.parse import urlsplit
+from http import HTTPStatus
 
+from treadle.server_url import NoServerError, ServerUrl
 from treadle.top.interval import compare
 from treadle.top.scrape import Scrape, read_scrape
 from treadle.top.sources import SourceError
@@ -23,11 +23,11 @@ class ServerSource:
     """The server at `url`, as of the last minute, or since it is looked at."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or parts.hostname is None:
-            raise SourceError(f"--url {url}: must be like http://127.0.0.1:8080")
-        self._url = url.rstrip("/")
-        self._host, self._port, self._path = parts.hostname, parts.port, parts.path.rstrip("/")
+        """Raises SourceError."""
+        try:
+            self._server = ServerUrl(url)
+        except NoServerError as error:
+            raise SourceError(str(error)) from error
         self._scrapes: deque[Scrape] = deque()
 
     def look(self) -> View:
@@ -38,25 +38,18 @@ class ServerSource:
         self._scrapes.append(self._scrape())
         while len(self._scrapes) > 2 and self._scrapes[1].at <= self._scrapes[-1].at - WINDOW:
             self._scrapes.popleft()
-        return compare(self._scrapes[0], self._scrapes[-1], self._url)
+        return compare(self._scrapes[0], self._scrapes[-1], str(self._server))
 
     def _scrape(self) -> Scrape:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
+        at = time.monotonic()
         try:
-            connection.request("GET", f"{self._path}/metrics")
-            at = time.monotonic()
-            response = connection.getresponse()
-            body = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise SourceError(f"no server answers at {self._url}: {error}; {_FIX}") from error
-        finally:
-            connection.close()
-        if response.status != http.client.OK:
+            status, body = self._server.get(f"{self._server.prefix}/metrics", PATIENCE)
+        except NoServerError as error:
+            raise SourceError(f"{error}; {_FIX}") from error
+        if status != HTTPStatus.OK:
             said = body[:200].decode(errors="replace")
-            raise SourceError(
-                f"{self._url}/metrics answered {response.status}: {said}; is it treadle's, and yours to see?"
-            )
+            raise SourceError(f"{self._server}/metrics answered {status}: {said}; is it treadle's, and yours to see?")
         try:
             return read_scrape(body.decode(errors="replace"), at)
         except ValueError as error:
-            raise SourceError(f"{self._url}/metrics is no Prometheus text: {error}; is it treadle's?") from error
+            raise SourceError(f"{self._server}/metrics is no Prometheus text: {error}; is it treadle's?") from error

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import sys
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
+
+from treadle.server_url import DEFAULT_URL, NoServerError, ServerUrl
 
 PATIENCE = 30.0  # seconds beyond those recorded, in which the timeline must come
 
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "cluster: kubectl port-forward to its agent's Pod. Exit codes: 0 written, 1 no timeline, 2 wrong usage."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="where the timeline goes, as JSON")
-    parser.add_argument("--url", default="http://127.0.0.1:8080", help="the server (default %(default)s)")
+    parser.add_argument("--url", default=DEFAULT_URL, help="the server (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long to record (default %(default)g)")
     parser.add_argument("--device", metavar="ID", help="which device, where the server has several")
 
@@ -52,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         body = _fetch(arguments.url, arguments.seconds, arguments.device)
         found = summary(json.loads(body))
         path.write_bytes(body)
-    except (_TraceError, OSError, ValueError) as error:
+    except (_TraceError, NoServerError, OSError, ValueError) as error:
         print(f"treadle trace: {error}", file=sys.stderr)
         return 1
     print(
@@ -78,21 +80,10 @@ def summary(timeline: dict[str, Any]) -> Summary:
 
 
 def _fetch(url: str, seconds: float, device: str | None) -> bytes:
-    parts = urlsplit(url)
-    if parts.scheme != "http" or parts.hostname is None:
-        raise _TraceError(f"--url {url}: must be like http://127.0.0.1:8080")
     query = urlencode({"seconds": f"{seconds:g}"} | ({} if device is None else {"device": device}))
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=max(seconds, 0.0) + PATIENCE)
-    try:
-        connection.request("GET", f"/debug/timeline?{query}")
-        response = connection.getresponse()
-        body = response.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise _TraceError(f"no server answers at {url}: {error}") from error
-    finally:
-        connection.close()
-    if response.status != http.client.OK:
-        raise _TraceError(_reason(response.status, body))
+    status, body = ServerUrl(url).get(f"/debug/timeline?{query}", max(seconds, 0.0) + PATIENCE)
+    if status != HTTPStatus.OK:
+        raise _TraceError(_reason(status, body))
     return body
 
 

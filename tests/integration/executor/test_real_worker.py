@@ -17,6 +17,7 @@ import pytest
 import refusing_worker
 import trapped_worker
 from onnx import TensorProto, helper, numpy_helper
+from trapped_worker import TRAP
 
 from treadle_agent.executor import worker
 from treadle_agent.executor.executor_process import WorkerMain
@@ -128,23 +129,26 @@ def test_killed_under_load_every_request_is_answered(tenants, mode: Mode) -> Non
     tenants(body, worker.main, WorkerSettings(mode=mode))
 
 
-def test_the_culprit_is_isolated_and_the_others_are_answered(tenants) -> None:
-    async def body(house: Tenants) -> None:
-        served = [await house.load(number) for number in range(1, 7)]
-        good = np.ones((1, WIDTH), np.float32)
-        asks = [house.ask(one, good * step / 20) for step in range(20) for one in served[:5]]
-        asks.insert(43, house.ask(served[5], np.full((1, WIDTH), trapped_worker.TRAP, np.float32)))
-        done = await asyncio.gather(*asks)
-        culprit = done.pop(43)
-        assert (culprit.outcome, {one.outcome for one in done}) == (Outcome.ERROR, {Outcome.DONE})
-        assert "signal SIGABRT" in culprit.reason
-        counters = (await house.supervisor.statistics())["supervisor"]
-        assert counters["restarts"] == 2
-        assert list(counters["isolated"]) == ["6"]
-        assert (await house.ask(served[5], good)).outcome == Outcome.ERROR
-        assert (await house.ask(served[0], good)).outcome == Outcome.DONE
+async def blame(house: Tenants, healthy: int, bad: np.ndarray, reason: str) -> None:
+    """One tenant more than the healthy ones sends `bad` amid their requests: it alone gets no answer, for `reason`."""
+    served = [await house.load(number) for number in range(1, healthy + 2)]
+    good = np.ones((1, WIDTH), np.float32)
+    asks = [house.ask(one, good * step / 20) for step in range(20) for one in served[:healthy]]
+    asks.insert(43, house.ask(served[healthy], bad))
+    done = await asyncio.gather(*asks)
+    culprit = done.pop(43)
+    assert (culprit.outcome, {one.outcome for one in done}) == (Outcome.ERROR, {Outcome.DONE}), done
+    assert reason in culprit.reason
+    counters = (await house.supervisor.statistics())["supervisor"]
+    assert counters["restarts"] == 2
+    assert list(counters["isolated"]) == [str(healthy + 1)]
+    assert (await house.ask(served[healthy], good)).outcome == Outcome.ERROR
+    assert (await house.ask(served[0], good)).outcome == Outcome.DONE
 
-    tenants(body, trapped_worker.main)
+
+def test_the_culprit_is_isolated_and_the_others_are_answered(tenants) -> None:
+    bad = np.full((1, WIDTH), TRAP, np.float32)
+    tenants(lambda house: blame(house, 5, bad, "signal SIGABRT"), trapped_worker.main)
 
 
 DEPTH = 4
@@ -156,22 +160,7 @@ def test_an_illegal_access_on_a_gpu_isolates_the_culprit_and_the_others_are_answ
 ) -> None:
     """On the stand-in for a GPU, at a random kernel of a request's."""
     monkeypatch.setattr(Tenants, "depth", DEPTH)
-
-    async def body(house: Tenants) -> None:
-        served = [await house.load(number) for number in range(1, 5)]
-        good = np.ones((1, WIDTH), np.float32)
-        bad = good.copy()
-        bad[0, :2] = refusing_worker.TRAP, kernel
-        asks = [house.ask(one, good * step / 5) for step in range(5) for one in served[:3]]
-        asks.insert(7, house.ask(served[3], bad))
-        done = await asyncio.gather(*asks)
-        culprit = done.pop(7)
-        assert (culprit.outcome, {one.outcome for one in done}) == (Outcome.ERROR, {Outcome.DONE}), done
-        assert "illegal memory access" in culprit.reason
-        counters = (await house.supervisor.statistics())["supervisor"]
-        assert counters["restarts"] == 2
-        assert list(counters["isolated"]) == ["4"]
-        assert (await house.ask(served[3], good)).outcome == Outcome.ERROR
-        assert (await house.ask(served[0], good)).outcome == Outcome.DONE
-
-    tenants(body, refusing_worker.main, WorkerSettings(device="cuda"))
+    bad = np.ones((1, WIDTH), np.float32)
+    bad[0, :2] = TRAP, kernel
+    settings = WorkerSettings(device="cuda")
+    tenants(lambda house: blame(house, 3, bad, "illegal memory access"), refusing_worker.main, settings)

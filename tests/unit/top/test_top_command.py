@@ -92,6 +92,7 @@ def test_it_goes_on_when_its_source_is_away_and_ends_with_ctrl_c(
     [
         (["--url", "http://127.0.0.1:1"], "no server answers at http://127.0.0.1:1: .*; start one with: treadle serve"),
         (["--url", "ftp://x"], "--url ftp://x: must be like http://127.0.0.1:8080"),
+        (["--url", "http://127.0.0.1:99999"], "--url http://127.0.0.1:99999: must be like http://127.0.0.1:8080"),
         (["--url", "http://127.0.0.1:1", "-A"], "give one or the other"),
         (["-A", "--kubeconfig", "/nowhere"], "kubeconfig /nowhere, which --kubeconfig names, cannot be used: there is"),
     ],

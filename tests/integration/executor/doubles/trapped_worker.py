@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 
 from treadle_agent.executor import worker
 from treadle_agent.executor.host import HostDevice, Launched
@@ -17,14 +18,23 @@ TRAP = -1001.0
 
 
 def main(connection: socket.socket, memory: SharedMemory, settings: WorkerSettings) -> None:
-    run = HostDevice.run
+    set_trap(HostDevice, memory, lambda *_: os.abort())
+    worker.main(connection, memory, settings)
 
-    def trapped(self: HostDevice, group: Group, begin: int, end: int) -> Launched:
+
+def set_trap(device: type, memory: SharedMemory, spring: Callable[[int, int, float], None]) -> None:
+    """Before a device runs the kernels from `begin` to `end` of a trapped request, call `spring(begin, end, number)`.
+
+    `number`: the request's second one.
+    """
+    run = device.run
+
+    def trapped(self: object, group: Group, begin: int, end: int) -> Launched:
         for stream in group.streams:
             for request in requests_of(stream):
-                if memory.view(request.block, TensorType("float32", ()))[()] == TRAP:
-                    os.abort()
+                first, second = memory.view(request.block, TensorType("float32", (2,)))
+                if first == TRAP:
+                    spring(begin, end, second)
         return run(self, group, begin, end)
 
-    HostDevice.run = trapped  # type: ignore[method-assign]
-    worker.main(connection, memory, settings)
+    device.run = trapped
