@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from treadle_api.units import PerSecond
-from treadle_operator.policy.capacity import LIMIT
+from treadle_operator.policy.capacity import LIMIT, MARGIN
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.feasibility import Judge
 from treadle_operator.policy.ledger import DeviceLedger
@@ -42,8 +42,8 @@ def assign(case: Case, fleet: Fleet, judge: Judge, donors: Iterable[Case], now: 
     _stay_meanwhile(case, fleet)
     carried = _share_load(case, fleet)
     if fresh and (not carried or len(case.placements) < min(case.target.needed, case.target.replicas)):
-        case.verdict = judge.no_room(case.tenant, case.rate)
         _take_back(case, fleet, victims)
+        case.verdict = judge.no_room(case.tenant, case.rate)
 
 
 def put(case: Case, fleet: Fleet, ledger: DeviceLedger, cause: Cause, replaces: str, message: str) -> None:
@@ -121,6 +121,7 @@ def _fill(case: Case, fleet: Fleet, donors: Iterable[Case]) -> list[Victim]:
 
 
 def _take_back(case: Case, fleet: Fleet, victims: list[Victim]) -> None:
+    """As if it had not been tried."""
     for place in list(case.placements):
         fleet.ledgers[place].remove(case.tenant.key, loaded=False)
         del case.placements[place]
@@ -157,12 +158,11 @@ def _share_load(case: Case, fleet: Fleet) -> bool:
     places = sorted(case.placements.keys() | case.unsettled)
     found = [fleet.ledgers[place] for place in places if place in fleet.ledgers]
     carrying = [ledger for ledger in found if case.tenant.key in ledger.residents]
-    if not 0 < len(carrying) < case.target.replicas:
-        return True
-    case.rate = PerSecond(case.state.offered / len(carrying))
+    if 0 < len(carrying) < case.target.replicas:
+        case.rate = PerSecond(case.state.offered / len(carrying))
     for ledger in carrying:
         ledger.carry(case.tenant.key, case.rate)
-    return all(ledger.floor.total <= LIMIT * (1 + 1e-9) for ledger in carrying)
+    return all(ledger.floor.total <= LIMIT * MARGIN for ledger in carrying)
 
 
 def _failed(case: Case) -> list[ReplicaView]:

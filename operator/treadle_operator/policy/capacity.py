@@ -14,9 +14,11 @@ from treadle_api.tenant import Tenant, Tier
 from treadle_api.units import Bytes, Percent, PerSecond, Seconds, TierName
 from treadle_operator.snapshot import Snapshot
 
+MARGIN = 1 + 1e-9  # for the rounding of sums
 LIMIT = 0.8  # of a device's time: what its tenants may be predicted to need, at their cheapest tiers
+KEPT_LIMIT = 1.0  # the same for those who are served already: measurements vary, admission must not
 DEADLINE_SHARE = 0.9  # of the deadline: what a request alone may take; the rest is for waiting and the network
-KEPT_DEADLINE_SHARE = 1.0  # the same of a tenant that is served already: measurements vary, admission must not
+KEPT_DEADLINE_SHARE = 1.0  # the same of a tenant that is served already
 
 # Assumed of a model that nobody has measured on this kind of device.
 UNKNOWN_DEADLINE_SHARE = 0.1  # a request takes this share of the deadline ...
@@ -79,7 +81,7 @@ class Knowledge:
         self._anywhere: dict[str, Profile] = {profile.sha256: profile for profile in snapshot.profiles.values()}
         self._digests: dict[str, str] = {}
         self._figures: dict[tuple[str, str], TierFigures] = {}
-        self._merged: dict[tuple[str, str], tuple[float, ...]] = {}
+        self._merged: dict[tuple[str, str, Seconds], tuple[float, ...]] = {}
         self._costs: dict[tuple[str, str], list[TierCost]] = {}
         self._demands: dict[tuple[str, str, bool], Demand] = {}
         self._learn(snapshot)
@@ -107,21 +109,14 @@ class Knowledge:
         key = (tenant.key, device_model, kept)
         if (known := self._demands.get(key)) is not None:
             return known
-        tiers = self._tiers(tenant, device_model)
-        answering = tiers if tenant.pinned is None else [tier for tier in tiers if tier.name == tenant.pinned]
-        latest = (KEPT_DEADLINE_SHARE if kept else DEADLINE_SHARE) * tenant.slo.deadline
-        timely = [tier for tier in answering if tier.p99 <= latest]
-        fastest = min(answering, key=lambda tier: tier.p99)
-        best = timely[0] if timely else None
-        made = Demand(
-            memory=tuple({tier.model: tier.memory for tier in tiers}.items()),
-            best=best,
-            floor=min(timely, key=lambda tier: tier.seconds, default=None),
-            fastest=fastest,
-            slack=Seconds(tenant.slo.deadline - (best or fastest).p99),
-        )
-        self._demands[key] = made
+        share = KEPT_DEADLINE_SHARE if kept else DEADLINE_SHARE
+        made = self._demands[key] = _demand(tenant, self._tiers(tenant, device_model), share)
         return made
+
+    def imagine(self, tenant: Tenant, device_model: str) -> Demand:
+        """What a tenant would cost if it were as this one is."""
+        tiers = [self.cost(tenant, tier, device_model) for tier in tenant.served_tiers]
+        return _demand(tenant, tiers, DEADLINE_SHARE)
 
     def _tiers(self, tenant: Tenant, device_model: str) -> list[TierCost]:
         """What the tiers of a tenant, as it is now, cost on a kind of device."""
@@ -138,15 +133,16 @@ class Knowledge:
         model = digest or tier.model.uri
         if profile is not None:
             merges = figures is None or figures.implementation == MERGED
+            seconds = _seconds_under_load(profile, tenant.slo.deadline)
             return TierCost(
                 tier.name,
                 tier.accuracy,
-                _seconds_under_load(profile, tenant.slo.deadline),
+                seconds,
                 profile.batches[0].p99,
                 model,
                 profile.memory,
                 profile.architecture if merges else "",
-                self._shares(profile) if merges else (1.0,),
+                self._shares(profile, seconds) if merges else (1.0,),
                 measured=True,
             )
         assumed = _assumed_seconds(tenant)
@@ -164,12 +160,31 @@ class Knowledge:
             memory, architecture = UNKNOWN_MEMORY, ""
         return TierCost(tier.name, tier.accuracy, assumed, assumed, model, memory, architecture)
 
-    def _shares(self, profile: Profile) -> tuple[float, ...]:
-        """`TierCost.merged` of a model, which many tenants may have."""
-        key = (profile.sha256, profile.device_model)
+    def _shares(self, profile: Profile, seconds: Seconds) -> tuple[float, ...]:
+        """`TierCost.merged` of a model, which many tenants may have.
+
+        A load that was measured was itself merged, by requests of one tenant: that is not gained a second time.
+        """
+        key = (profile.sha256, profile.device_model, seconds)
         if (known := self._merged.get(key)) is None:
-            known = self._merged[key] = _merged(profile.batches)
+            gained = min(1.0, seconds / profile.batches[0].p50) if profile.batches[0].p50 > 0 else 1.0
+            known = self._merged[key] = tuple(min(1.0, share / gained) for share in _merged(profile.batches))
         return known
+
+
+def _demand(tenant: Tenant, tiers: list[TierCost], deadline_share: float) -> Demand:
+    """What a tenant costs with such tiers, where a request alone may take this share of its deadline."""
+    answering = tiers if tenant.pinned is None else [tier for tier in tiers if tier.name == tenant.pinned]
+    timely = [tier for tier in answering if tier.p99 <= deadline_share * tenant.slo.deadline]
+    fastest = min(answering, key=lambda tier: tier.p99)
+    best = timely[0] if timely else None
+    return Demand(
+        memory=tuple({tier.model: tier.memory for tier in tiers}.items()),
+        best=best,
+        floor=min(timely, key=lambda tier: tier.seconds, default=None),
+        fastest=fastest,
+        slack=Seconds(tenant.slo.deadline - (best or fastest).p99),
+    )
 
 
 def _assumed_seconds(tenant: Tenant) -> Seconds:

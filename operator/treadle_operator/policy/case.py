@@ -17,10 +17,11 @@ from treadle_operator.snapshot import ReplicaView
 class Case:
     """What is known and decided of one tenant.
 
-    `rate`: each replica's share of the load. `placements`: what is decided so far, by place, in the order of the
-    decisions. `forced`: replicas that must leave their devices, oldest first. `stuck`: why one of them should, that has
-    nowhere to go. `given_up`: why replicas go that nothing replaces, by place. `retry_at`: when another device is
-    tried, after some could not load it. `straggling`: what is done about that.
+    `rate`: each replica's share of the load. `short`: devices that have too little time left for that. `placements`:
+    what is decided so far, by place, in the order of the decisions. `forced`: replicas that must leave their devices,
+    oldest first. `stuck`: why one of them should, that has nowhere to go. `given_up`: why replicas go that nothing
+    replaces, by place. `retry_at`: when another device is tried, after some could not load it. `straggling`: what is
+    done about that.
     """
 
     state: TenantState
@@ -29,6 +30,7 @@ class Case:
     placements: dict[str, Placement] = field(default_factory=dict)
     forced: list[tuple[ReplicaView, Leave]] = field(default_factory=list)
     verdict: Verdict | None = None
+    short: set[str] = field(default_factory=set)
     given_up: dict[str, Note] = field(default_factory=dict)
     stuck: str = ""
     retry_at: float | None = None

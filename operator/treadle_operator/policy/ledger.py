@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from treadle_api.units import PerSecond
-from treadle_operator.policy.capacity import LIMIT, Demand, TierCost
+from treadle_operator.policy.capacity import LIMIT, MARGIN, Demand, TierCost
 from treadle_operator.policy.devices import DeviceState
 from treadle_operator.policy.memory_account import MemoryAccount
 
@@ -112,7 +114,16 @@ class DeviceLedger:
 
     def fits_time(self, demand: Demand, rate: PerSecond) -> bool:
         """Whether all tenants of the device can keep their deadlines, at their cheapest tiers where need be."""
-        return demand.floor is not None and self.floor.with_one(demand.floor, rate) <= LIMIT
+        return demand.floor is not None and self.floor.with_one(demand.floor, rate) <= LIMIT * MARGIN
+
+    def room(self, demand: Demand) -> float:
+        """The requests a second that one more replica could have here; 0 where there is no room for it."""
+        if demand.floor is None or not self.memory.fits(demand.memory):
+            return 0.0
+        none, one = self.floor.with_one(demand.floor, 0.0), self.floor.with_one(demand.floor, 1.0)
+        if none >= LIMIT:
+            return 0.0
+        return (LIMIT - none) / (one - none) if one > none else math.inf
 
     def conflicts(self, demand: Demand) -> bool:
         """Whether a request of it, or of a tenant here, takes longer than one of the other can wait."""

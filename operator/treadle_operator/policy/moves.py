@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from treadle_operator.policy.assignment import put
+from treadle_operator.policy.bookings import Bookings
 from treadle_operator.policy.capacity import LIMIT
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.ledger import DeviceLedger
@@ -28,9 +29,10 @@ OVERLOADED = 1.0  # predicted utilisation at the cheapest tiers, above which som
 class Mover:
     """The moves of one plan. `wake`: when one may be made that had to wait."""
 
-    def __init__(self, cases: Sequence[Case], fleet: Fleet, now: float) -> None:
+    def __init__(self, cases: Sequence[Case], fleet: Fleet, bookings: Bookings, now: float) -> None:
         self._cases = cases
         self._fleet = fleet
+        self._bookings = bookings
         self._now = now
         replicas = [view for case in cases for view in (*case.state.current, *case.state.leaving)]
         recent = [
@@ -48,8 +50,9 @@ class Mover:
                     self._consider(case, view)
                 elif view.straggles:
                     case.straggling = Note("Moving", f"{view.place} is slower than it should be, and is being left")
-        for ledger in self._fleet.ledgers.values():
-            if ledger.floor.total > OVERLOADED:
+        short = {place for case in self._cases for place in case.short}
+        for place, ledger in self._fleet.ledgers.items():
+            if place in short or ledger.floor.total > OVERLOADED:
                 self._relieve(ledger)
 
     def _consider(self, case: Case, view: ReplicaView) -> None:
@@ -62,15 +65,15 @@ class Mover:
             self._move(case, view, Cause.TOO_SLOW, f"{ledger.state.model} is too slow for its deadline")
 
     def _relieve(self, ledger: DeviceLedger) -> None:
-        """Move the least important tenants away, until the others' promises can be kept."""
-        residents = [case for case in self._cases if case.tenant.key in ledger.residents]
-        for case in sorted(residents, key=lambda case: (-case.tenant.priority, -case.rate, case.tenant.key)):
-            if ledger.floor.total <= LIMIT:
-                return
-            view = next((view for view in case.state.current if view.place == ledger.state.place), None)
-            if view is not None and view.place in case.placements and view.place not in case.unsettled:
-                message = f"tenants of {ledger.state.place} need {ledger.floor.total:.0%} of its time"
-                self._move(case, view, Cause.OVERLOADED, message)
+        """Move away whoever finds too little time left; and others who come last, if there is really too much to do."""
+        place, overloaded = ledger.state.place, ledger.floor.total > OVERLOADED
+        for case in self._bookings.beyond(ledger):
+            if place not in case.short and not (overloaded and ledger.floor.total > LIMIT):
+                continue
+            view = next((view for view in case.state.current if view.place == place), None)
+            if view is not None and place in case.placements and place not in case.unsettled:
+                self._move(case, view, Cause.OVERLOADED, f"tenants of {place} need more time than it has")
+                self._bookings.settle(ledger)
 
     def _move(self, case: Case, view: ReplicaView, cause: Cause, message: str) -> Note:
         """Move a replica if that is allowed and there is a place; returns what is done about it."""

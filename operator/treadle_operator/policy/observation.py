@@ -51,7 +51,7 @@ class TenantState:
 
     `current`: its replicas that are to serve, oldest first; `leaving`: those that drain, or are being deleted, or were
     an earlier tenant's of its name. `served`: what all of them counted in their last windows; `rate`: requests a second
-    of that, or None where none has reported.
+    of that, or of what was told before while not all have reported; None where nothing is known.
     """
 
     view: TenantView
@@ -162,7 +162,17 @@ def _state(view: TenantView, replicas: list[ReplicaView], alive: set[str]) -> Te
         if one.tenant_uid == view.uid and one.replica.node in alive and one.replica.status.figures.window > 0
     ]
     rate = PerSecond(sum(figures.total / figures.window for figures in reported)) if reported else None
-    return TenantState(view, tuple(current), tuple(leaving), _sum(reported), rate)
+    return TenantState(view, tuple(current), tuple(leaving), _sum(reported), _remembered(view, rate, current, alive))
+
+
+def _remembered(
+    view: TenantView, rate: PerSecond | None, current: list[ReplicaView], alive: set[str]
+) -> PerSecond | None:
+    """While replicas are silent or have not reported, their requests come all the same: as many as were last told of."""
+    told = view.status.requests_per_second
+    if told is None or all(one.replica.node in alive and one.replica.status.figures.window > 0 for one in current):
+        return rate
+    return max(told, rate or PerSecond(0.0))
 
 
 def _sum(reported: list[Figures]) -> Figures:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
 
-from treadle_api.tenant import Tenant
+from treadle_api.tenant import Tenant, Tier
 from treadle_api.units import PerSecond
-from treadle_operator.policy.capacity import Demand, Knowledge
+from treadle_operator.policy.capacity import Demand, Knowledge, TierCost
 from treadle_operator.policy.devices import DeviceState, matches
 from treadle_operator.policy.ledger import MEMORY_WEIGHT, DeviceLedger
 
@@ -57,6 +58,27 @@ class Fleet:
     def demand(self, tenant: Tenant, ledger: DeviceLedger, *, kept: bool = False) -> Demand:
         """What a tenant costs there."""
         return self._knowledge.demand(tenant, ledger.state.model, kept=kept)
+
+    def imagine(self, tenant: Tenant, ledger: DeviceLedger) -> Demand:
+        """What a tenant would cost there if it were as this one is."""
+        return self._knowledge.imagine(tenant, ledger.state.model)
+
+    def cost(self, tenant: Tenant, tier: Tier, ledger: DeviceLedger) -> TierCost:
+        """What one tier costs there."""
+        return self._knowledge.cost(tenant, tier, ledger.state.model)
+
+    @contextmanager
+    def without(self, tenant: Tenant, places: Iterable[str]) -> Iterator[None]:
+        """Leave a tenant's replicas on some devices out of account, for a moment."""
+        ledgers = [self.ledgers[place] for place in places if place in self.ledgers]
+        there = [(ledger, *ledger.residents[tenant.key]) for ledger in ledgers if tenant.key in ledger.residents]
+        for ledger, _, _ in there:
+            ledger.remove(tenant.key, loaded=False)
+        try:
+            yield
+        finally:
+            for ledger, demand, rate in there:
+                ledger.add(tenant.key, demand, rate)
 
     def open_to(self, tenant: Tenant) -> Mapping[str, DeviceLedger]:
         """The devices that take new replicas of a tenant, whether they have room or not, by place, in that order."""

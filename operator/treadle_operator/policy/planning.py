@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from treadle_operator.policy.assignment import assign
+from treadle_operator.policy.bookings import Bookings
 from treadle_operator.policy.capacity import Knowledge
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.devices import read_devices
@@ -34,19 +35,22 @@ def plan(snapshot: Snapshot, memory: Memory, now: float) -> Plan:
     """
     knowledge = Knowledge(snapshot)
     fleet = Fleet(read_devices(snapshot), knowledge)
-    judge = Judge(fleet, knowledge)
+    judge = Judge(fleet)
     # 1. What is there stays, unless there is a reason to leave.
     tenants, strays = read_tenants(snapshot)
     count_strays(strays, fleet, knowledge)
     cases = open_cases(snapshot, tenants, fleet, knowledge, memory, now)
+    bookings = Bookings(cases, fleet)
     for ledger in fleet.ledgers.values():
         ledger.memory.settle(ledger.state.used)
+    bookings.check(fleet.ledgers)
     # 2. What is missing is placed, for the most important tenants first.
     donors = [case for case in cases if case.spare > 0]
     for case in cases:
         assign(case, fleet, judge, donors, now)
+        bookings.check(case.placements.keys() | case.unsettled)
     # 3. What can wait is moved, as far as cool-downs and the budget for moves allow.
-    mover = Mover(cases, fleet, now)
+    mover = Mover(cases, fleet, bookings, now)
     mover.run()
     # 4. A device that slows all its tenants is cordoned; the next plan leaves it.
     cordons = cordon_slow_devices(snapshot, fleet.ledgers, memory.slow_since, now)

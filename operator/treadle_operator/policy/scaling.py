@@ -18,6 +18,7 @@ from treadle_operator.policy.plan import LowLoad
 DOWN_SHARE = 0.5  # of a device's time: what the load may take of each device that is left, at the best tier
 DOWN_AFTER = Seconds(300.0)  # that it must have been so low
 UP_AGAIN_AFTER = Seconds(90.0)  # since the last replica was placed: its figures must show whether it was enough
+_SIGMAS = 3.0  # standard deviations of a count: what is more than that is no chance
 ENOUGH = 30  # requests of a window that say something
 GIVEN_UP = 0.1  # points of accuracy that answers lack to the best tier: less is a moment's switch
 
@@ -49,8 +50,7 @@ def target(state: TenantState, demand: Demand, slots: int, low: LowLoad | None, 
         now: seconds since the epoch.
     """
     bounds = state.view.tenant.replicas
-    cheapest = (demand.floor or demand.fastest).seconds
-    needed = max(1, math.ceil(round(state.offered * cheapest / LIMIT, 6)))
+    needed = devices_needed(_surely(state), (demand.floor or demand.fastest).seconds)
     inside = min(max(slots, bounds.minimum), bounds.maximum)
     if (wanted := min(max(inside, needed), bounds.maximum)) != slots:
         return Target(wanted, needed, _says(state, demand, needed) if wanted == needed else _bounds(bounds))
@@ -67,11 +67,25 @@ def target(state: TenantState, demand: Demand, slots: int, low: LowLoad | None, 
     )
 
 
+def devices_needed(rate: float, seconds: float) -> int:
+    """How many devices it takes to answer `rate` requests a second that take `seconds` of a device each."""
+    return max(1, math.ceil(round(rate * seconds / LIMIT, 6)))
+
+
 def given_up(state: TenantState, demand: Demand) -> float:
     """Points of accuracy that the last window's answers in time lack to the best tier's; 0 without any."""
     if not state.served.good:
         return 0.0
     return max((demand.best or demand.fastest).accuracy - state.served.accuracy_credit / state.served.good, 0.0)
+
+
+def _surely(state: TenantState) -> float:
+    """The load that is offered for sure: a short window's few requests may be more than usual by chance."""
+    served, declared = state.served, state.view.tenant.requests_per_second or 0.0
+    if state.rate is None or not served.total:
+        return state.offered
+    chance = _SIGMAS / math.sqrt(served.total)
+    return max(declared, state.rate * max(0.0, 1 - chance))
 
 
 def _says(state: TenantState, demand: Demand, needed: int) -> str:
@@ -104,7 +118,7 @@ def _gives_up_accuracy(state: TenantState, demand: Demand) -> bool:
     """Whether they answer from less than the best tier, most of the time or now and then."""
     best = (demand.best or demand.fastest).name
     return given_up(state, demand) > GIVEN_UP or any(
-        one.replica.status.active_tier not in (None, best) for one in state.current
+        one.replica.status.figures.total and one.replica.status.active_tier not in (None, best) for one in state.current
     )
 
 

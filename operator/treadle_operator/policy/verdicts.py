@@ -5,7 +5,7 @@ from __future__ import annotations
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.feasibility import Judge
 from treadle_operator.policy.observation import Refusal, refusal
-from treadle_operator.policy.placement import Fleet, kinds_of
+from treadle_operator.policy.placement import Fleet
 from treadle_operator.policy.plan import Reason, Verdict
 
 _KEPT = Verdict(admitted=True, reason=Reason.PLACED, message="its promise can be kept")
@@ -23,11 +23,8 @@ def judge_case(case: Case, fleet: Fleet, judge: Judge) -> Verdict:
         return Verdict(admitted=False, reason=refused.reason, message=refused.message)
     if not case.placements:
         return judge.alone(case.tenant, fleet.kinds(case.tenant)) or judge.no_room(case.tenant, case.rate)
-    here = [fleet.ledgers[place] for place in case.placements]
-    if judge.alone(case.tenant, kinds_of(here), kept=True) is not None:
-        others = [ledger for ledger in fleet.open_to(case.tenant).values() if ledger not in here]
-        if (broken := judge.alone(case.tenant, kinds_of([*here, *others]), kept=True)) is not None:
-            return broken
+    if (broken := judge.kept(case)) is not None:
+        return broken
     if case.stuck:
         message = f"it stays where it is although {case.stuck}, since no other device takes it"
         return Verdict(admitted=True, reason=Reason.NOWHERE_TO_MOVE, message=message)

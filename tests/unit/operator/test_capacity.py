@@ -149,3 +149,11 @@ def test_measured_loads_correct_what_one_request_costs(loads, seconds: float) ->
     best = demand(make_snapshot(profiles=[profile]), make_tenant(models=["large"], deadline=0.1)).best
     assert best is not None
     assert best.seconds == pytest.approx(seconds)
+
+
+def test_what_a_measured_load_gained_by_merging_its_own_requests_is_not_gained_again_with_others() -> None:
+    batches = [(2, 0.010), (4, 0.012)]  # 0.5 and 0.3 a request
+    profile = make_profile("large", 0.010, architecture="a", batches=batches, loads=[(200.0, 0.05)])  # 4 ms a request
+    best = demand(make_snapshot(profiles=[profile]), make_tenant(models=["large"], deadline=0.1)).best
+    assert best is not None
+    assert [best.seconds * best.share(count) for count in (1, 2, 4)] == pytest.approx([0.004, 0.004, 0.003])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from operator_objects import (
     NOW,
@@ -15,6 +17,7 @@ from operator_objects import (
 )
 
 from treadle_api.replica import Figures
+from treadle_api.units import Seconds
 from treadle_operator.policy.capacity import Knowledge
 from treadle_operator.policy.observation import read_tenants
 from treadle_operator.policy.plan import LowLoad
@@ -134,3 +137,14 @@ def test_a_number_once_reached_is_kept_by_the_load_that_asked_for_it() -> None:
         wanted = decide(1, make_figures(rate * 60), tier="t1").replicas
         again = decide(wanted, make_figures(rate * 60 // wanted), tier="t1", low=LowLoad(0.0, wanted))
         assert again.replicas == wanted, f"{rate} requests/s make it flap"
+
+
+def test_a_tier_that_answered_nobody_lately_gives_nothing_up() -> None:
+    idle = decide(2, make_figures(0), tier="t1", low=LowLoad(NOW - DOWN_AFTER, 2))
+    assert idle.replicas == 1
+
+
+@pytest.mark.parametrize(("requests", "seconds", "wanted"), [(12, 0.02, 1), (60 * 500, 60.0, 2)])
+def test_a_few_requests_in_a_short_window_ask_for_nothing(requests: int, seconds: float, wanted: int) -> None:
+    figures = replace(make_figures(requests), window=Seconds(seconds))  # both more than one device can do
+    assert decide(1, figures, tier="t1").replicas == wanted

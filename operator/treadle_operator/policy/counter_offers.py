@@ -1,0 +1,139 @@
+"""What could be promised instead of what cannot: each figure was tried on the devices as they are."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from treadle_api.tenant import LONGEST_DEADLINE, Tenant
+from treadle_api.units import Percent, PerSecond, Seconds, format_decimal, format_duration
+from treadle_operator.policy.capacity import DEADLINE_SHARE, LIMIT, MARGIN, UNKNOWN_RATE, Demand
+from treadle_operator.policy.ledger import DeviceLedger
+from treadle_operator.policy.placement import Fleet
+from treadle_operator.policy.scaling import devices_needed
+from treadle_operator.tenant_status import CounterOffer
+
+
+class Offers:
+    """Tries what a tenant could have been instead, beside all who are there.
+
+    Nobody gives way to what is only offered, so a figure nearer to the one that was asked for may do in the end.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def make(self, tenant: Tenant, ledgers: Collection[DeviceLedger], seen: float = 0.0) -> CounterOffer | None:
+        """The nearest promises with which the tenant would find a place; None where no single one helps.
+
+        Args:
+            tenant: as its manifest has it.
+            ledgers: the devices that it may be on; nothing of its own is booked there.
+            seen: requests a second that are seen of it, whatever it declares.
+        """
+        offer = CounterOffer(
+            deadline=self._deadline(tenant, ledgers, seen),
+            min_accuracy=self._accuracy(tenant, ledgers, seen),
+            requests_per_second=self._rate(tenant, ledgers, seen),
+        )
+        return offer if offer != CounterOffer() else None
+
+    def _deadline(self, tenant: Tenant, ledgers: Collection[DeviceLedger], seen: float) -> Seconds | None:
+        """The shortest deadline, longer than its own, that lets one more tier answer, and is enough."""
+        kinds = {ledger.state.model: ledger for ledger in ledgers}.values()
+        latest = DEADLINE_SHARE * tenant.slo.deadline
+        may = tenant.served_tiers if tenant.pinned is None else [t for t in tenant.tiers if t.name == tenant.pinned]
+        late = {p99 for one in kinds for tier in may if (p99 := self._fleet.cost(tenant, tier, one).p99) > latest}
+        for deadline in sorted({_whole_milliseconds(p99 / DEADLINE_SHARE) for p99 in late}):
+            longer = replace(tenant, slo=replace(tenant.slo, deadline=deadline))
+            if deadline <= LONGEST_DEADLINE and self._would_do(longer, ledgers, seen):
+                return deadline
+        return None
+
+    def _accuracy(self, tenant: Tenant, ledgers: Collection[DeviceLedger], seen: float) -> Percent | None:
+        """The highest accuracy floor, below its own, that lets one more tier answer, and is enough."""
+        if tenant.pinned is not None:
+            return None
+        for tier in tenant.tiers[len(tenant.served_tiers) :]:
+            lower = replace(tenant, slo=replace(tenant.slo, min_accuracy=tier.accuracy))
+            if self._would_do(lower, ledgers, seen):
+                return tier.accuracy
+        return None
+
+    def _rate(self, tenant: Tenant, ledgers: Collection[DeviceLedger], seen: float) -> PerSecond | None:
+        """The highest load, lower than what it declares, that the devices have room for."""
+        declared = math.inf if tenant.requests_per_second is None else tenant.requests_per_second
+        silent = replace(tenant, requests_per_second=None)  # nothing is assumed to be cheap because much is asked of it
+        demands = self._demands(silent, ledgers)
+        cheapest, shares = _cheapest(demands.values()), _shares(ledgers, demands)
+        most = math.inf if cheapest <= 0 else LIMIT / cheapest  # of one replica
+        rates = [count * min(share, most) for count, share in enumerate(shares[: tenant.replicas.maximum], 1)]
+        for rate in sorted({_round_down(rate) for rate in rates}, reverse=True):
+            if rate > 0 and seen <= rate < declared:
+                less = replace(tenant, requests_per_second=rate)
+                if self._would_do(less, ledgers, seen):
+                    return rate
+        return None
+
+    def _would_do(self, tenant: Tenant, ledgers: Collection[DeviceLedger], seen: float) -> bool:
+        """Whether the tenant would be placed: with as many replicas as it wants, or as many as its load needs."""
+        demands = self._demands(tenant, ledgers)
+        shares = _shares(ledgers, demands)
+        if not shares:
+            return False
+        offered = max(tenant.requests_per_second or 0.0, seen) or UNKNOWN_RATE
+        bounds, needed = tenant.replicas, devices_needed(offered, _cheapest(demands.values()))
+        wanted = min(max(bounds.minimum, needed), bounds.maximum)
+        fitting = _fitting(shares, offered / wanted)
+        if fitting >= wanted:
+            return True
+        return fitting >= min(needed, wanted) and _fitting(shares, offered / fitting) >= fitting
+
+    def _demands(self, tenant: Tenant, ledgers: Iterable[DeviceLedger]) -> dict[str, Demand]:
+        """By kind of device."""
+        kinds = {ledger.state.model: ledger for ledger in ledgers}
+        return {model: self._fleet.imagine(tenant, ledger) for model, ledger in kinds.items()}
+
+
+def words(offer: CounterOffer | None) -> str:
+    """What could be promised instead, as the end of a message."""
+    ways = []
+    if offer is not None and offer.deadline is not None:
+        ways.append(f"slo.deadline {format_duration(offer.deadline)}")
+    if offer is not None and offer.min_accuracy is not None:
+        ways.append(f"slo.minAccuracy {offer.min_accuracy:g}")
+    if offer is not None and offer.requests_per_second is not None:
+        ways.append(f"load.requestsPerSecond {format_decimal(offer.requests_per_second, 6)}")
+    return f"; possible is {' or '.join(ways)}" if ways else ""
+
+
+def _cheapest(demands: Iterable[Demand]) -> float:
+    """Device seconds of a request where it costs least."""
+    return min(
+        ((demand.floor is None, (demand.floor or demand.fastest).seconds) for demand in demands), default=(True, 0.0)
+    )[1]
+
+
+def _shares(ledgers: Iterable[DeviceLedger], demands: dict[str, Demand]) -> list[float]:
+    """Requests a second that each device has room for, the largest first, without those that have none."""
+    rooms = (ledger.room(demands[ledger.state.model]) for ledger in ledgers)
+    return sorted((room for room in rooms if room > 0), reverse=True)
+
+
+def _fitting(shares: list[float], share: float) -> int:
+    """On how many devices a replica with this share would fit."""
+    return bisect_right(shares, -share, key=lambda room: -room * MARGIN)
+
+
+def _whole_milliseconds(seconds: float) -> Seconds:
+    return Seconds(math.ceil(round(seconds * 1e3, 6)) / 1e3)
+
+
+def _round_down(rate: float) -> PerSecond:
+    """To three digits, and to the six places that a manifest may have; a little less than it could be."""
+    if not 0 < rate < math.inf:
+        return PerSecond(0.0)
+    unit = 10.0 ** max(-6, math.floor(math.log10(rate)) - 2)
+    return PerSecond(round(math.floor(rate / unit + 1e-9) * unit, 6))
