@@ -168,7 +168,7 @@ def _state(view: TenantView, replicas: list[ReplicaView], alive: set[str]) -> Te
 def _remembered(
     view: TenantView, rate: PerSecond | None, current: list[ReplicaView], alive: set[str]
 ) -> PerSecond | None:
-    """While replicas are silent or have not reported, their requests come all the same: as many as were last told of."""
+    """While replicas are silent or have not reported, requests come all the same: as many as were last told of."""
     told = view.status.requests_per_second
     if told is None or all(one.replica.node in alive and one.replica.status.figures.window > 0 for one in current):
         return rate
