@@ -401,6 +401,21 @@ def test_replicas_follow_load_after_switching_is_used_up(world: World) -> None:
     assert world.events(tenant).count("ScaledDown") == 1
 
 
+def test_replicas_that_a_manifest_asks_for_or_forbids_are_told_of_as_that(world: World) -> None:
+    world.add_nodes(4)
+    tenant = world.add("x", rate=100.0)
+    world.settle()
+    world.add("x", rate=100.0, replicas=(2, 4))
+    world.settle()
+    world.add("x", rate=100.0, replicas=(1, 1))
+    world.settle()
+    told = [one.message for one in world.api.events if one.reason in {"ScaledUp", "ScaledDown"}]
+    assert len(told) == 2
+    assert "replicas are to be 2 to 4" in told[0]
+    assert "replicas are to be 1 to 1" in told[1]
+    assert world.events(tenant).count("ScaledUp") == world.events(tenant).count("ScaledDown") == 1
+
+
 def test_an_edit_is_taken_up_in_place(world: World) -> None:
     world.add_nodes(3)
     tenant = world.add("x", replicas=(2, 2))

@@ -113,7 +113,7 @@ def _fill(case: Case, fleet: Fleet, donors: Iterable[Case]) -> list[Victim]:
             if (left := fleet.ledgers.get(view.place)) is not None and case.tenant.key in left.residents:
                 left.remove(case.tenant.key, loaded=True)
             put(case, fleet, ledger, leave.cause, view.place, leave.message)
-        elif len(case.placements) < case.tenant.replicas.minimum:
+        elif not case.state.current and len(case.placements) < case.tenant.replicas.minimum:
             put(case, fleet, ledger, Cause.ADMITTED, "", "")
         else:
             put(case, fleet, ledger, Cause.SCALED_UP, "", case.target.message)

@@ -53,7 +53,7 @@ def target(state: TenantState, demand: Demand, slots: int, low: LowLoad | None, 
     needed = devices_needed(_surely(state), (demand.floor or demand.fastest).seconds)
     inside = min(max(slots, bounds.minimum), bounds.maximum)
     if (wanted := min(max(inside, needed), bounds.maximum)) != slots:
-        return Target(wanted, needed, _says(state, demand, needed) if wanted == needed else _bounds(bounds))
+        return Target(wanted, needed, _says(state, demand, needed) if slots < wanted == needed else _bounds(bounds))
     if slots < bounds.maximum and _overwhelmed(state, demand, now):
         message = f"its objective is missed although the cheapest tier answers{_gave_up(state, demand)}"
         return Target(slots + 1, needed, message)
