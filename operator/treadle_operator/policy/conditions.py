@@ -5,16 +5,15 @@ from __future__ import annotations
 from treadle_api.conditions import Condition, ConditionStatus, find_condition
 from treadle_operator.policy import promise
 from treadle_operator.policy.case import Case
-from treadle_operator.policy.changes import service_name
 from treadle_operator.policy.observation import refusal, up_to_date, wanted_template
-from treadle_operator.policy.plan import Verdict
-from treadle_operator.snapshot import Cause, ReplicaView, ServiceView
+from treadle_operator.policy.obstacles import WAITING
+from treadle_operator.policy.plan import Note, Verdict
+from treadle_operator.snapshot import Cause, ReplicaView
 from treadle_operator.tenant_status import TenantCondition
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
 LOADING = "Loading"
-WAITING = "Waiting"
 NOT_ADMITTED = "NotAdmitted"
 TRANSITIONAL = frozenset({LOADING, WAITING})  # reasons of Ready=False that pass by themselves, mostly at once
 
@@ -28,16 +27,12 @@ def admitted(verdict: Verdict) -> Condition:
     return Condition(TenantCondition.ADMITTED, status, verdict.reason, verdict.message)
 
 
-def ready(case: Case, verdict: Verdict, serving: list[ReplicaView], service: ServiceView | None) -> Condition:
-    """Whether enough devices answer. `serving`: its replicas that do."""
+def ready(case: Case, verdict: Verdict, serving: list[ReplicaView], obstacle: Note | None) -> Condition:
+    """Whether enough devices answer. `serving`: its replicas that do; `obstacle`: what is in the way of requests."""
     least = case.tenant.replicas.minimum
     refused = next((found for view in case.state.current if (found := refusal(view)) is not None), None)
-    if service is not None and service.tenant_uid != case.state.view.uid:
-        name = service_name(case.tenant.name)
-        return _ready(FALSE, "ServiceTaken", f"Service {name} is somebody else's: rename it, or the tenant")
-    if service is not None and service.selects:
-        name = service_name(case.tenant.name)
-        return _ready(FALSE, "ServiceSelectsPods", f"Service {name} sends requests to Pods, too: remove its selector")
+    if obstacle is not None:
+        return _ready(FALSE, obstacle.reason, obstacle.message)
     if len(serving) >= least:
         count = min(len(serving), case.target.replicas)
         if refused is not None:

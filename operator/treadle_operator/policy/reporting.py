@@ -10,7 +10,8 @@ from treadle_api.conditions import find_condition
 from treadle_api.units import PerSecond, Seconds, TierName
 from treadle_operator.policy import conditions, promise
 from treadle_operator.policy.case import Case
-from treadle_operator.policy.changes import service_name, tenant_url
+from treadle_operator.policy.changes import tenant_url
+from treadle_operator.policy.obstacles import Obstacles
 from treadle_operator.policy.plan import Held, Memory, Verdict
 from treadle_operator.snapshot import ReplicaView, Snapshot
 from treadle_operator.tenant_status import CounterOffer, TenantCondition, TenantStatus
@@ -27,7 +28,7 @@ class Reporter:
     """The statuses of one plan. `held`, `written` and `wake` are to be passed on."""
 
     def __init__(self, snapshot: Snapshot, memory: Memory, now: float) -> None:
-        self._snapshot = snapshot
+        self._obstacles = Obstacles(snapshot)
         self._memory = memory
         self._alive = {name for name, node in snapshot.nodes.items() if node.alive}
         self._now = now
@@ -69,10 +70,10 @@ class Reporter:
     def _observed(self, case: Case, verdict: Verdict) -> TenantStatus:
         view, served = case.state.view, case.state.served
         serving = [one for one in case.state.current if one.replica.node in self._alive and one.serves]
-        service = self._snapshot.services.get(f"{case.tenant.namespace}/{service_name(case.tenant.name)}")
+        obstacle = self._obstacles.find(case, serving)
         found = (
             conditions.admitted(verdict),
-            conditions.ready(case, verdict, serving, service),
+            conditions.ready(case, verdict, serving, obstacle),
             conditions.slo_met(case),
             conditions.accuracy_met(case),
             conditions.straggling(case),

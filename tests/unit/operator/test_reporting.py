@@ -26,7 +26,15 @@ from treadle_api.tenant import Tenant
 from treadle_operator.policy.plan import Memory, Plan
 from treadle_operator.policy.planning import plan
 from treadle_operator.policy.reporting import FIGURES_EVERY, QUIET
-from treadle_operator.snapshot import Cause, ReplicaView, ServiceView, TenantView
+from treadle_operator.snapshot import (
+    AddressType,
+    Cause,
+    EndpointSliceView,
+    ReplicaView,
+    ServiceView,
+    Snapshot,
+    TenantView,
+)
 from treadle_operator.tenant_status import TenantStatus
 
 PROFILES = [make_profile("large", 0.001), make_profile("small", 0.0005)]
@@ -41,9 +49,12 @@ def planned(
 
 def status_of(view: TenantView, *replicas: ReplicaView, now: float = NOW) -> TenantStatus:
     """The status that comes to be written, when what is held back is waited for."""
-    found = planned(view, replicas, now=now)
-    later = planned(view, replicas, found.memory, now + FIGURES_EVERY)
-    return later.tenants[view.tenant.key].status
+    return in_the_end(make_snapshot([view], NODES, replicas, PROFILES), view, now)
+
+
+def in_the_end(snapshot: Snapshot, view: TenantView, now: float = NOW) -> TenantStatus:
+    found = plan(snapshot, Memory(), now)
+    return plan(snapshot, found.memory, now + FIGURES_EVERY).tenants[view.tenant.key].status
 
 
 def condition(status: TenantStatus, type_: str) -> Condition:
@@ -201,6 +212,36 @@ def test_a_service_that_sends_requests_elsewhere_is_told() -> None:
     snapshot = make_snapshot([view], NODES, [make_replica(view)], PROFILES, services=services)
     ready = condition(plan(snapshot, Memory(), NOW).tenants[view.tenant.key].status, "Ready")
     assert (ready.holds, ready.reason) == (False, "ServiceSelectsPods")
+
+
+def slice_of(uid: str, *, managed: bool) -> EndpointSliceView:
+    name = "digits-treadle-8000"
+    return EndpointSliceView("default", name, "u", "1", uid, AddressType.IPV4, 8000, (), managed=managed)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (slice_of("", managed=False), "EndpointSliceTaken"),
+        (slice_of("somebody", managed=False), "EndpointSliceTaken"),
+        (slice_of("uid-earlier", managed=True), "Waiting"),  # until it is collected
+        (slice_of("uid-digits", managed=True), "Serving"),
+    ],
+)
+def test_somebody_else_s_endpointslice_is_told(found: EndpointSliceView, reason: str) -> None:
+    view = view_tenant(make_tenant())
+    slices = {f"default/{found.name}": found}
+    snapshot = make_snapshot([view], NODES, [make_replica(view)], PROFILES, slices=slices)
+    ready = condition(in_the_end(snapshot, view), "Ready")
+    assert (ready.holds, ready.reason) == (reason == "Serving", reason)
+
+
+def test_a_replica_that_somebody_else_owns_is_told_of_while_it_is_missed() -> None:
+    view = view_tenant(make_tenant())
+    strange = replace(make_replica(view), tenant_uid="somebody")
+    ready = condition(in_the_end(make_snapshot([view], NODES[:1], [strange], PROFILES), view), "Ready")
+    assert (ready.holds, ready.reason) == (False, "Waiting")
+    assert f"InferenceReplica {strange.replica.name} is not this tenant's" in ready.message
 
 
 def test_times_are_those_of_the_last_change_of_status() -> None:
