@@ -117,9 +117,8 @@ scale: $(READY) ## the operator with 2,000 tenants on 200 nodes, on a real API s
 	$(BIN)/python benchmarks/check_placement.py
 
 gpu: $(READY) ## device tests and kernels on this machine's GPU; writes benchmarks/results/gpu-kernels.json
-	@$(BIN)/python benchmarks/gpu.py --check
+	$(BIN)/treadle bench kernels --device cuda --json benchmarks/results/gpu-kernels.json
 	TREADLE_REAL_GPU=1 $(BIN)/python -m pytest tests/conformance/cuda
-	$(BIN)/python benchmarks/gpu.py --json benchmarks/results/gpu-kernels.json
 
 clean: ## remove what make made inside the tree
 	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-out

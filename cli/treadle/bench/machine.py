@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import pynvml
 
 from treadle.bench.serving.report import Machine
 
 _PACKAGES = ("treadle", "numpy", "onnx", "onnxruntime", "aiohttp", "uvloop", "msgspec")
+_CUPY = ("cupy-cuda12x", "cupy-cuda13x")
 
 
 def machine() -> Machine:
@@ -24,10 +29,31 @@ def machine() -> Machine:
 
 def versions() -> dict[str, str]:
     """Python and the packages that matter here."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
+    return {"python": platform.python_version()} | _versions(_PACKAGES)
+
+
+def gpu_facts() -> dict[str, str]:
+    """The name, driver and versions of the first GPU.
+
+    Raises:
+        pynvml.NVMLError: there is none.
+    """
+    pynvml.nvmlInit()
+    try:
+        cuda = pynvml.nvmlSystemGetCudaDriverVersion()
+        found = {
+            "device": pynvml.nvmlDeviceGetName(pynvml.nvmlDeviceGetHandleByIndex(0)),
+            "driver": pynvml.nvmlSystemGetDriverVersion(),
+            "cuda": f"{cuda // 1000}.{cuda % 1000 // 10}",
+        }
+    finally:
+        pynvml.nvmlShutdown()
+    return found | _versions(_CUPY)
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found

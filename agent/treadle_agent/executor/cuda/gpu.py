@@ -71,6 +71,10 @@ class Gpu:
         except self._lost as error:
             self._end(str(error))
 
+    def another_stream(self) -> Any:
+        """One more stream of the calling thread, beside its own."""
+        return self._cupy.cuda.Stream(non_blocking=True, priority=PATIENT)
+
     def allocate(self, nbytes: int) -> Any:
         """Memory of the device; raises CuPy's OutOfMemoryError beyond the limit. Call inside `stream`."""
         return self._pool.malloc(max(nbytes, 1))

@@ -8,13 +8,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from treadle.bench.kernels import host, simulated
+from treadle.bench.kernels import cuda, host, simulated
 from treadle.bench.kernels.checks import checks
 from treadle.bench.kernels.problems import RANGE
 from treadle.bench.kernels.report import Report
 from treadle.bench.kernels.table import show
-from treadle.bench.machine import machine
+from treadle.bench.machine import gpu_facts, machine
 from treadle.results import page_console, write_result
+from treadle_agent.executor.cuda.gpu import open_gpu
 from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.gpu_model import GPUS, GpuModel
 
@@ -27,6 +28,8 @@ _SIMULATED = (
 _MEASURED = (
     "Measured on this machine's processor, where the paper had a V100: its figures stand beside for orientation."
 )
+
+_ON_GPU = "Measured on this machine's GPU, by its own clock, where the paper had a V100."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,9 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
     except DeviceError as error:
         print(error, file=sys.stderr)
         return 2
-    if device == "cuda":
-        print("--device cuda: kernels on a GPU are not measured yet; take simulated:V100 or host", file=sys.stderr)
-        return 2
     report = _report(device)
     show(report, page_console(_PAGE_WIDTH))
     if arguments.json:
@@ -60,6 +60,9 @@ def _report(device: str) -> Report:
     if device == "host":
         rows = tuple(host.table(lambda problem: print(f"measuring {problem} …", file=sys.stderr)))
         return Report(device, False, _MEASURED, command, date, machine(), host.R, rows)  # noqa: FBT003
+    if device == "cuda":
+        found = tuple(cuda.table(open_gpu(), lambda problem: print(f"measuring {problem} …", file=sys.stderr)))
+        return Report(device, False, _ON_GPU, command, date, machine(), tuple(RANGE), found, gpu=gpu_facts())  # noqa: FBT003
     gpu = GPUS[device.partition(":")[2]]
     rows = tuple(simulated.table(GpuModel(gpu)))
     judged = tuple(checks(rows)) if gpu.name == _COMPARED else ()

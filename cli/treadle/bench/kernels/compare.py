@@ -16,11 +16,12 @@ _TIE = 1e-9  # relative
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of R equal problems with operands of their own, shared each way."""
+    """Seconds of R equal problems with operands of their own, shared each way, and by a library's one call for all."""
 
     time: float
     space: float
     merged: float
+    library: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -47,6 +48,7 @@ def rows(problem: Problem, timings: Mapping[int, Timing]) -> Iterable[Row]:
 
 def _row(problem: Problem, r: str, paper: float | None, timings: Sequence[Timing]) -> Row:
     next_best = [one.next_best for one in timings]
+    over_library = [one.library / one.merged for one in timings if one.library is not None]
     return Row(
         problem=problem.name,
         r=r,
@@ -55,4 +57,5 @@ def _row(problem: Problem, r: str, paper: float | None, timings: Sequence[Timing
         next_best=max((TIME, SPACE), key=next_best.count),
         over_time=geometric_mean([one.over_time for one in timings]),
         space_over_time=math.exp(sum(math.log(one.time / one.space) for one in timings) / len(timings)),
+        over_library=geometric_mean(over_library) if over_library else None,
     )

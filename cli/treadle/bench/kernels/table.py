@@ -12,9 +12,10 @@ def show(report: Report, console: Console) -> None:
     """Print rows, ablations and targets."""
     said = "simulated, not measured" if report.simulated else "measured"
     table = Table(title=f"Super-kernels on {report.device} ({said})", title_justify="left")
-    _columns(table, ("problem", "R", "ratio", "paper", "next best", "over time"))
+    beside = any(row.over_library is not None for row in report.rows)
+    _columns(table, ("problem", "R", "ratio", "paper", "next best", "over time", *(["over cuBLAS"] if beside else [])))
     for row in report.rows:
-        table.add_row(*_cells(row))
+        table.add_row(*_cells(row), *([f"{row.over_library:.2f}"] if row.over_library is not None else []))
     console.print(table)
     if report.ablations:
         table = Table(title="The same with one rule of the model changed", title_justify="left")
