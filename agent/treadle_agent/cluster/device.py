@@ -19,7 +19,6 @@ from treadle_api.backoff import Backoff
 from treadle_api.node import Device
 from treadle_api.profile import profile_name
 from treadle_api.replica import TierFigures
-from treadle_api.units import TierName
 
 STATISTICS_SECONDS = 8.0
 HARDWARE_SECONDS = 4.0
@@ -73,9 +72,6 @@ class LocalDevice:
         served = entry.served if entry is not None else None
         version = self._gauge.version(served.version.id) if served is not None else None
         tiers, window = self.reconciler.tiers(key), self._windows.get(key)
-        active = window.active_tier if window is not None else None
-        if active is None and served is not None:
-            active = TierName(served.version.tiers[max(served.version.pinned, 0)].name)
         return Observation(
             entry=entry,
             tiers=tiers,
@@ -86,7 +82,7 @@ class LocalDevice:
             isolated=self._gauge.isolated(served.version.id) if served is not None else "",
             fault=self._gauge.fault,
             figures=window.figures if window is not None else None,
-            active_tier=active,
+            active_tier=window.active_tier if window is not None else None,
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from treadle_api.conditions import Condition, ConditionStatus, find_condition
+from treadle_api.units import Seconds
 from treadle_operator.policy import promise
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.observation import refusal, up_to_date, wanted_template
@@ -15,6 +16,7 @@ TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionSta
 
 LOADING = "Loading"
 NOT_ADMITTED = "NotAdmitted"
+IDLE_AFTER = Seconds(300.0)  # without a request: what was found of the last ones is no answer any more
 TRANSITIONAL = frozenset({LOADING, WAITING})  # reasons of Ready=False that pass by themselves, mostly at once
 
 _LOST = frozenset({Cause.NODE_LOST, Cause.DEVICE_LOST})
@@ -54,12 +56,15 @@ def ready(case: Case, verdict: Verdict, serving: list[ReplicaView], obstacle: No
     return _ready(FALSE, LOADING, f"{len(serving)} of {least} replicas answer; being loaded: {', '.join(sorted(away))}")
 
 
-def slo_met(case: Case) -> Condition:
-    """Whether the objective's share of the last window's requests was in time; by more than chance, both ways."""
+def slo_met(case: Case, *, idle: bool) -> Condition:
+    """Whether the objective's share of the last window's requests was in time; by more than chance, both ways.
+
+    `idle`: there has been no request for so long that what was found then says nothing any more.
+    """
     served, slo = case.state.served, case.tenant.slo
     old = find_condition(case.state.view.status.conditions, TenantCondition.SLO_MET)
     if not served.total:
-        return _without_requests(TenantCondition.SLO_MET, old)
+        return _without_requests(TenantCondition.SLO_MET, old, idle=idle)
     share = f"{served.good / served.total:.2%} of {served.total} requests in the last {served.window:g} s were in time"
     message = f"{share}; the objective is {slo.objective:g}%"
     if promise.is_late(served, slo, broken=_is_false(old)):
@@ -67,12 +72,12 @@ def slo_met(case: Case) -> Condition:
     return Condition(TenantCondition.SLO_MET, TRUE, "InTime", message)
 
 
-def accuracy_met(case: Case) -> Condition:
-    """Whether the accuracy floor was kept by the objective's share of requests: others count as 0."""
+def accuracy_met(case: Case, *, idle: bool) -> Condition:
+    """Whether the accuracy floor was kept by the objective's share of requests: others count as 0; `idle` as above."""
     served, slo = case.state.served, case.tenant.slo
     old = find_condition(case.state.view.status.conditions, TenantCondition.ACCURACY_MET)
     if not served.total:
-        return _without_requests(TenantCondition.ACCURACY_MET, old)
+        return _without_requests(TenantCondition.ACCURACY_MET, old, idle=idle)
     effective, least = promise.effective_accuracy(served), promise.least_accuracy(slo)
     terms = f"{slo.min_accuracy:g} for {slo.objective:g}% of the requests is {least:.2f}"
     message = f"effective accuracy was {effective:.2f} in the last {served.window:g} s; {terms}"
@@ -114,11 +119,13 @@ def _all_current(case: Case) -> bool:
     )
 
 
-def _without_requests(type_: TenantCondition, old: Condition | None) -> Condition:
-    """Nothing is known; what was right is not unsaid because nobody asks."""
-    if old is not None and old.status is TRUE:
-        return old
-    return Condition(type_, UNKNOWN, "NoRequests", "no request was measured yet")
+def _without_requests(type_: TenantCondition, old: Condition | None, *, idle: bool) -> Condition:
+    """Nothing is known; but what was found is not unsaid because a moment has passed, or the counters begin anew."""
+    if old is None:
+        return Condition(type_, UNKNOWN, "NoRequests", "no request was measured yet")
+    if idle and old.status is not UNKNOWN:
+        return Condition(type_, UNKNOWN, "NoRequests", f"no request was measured for {IDLE_AFTER / 60:g} minutes")
+    return old
 
 
 def _steady(reason: str, old: Condition | None) -> str:

@@ -98,14 +98,15 @@ class Held:
 class Memory:
     """What a plan passes on to the next: timers only. Without them, after a restart, things happen later, not else.
 
-    By tenant key: low load, the new status that is held back, when figures were written last. By
-    ``NODE/DEVICE``: since when it has been slow. By replica's uid: since when it has drained. Times are seconds since
-    the epoch.
+    By tenant key: low load, the new status that is held back, when figures were written last, since when no request was
+    seen. By ``NODE/DEVICE``: since when it has been slow. By replica's uid: since when it has drained. Times are
+    seconds since the epoch.
     """
 
     low: Mapping[str, LowLoad] = field(default_factory=dict)
     held: Mapping[str, Held] = field(default_factory=dict)
     written: Mapping[str, float] = field(default_factory=dict)
+    idle_since: Mapping[str, float] = field(default_factory=dict)
     slow_since: Mapping[str, float] = field(default_factory=dict)
     draining_since: Mapping[str, float] = field(default_factory=dict)
 

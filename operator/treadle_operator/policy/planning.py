@@ -73,6 +73,7 @@ def plan(snapshot: Snapshot, memory: Memory, now: float) -> Plan:
             low={case.tenant.key: case.target.low for case in cases if case.target.low is not None},
             held=reporter.held,
             written=reporter.written,
+            idle_since=reporter.idle_since,
             slow_since=cordons.slow_since,
             draining_since=draining,
         ),

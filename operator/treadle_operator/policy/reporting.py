@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 
 from treadle_api import histogram
-from treadle_api.conditions import find_condition
+from treadle_api.conditions import ConditionStatus, find_condition
 from treadle_api.units import PerSecond, Seconds, TierName
 from treadle_operator.policy import conditions, promise
 from treadle_operator.policy.case import Case
@@ -25,7 +25,7 @@ _ENOUGH = 20  # requests, for a quantile
 
 
 class Reporter:
-    """The statuses of one plan. `held`, `written` and `wake` are to be passed on."""
+    """The statuses of one plan. `held`, `written`, `idle_since` and `wake` are to be passed on."""
 
     def __init__(self, snapshot: Snapshot, memory: Memory, now: float) -> None:
         self._obstacles = Obstacles(snapshot)
@@ -35,6 +35,7 @@ class Reporter:
         self._time = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self.held: dict[str, Held] = {}
         self.written: dict[str, float] = {}
+        self.idle_since: dict[str, float] = {}
         self.wake = math.inf
 
     def status(self, case: Case, verdict: Verdict) -> TenantStatus:
@@ -67,15 +68,30 @@ class Reporter:
         held = self._memory.held.get(case.tenant.key)
         return held if held is not None and held.replica == newest else Held(self._now, newest)
 
+    def _is_idle(self, case: Case) -> bool:
+        """Whether no request was seen for long; since when is passed on."""
+        if case.state.served.total:
+            return False
+        since = self.idle_since[case.tenant.key] = self._memory.idle_since.get(case.tenant.key, self._now)
+        told = find_condition(case.state.view.status.conditions, TenantCondition.SLO_MET)
+        if (
+            self._now - since < conditions.IDLE_AFTER
+            and told is not None
+            and told.status is not ConditionStatus.UNKNOWN
+        ):
+            self.wake = min(self.wake, since + conditions.IDLE_AFTER)
+        return self._now - since >= conditions.IDLE_AFTER
+
     def _observed(self, case: Case, verdict: Verdict) -> TenantStatus:
         view, served = case.state.view, case.state.served
         serving = [one for one in case.state.current if one.replica.node in self._alive and one.serves]
+        idle = self._is_idle(case)
         obstacle = self._obstacles.find(case, serving)
         found = (
             conditions.admitted(verdict),
             conditions.ready(case, verdict, serving, obstacle),
-            conditions.slo_met(case),
-            conditions.accuracy_met(case),
+            conditions.slo_met(case, idle=idle),
+            conditions.accuracy_met(case, idle=idle),
             conditions.straggling(case),
         )
         desired = case.target.replicas if case.placements else 0

@@ -23,6 +23,7 @@ from operator_objects import (
 from treadle_api.conditions import Condition, find_condition
 from treadle_api.replica import Figures
 from treadle_api.tenant import Tenant
+from treadle_operator.policy.conditions import IDLE_AFTER
 from treadle_operator.policy.plan import Memory, Plan
 from treadle_operator.policy.planning import plan
 from treadle_operator.policy.reporting import FIGURES_EVERY, QUIET
@@ -137,8 +138,8 @@ def test_a_device_that_has_failed_is_left_and_does_not_refuse_the_tenant() -> No
         (make_figures(985, late=15), make_figures(900, late=100), "False", "RequestsLate"),  # broken until it is kept
         (make_figures(991, late=9), make_figures(900, late=100), "True", "InTime"),
         (make_figures(900, shed=100), make_figures(900, late=100), "False", "RequestsLate"),  # the reason is steady
-        (make_figures(), make_figures(1000), "True", "InTime"),  # nobody asks: what was right is not unsaid
-        (make_figures(), make_figures(900, late=100), "Unknown", "NoRequests"),
+        (make_figures(), make_figures(1000), "True", "InTime"),  # nobody asks, for a moment: nothing is unsaid
+        (make_figures(), make_figures(900, late=100), "False", "RequestsLate"),
     ],
 )
 def test_whether_the_objective_is_met(figures: Figures, before: Figures | None, status: str, reason: str) -> None:
@@ -212,6 +213,23 @@ def test_a_service_that_sends_requests_elsewhere_is_told() -> None:
     snapshot = make_snapshot([view], NODES, [make_replica(view)], PROFILES, services=services)
     ready = condition(plan(snapshot, Memory(), NOW).tenants[view.tenant.key].status, "Ready")
     assert (ready.holds, ready.reason) == (False, "ServiceSelectsPods")
+
+
+@pytest.mark.parametrize("before", [make_figures(1000), make_figures(900, late=100)], ids=["kept", "missed"])
+def test_what_was_found_is_no_answer_any_more_when_nobody_has_asked_for_long(before: Figures) -> None:
+    view, replica = served(before)
+    idle = replace(
+        replica, replica=replace(replica.replica, status=replace(replica.replica.status, figures=make_figures()))
+    )
+    first = planned(view, [idle])
+    assert first.wake == NOW + IDLE_AFTER
+    until = planned(view, [idle], first.memory, NOW + IDLE_AFTER - 1)
+    assert until.tenants[view.tenant.key].status.conditions == view.status.conditions
+    then = planned(view, [idle], until.memory, NOW + IDLE_AFTER).tenants[view.tenant.key].status
+    for type_ in ("SLOMet", "AccuracyMet"):
+        assert (condition(then, type_).status, condition(then, type_).reason) == ("Unknown", "NoRequests")
+    asleep = planned(replace(view, status=then), [idle], until.memory, NOW + IDLE_AFTER)
+    assert (asleep.tenants[view.tenant.key].status, asleep.wake) == (then, None)
 
 
 def slice_of(uid: str, *, managed: bool) -> EndpointSliceView:
