@@ -27,6 +27,7 @@ KIND = "InferenceNode"
 PLURAL = "inferencenodes"
 
 READY = "Ready"  # type of the condition: whether the agent serves what is assigned to it
+ALIVE = "Alive"  # type of the condition that the operator writes: whether the agent's Lease has not expired
 STOPPING = "Stopping"  # reason of Ready=False: the agent ends, and serves until its tenants are elsewhere
 
 

@@ -15,6 +15,7 @@ from treadle_operator.policy.changes import (
     DeleteEndpointSlice,
     DeleteReplica,
     RecordEvent,
+    TellAlive,
     UpdateReplica,
     WriteTenantStatus,
 )
@@ -80,5 +81,5 @@ def _lane(change: Change, snapshot: Snapshot, owners: Mapping[str, str]) -> Lane
             return Lane(change.namespace, owners.get(found.tenant_uid if found is not None else "", change.name))
         case WriteTenantStatus() | RecordEvent():
             return Lane(change.namespace, change.name)
-        case CordonDevices():
+        case CordonDevices() | TellAlive():
             return Lane("", change.node)

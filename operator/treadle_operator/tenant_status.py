@@ -90,7 +90,7 @@ def status_fields(status: TenantStatus) -> dict[str, object]:
     """The object's `status` member, whole, as server-side apply takes it: fields that are left out are removed."""
     fields: dict[str, object] = {
         "observedGeneration": status.observed_generation,
-        "conditions": [_condition_fields(condition) for condition in status.conditions],
+        "conditions": [condition_fields(condition) for condition in status.conditions],
         "replicas": {"desired": status.replicas_desired, "ready": status.replicas_ready},
     }
     if status.active_tier is not None:
@@ -108,7 +108,8 @@ def status_fields(status: TenantStatus) -> dict[str, object]:
     return fields
 
 
-def _condition_fields(condition: Condition) -> dict[str, object]:
+def condition_fields(condition: Condition) -> dict[str, object]:
+    """A condition as an object's status has it."""
     return {
         "type": str(condition.type),
         "status": str(condition.status),

@@ -8,6 +8,7 @@ from treadle_operator.kube.errors import ConflictError, NoEffectError, NotFoundE
 from treadle_operator.kube.events import EventRecorder
 from treadle_operator.kube.kinds import Kind
 from treadle_operator.kube.manifests import (
+    alive_manifest,
     cordon_manifest,
     replica_manifest,
     replica_spec,
@@ -27,6 +28,7 @@ from treadle_operator.policy.changes import (
     DeleteEndpointSlice,
     DeleteReplica,
     RecordEvent,
+    TellAlive,
     UpdateReplica,
     WriteTenantStatus,
 )
@@ -64,8 +66,8 @@ class Writer:
                 await self._delete(kinds.SLICES, change)
             case WriteTenantStatus():
                 await self._write_status(change)
-            case CordonDevices():
-                await self._cordon(change)
+            case CordonDevices() | TellAlive():
+                await self._write_node(change)
             case RecordEvent():
                 await self._events.record(change)
 
@@ -125,12 +127,16 @@ class Writer:
             await self._look_again(kinds.TENANTS, change.namespace, change.name, change.uid)
             raise StaleError(f"tenant {change.name} is another one, or gone") from error
 
-    async def _cordon(self, change: CordonDevices) -> None:
+    async def _write_node(self, change: CordonDevices | TellAlive) -> None:
         uid = self._mirror.uid(kinds.NODES, change.node)
         if uid is None:
             raise StaleError(f"node {change.node} is gone")
+        if isinstance(change, CordonDevices):
+            manifest, subresource = cordon_manifest(change.node, uid, change.cordoned), ""
+        else:
+            manifest, subresource = alive_manifest(change.node, uid, change.condition), "status"
         try:
-            await self._apply(kinds.NODES, "", change.node, cordon_manifest(change.node, uid, change.cordoned))
+            await self._apply(kinds.NODES, "", change.node, manifest, subresource)
         except (ConflictError, NotFoundError) as error:
             await self._look_again(kinds.NODES, "", change.node, uid)
             raise StaleError(f"node {change.node} is another one, or gone") from error

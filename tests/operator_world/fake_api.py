@@ -8,6 +8,7 @@ from functools import singledispatchmethod
 
 from operator_objects import NOW
 
+from treadle_api.conditions import find_condition, with_condition
 from treadle_api.node import CordonedDevice
 from treadle_api.profile import Profile
 from treadle_api.replica import Replica, ReplicaStatus
@@ -21,6 +22,7 @@ from treadle_operator.policy.changes import (
     DeleteEndpointSlice,
     DeleteReplica,
     RecordEvent,
+    TellAlive,
     UpdateReplica,
     WriteTenantStatus,
 )
@@ -173,6 +175,14 @@ class FakeApi:
         view = self.nodes[change.node]
         others = [one for one in view.node.cordoned if not one.reason.startswith("Straggling: ")]
         self.cordon(change.node, *others, *change.cordoned)
+
+    @apply.register
+    def _(self, change: TellAlive) -> None:
+        view = self.nodes[change.node]
+        known = find_condition(view.node.conditions, change.condition.type)
+        assert known is None or known.status is not change.condition.status, "tells nothing new"
+        conditions = with_condition(view.node.conditions, change.condition, change.condition.last_transition_time)
+        self.nodes[change.node] = replace(view, node=replace(view.node, conditions=conditions))
 
     @apply.register
     def _(self, change: RecordEvent) -> None:

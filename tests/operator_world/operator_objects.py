@@ -15,6 +15,7 @@ from treadle_api.replica import Figures, Replica, ReplicaStatus, TierFigures
 from treadle_api.tenant import Model, Replicas, Slo, Tenant, Tier
 from treadle_api.units import Bytes, Percent, PerSecond, Seconds, TenantName, TierName
 from treadle_operator.policy.changes import replica_name
+from treadle_operator.policy.liveness import liveness_changes
 from treadle_operator.snapshot import Cause, NodeView, ReplicaView, Snapshot, Taint, TenantView
 from treadle_operator.tenant_status import TenantStatus
 
@@ -98,7 +99,8 @@ def make_node(
     number = int("".join(filter(str.isdigit, name)) or 0)
     address = address or f"10.1.{number // 250}.{number % 250 + 1}:8000"
     found = (make_device(),) if devices is None else tuple(devices)
-    node = Node(name, unschedulable, tuple(cordoned), address, found, (), 1)
+    told = liveness_changes({name: NodeView(Node(name, False, (), "", (), (), 1), alive)}, NOW)
+    node = Node(name, unschedulable, tuple(cordoned), address, found, tuple(one.condition for one in told), 1)
     return NodeView(node, alive, labels or {}, tuple(taints), core_cordoned)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from treadle.top.view import FALSE, TRUE, DeviceRow, Note, TenantRow
 from treadle_agent.metrics import RequestOutcome
-from treadle_api.conditions import find_condition
-from treadle_api.node import Device, Node
+from treadle_api.conditions import ConditionStatus, find_condition
+from treadle_api.node import ALIVE, Device, Node
 from treadle_api.replica import Figures
 from treadle_operator.snapshot import ReplicaView, TenantView
 from treadle_operator.tenant_status import TenantCondition
@@ -73,14 +73,16 @@ def device_rows(nodes: Iterable[Node], replicas: Iterable[ReplicaView]) -> Seque
 
 
 def _device(node: Node, device: Device, tenants: int) -> DeviceRow:
+    alive = find_condition(node.conditions, ALIVE)
+    silent = alive is not None and alive.status is ConditionStatus.FALSE
     return DeviceRow(
         node=node.name,
         device=device.id,
-        healthy=device.healthy,
+        healthy=device.healthy and not silent,
         busy=device.utilisation,
         tenants=tenants,
         used_bytes=device.used,
         memory_bytes=device.memory,
         stretch=device.stretch,
-        reason=device.reason,
+        reason="its agent is not heard of" if silent else device.reason,
     )

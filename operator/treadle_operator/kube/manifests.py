@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from treadle_api import node, replica, tenant
+from treadle_api.conditions import Condition
 from treadle_api.node import CordonedDevice
 from treadle_api.objects import API_VERSION
 from treadle_api.tenant import SwitchingMode, Tenant
@@ -26,7 +27,7 @@ from treadle_operator.policy.changes import (
     WriteTenantStatus,
 )
 from treadle_operator.snapshot import CAUSE_ANNOTATION, REPLACES_ANNOTATION, Endpoint
-from treadle_operator.tenant_status import status_fields
+from treadle_operator.tenant_status import condition_fields, status_fields
 
 Manifest = dict[str, object]
 
@@ -129,13 +130,20 @@ def status_manifest(change: WriteTenantStatus) -> Manifest:
 
 
 def cordon_manifest(name: str, uid: str, cordoned: tuple[CordonedDevice, ...]) -> Manifest:
-    """The operator's own entries of a node's cordoned devices; without the uid, applying would create the node."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": node.KIND,
-        "metadata": {"name": name, "uid": uid},
-        "spec": {"cordonedDevices": [{"id": device.id, "reason": device.reason} for device in cordoned]},
+    """The operator's own entries of a node's cordoned devices."""
+    return _of_node(name, uid) | {
+        "spec": {"cordonedDevices": [{"id": device.id, "reason": device.reason} for device in cordoned]}
     }
+
+
+def alive_manifest(name: str, uid: str, condition: Condition) -> Manifest:
+    """The one condition of a node's status that is the operator's."""
+    return _of_node(name, uid) | {"status": {"conditions": [condition_fields(condition)]}}
+
+
+def _of_node(name: str, uid: str) -> Manifest:
+    """An InferenceNode to apply something to; without the uid, that would create one that is gone."""
+    return {"apiVersion": API_VERSION, "kind": node.KIND, "metadata": {"name": name, "uid": uid}}
 
 
 def _owned(namespace: str, name: str, tenant_name: str, tenant_uid: str) -> Manifest:

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 
+from treadle_api.conditions import Condition
 from treadle_api.node import CordonedDevice
 from treadle_api.tenant import Tenant
 from treadle_operator.snapshot import AddressType, Cause, Endpoint
@@ -118,6 +119,14 @@ class CordonDevices:
 
 
 @dataclass(frozen=True, slots=True)
+class TellAlive:
+    """Apply the condition `Alive` of an InferenceNode; all others are its agent's."""
+
+    node: str
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
 class RecordEvent:
     """Record an Event about an object; `reason` is one CamelCase word. `namespace` is "" for a cluster-scoped one."""
 
@@ -139,6 +148,7 @@ Change = (
     | DeleteEndpointSlice
     | WriteTenantStatus
     | CordonDevices
+    | TellAlive
     | RecordEvent
 )
 

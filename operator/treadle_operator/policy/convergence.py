@@ -21,6 +21,7 @@ from treadle_operator.policy.changes import (
     service_name,
 )
 from treadle_operator.policy.endpoints import slice_changes
+from treadle_operator.policy.liveness import liveness_changes
 from treadle_operator.policy.observation import drain_until, drained, is_stale, wanted_template
 from treadle_operator.policy.plan import Placement, Plan, TenantPlan
 from treadle_operator.snapshot import Cause, EndpointSliceView, ReplicaView, Snapshot, TenantView
@@ -58,6 +59,7 @@ def converge(snapshot: Snapshot, plan: Plan, now: float) -> tuple[Change, ...]:
             changes += one.changes(slices.get(tenant.uid, []))
     if not snapshot.hushed:
         changes += _orphans(snapshot)
+    changes += liveness_changes(snapshot.nodes, now)
     for node in sorted(plan.cordons):
         if node in snapshot.nodes:
             changes.append(CordonDevices(node, plan.cordons[node]))

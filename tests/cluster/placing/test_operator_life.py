@@ -10,7 +10,7 @@ import pytest
 
 from played.agents import Players
 from played.operators import OperatorProcess
-from played.world import World
+from played.world import TREADLE, World
 from treadle.bench.placement.agents import Part, Refusal
 from treadle_api.replica import LoadedReason
 
@@ -96,6 +96,15 @@ def test_it_is_scaled_without_a_gap_and_edited_in_place(
     eventually(lambda: world.holds("digits", "Ready"))
 
 
+def alive(world: World, node: str) -> tuple[str, str]:
+    """What `kubectl get inode` shows of an agent, beside its own word."""
+    found = world.get(f"{TREADLE}/inferencenodes/{node}")
+    assert found is not None
+    [told] = [one for one in found["status"]["conditions"] if one["type"] == "Alive"]
+    assert any(one["type"] == "Ready" for one in found["status"]["conditions"]), "its agent's own are left"
+    return told["status"], told["reason"]
+
+
 def test_a_lost_nodes_tenants_are_served_elsewhere_within_20_seconds_and_stay_when_it_returns(
     world: World, players: StartPlayers, operator: StartOperator, eventually: Eventually
 ) -> None:
@@ -118,9 +127,11 @@ def test_a_lost_nodes_tenants_are_served_elsewhere_within_20_seconds_and_stay_wh
         eventually(lambda name=name: world.nodes_of(name) == ["b"])
         reasons = [event["reason"] for event in eventually(lambda name=name: world.events(name))]
         assert "NodeLost" in reasons
+    assert alive(world, "a") == ("False", "LeaseExpired")
     moved = process.metric('treadle_operator_moves_total\\{reason="NodeLost"\\}')
     assert moved == len(on_a)
     agents.revive("a")
+    eventually(lambda: alive(world, "a") == ("True", "LeaseRenewed"), 10.0)
     world.apply_tenant("two", replicas={"min": 2, "max": 2})
     eventually(lambda: world.holds("two", "Ready"), 10.0)
     assert world.nodes_of("two") == ["a", "b"]  # it takes new ones

@@ -141,7 +141,8 @@ class World:
 
     def heard_of(self) -> set[str]:
         """The nodes whose agents have told of their devices, and renew a Lease."""
-        told = {one["metadata"]["name"] for one in self.items(f"{TREADLE}/inferencenodes") if one.get("status")}
+        nodes = self.items(f"{TREADLE}/inferencenodes")
+        told = {one["metadata"]["name"] for one in nodes if "devices" in one.get("status", {})}
         leases = self.items(f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM_NAMESPACE}/leases")
         return told & {one["metadata"]["name"].removeprefix("treadle-node-") for one in leases}
 

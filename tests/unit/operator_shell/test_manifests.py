@@ -202,6 +202,16 @@ def test_cordons_carry_the_uid_so_that_applying_them_creates_no_node(
     assert read_node(stored(accepted(node() | {"spec": manifest["spec"]}))).cordoned == cordoned
 
 
+def test_that_an_agent_is_silent_is_the_only_thing_applied_to_a_nodes_status(
+    node: Callable[..., Manifest], stored: Store
+) -> None:
+    told = Condition("Alive", ConditionStatus.FALSE, "LeaseExpired", "not heard of", 1, "2026-11-22T20:00:00Z")
+    manifest = manifests.alive_manifest("a", "uid-a", told)
+    assert manifest["metadata"] == {"name": "a", "uid": "uid-a"}
+    assert list(manifest["status"]) == ["conditions"]  # type: ignore[call-overload]
+    assert read_node(stored(accepted(node() | {"status": manifest["status"]}))).conditions == (told,)
+
+
 def test_a_core_node_is_read(stored: Store) -> None:
     found = read_core_node(
         stored(

@@ -27,6 +27,8 @@ from treadle_operator.settings import PlannerTiming
 Manifest = dict[str, Any]
 Make = Callable[..., Manifest]
 Until = Callable[[Callable[[], object]], Awaitable[None]]
+DIGITS = Lane("team", "digits")
+
 Lanes = Mapping[Lane, tuple[Change, ...]]
 
 
@@ -95,11 +97,10 @@ def test_a_tenant_that_appears_is_planned_for(tenant: Make, node: Make, stored: 
             await world.offers(1)
             world.mirror.take(kinds.NODES, stored(node("a")))
             world.mirror.take(kinds.TENANTS, stored(tenant("digits")))
-            await until(lambda: world.tray.offers[-1][0])
+            await until(lambda: DIGITS in world.tray.offers[-1][0])
         lanes, epoch = world.tray.offers[-1]
         assert epoch == 1
-        [changes] = lanes.values()
-        create = changes[0]
+        create = lanes[DIGITS][0]
         assert isinstance(create, CreateReplica)
         assert (create.spec.node, create.spec.epoch) == ("a", 1)
 

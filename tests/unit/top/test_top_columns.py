@@ -96,3 +96,5 @@ def test_replicas_tell_devices_and_tiers() -> None:
         ("n0/1", False, 0.0, 0, "XID 79"),
         ("n1/0", True, 0.0, 1, ""),
     ]
+    [silent] = device_rows([make_node("n2", alive=False).node], [])
+    assert (silent.healthy, silent.reason) == (False, "its agent is not heard of")

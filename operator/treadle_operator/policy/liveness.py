@@ -1,0 +1,28 @@
+"""Whether agents are heard of, as it is told in their InferenceNodes: a dead one cannot tell it itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+
+from treadle_api.conditions import Condition, ConditionStatus, find_condition
+from treadle_api.node import ALIVE
+from treadle_operator.policy.changes import TellAlive
+from treadle_operator.snapshot import NodeView
+
+_HEARD = (ConditionStatus.TRUE, "LeaseRenewed", "its agent renews its Lease")
+_SILENT = (
+    ConditionStatus.FALSE,
+    "LeaseExpired",
+    "its agent is not heard of: what else this status says is the last that it told",
+)
+
+
+def liveness_changes(nodes: Mapping[str, NodeView], now: float) -> Iterator[TellAlive]:
+    """The conditions that are to be written; `now` in seconds since the epoch."""
+    for name, view in sorted(nodes.items()):
+        status, reason, message = _HEARD if view.alive else _SILENT
+        told = find_condition(view.node.conditions, ALIVE)
+        if told is None or (told.status, told.reason) != (status, reason):
+            time = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            yield TellAlive(name, Condition(ALIVE, status, reason, message, view.node.generation, time))
