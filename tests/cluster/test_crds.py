@@ -220,6 +220,7 @@ COLUMNS = {
     },
     "node": {
         "READY": "True",
+        "ALIVE": "",
         "UNSCHEDULABLE": "true",
         "MODEL": "NVIDIA A100-SXM4-80GB",
         "UNHEALTHY": "GPU-00000000",

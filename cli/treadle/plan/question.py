@@ -26,8 +26,8 @@ class Effect:
 class Answer:
     """What would become of one tenant.
 
-    `devices`: how full its devices would be, by place; `models` their models; `tiers`: what its tiers cost there, by
-    device model.
+    `devices`: how full its devices would be, by place; `models` their models; `tiers`: what its tiers cost there, or
+    where it has no place anywhere, by device model.
     """
 
     tenant: Tenant
@@ -85,9 +85,10 @@ def _answer(snapshot: Snapshot, tenant: Tenant, after: Plan, knowledge: Knowledg
         for device in view.node.devices
         if f"{name}/{device.id}" in places
     }
+    everywhere = (device.model for view in snapshot.nodes.values() for device in view.node.devices)
     tiers = {
         model: tuple(knowledge.cost(tenant, tier, model) for tier in tenant.served_tiers)
-        for model in dict.fromkeys(models.values())
+        for model in dict.fromkeys(models.values() if models else sorted(everywhere))
     }
     devices = {place: after.devices[place] for place in models}
     return Answer(tenant, known, planned.verdict, planned.placements, devices, models, tiers)

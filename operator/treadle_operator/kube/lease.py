@@ -150,7 +150,9 @@ class Leadership:
         if epoch is not None:
             _log.info("leading, epoch %d", epoch)
         else:
-            _log.warning("not leading any more; the Lease is held by %s", self._election.holder or "nobody")
+            holder = self._election.holder
+            whose = "its own has run out" if holder == self._election.identity else f"held by {holder or 'nobody'}"
+            _log.warning("not leading any more; the Lease: %s", whose)
         self._told = epoch
         self._changed()
 

@@ -37,7 +37,7 @@ def announce_status(view: TenantView, new: TenantStatus) -> Iterator[RecordEvent
     """Events of the conditions that turn with this status, and of degraded service that begins or ends with it."""
     for condition in new.conditions:
         old = find_condition(view.status.conditions, condition.type)
-        if _is_news(condition, old):
+        if _is_news(condition, old) and not _is_told_as_refused(condition, new):
             good, bad = _NAMES[TenantCondition(condition.type)]
             name, warning = (good, condition.type == TenantCondition.STRAGGLING) if condition.holds else (bad, True)
             yield about(view, name, f"{condition.reason}: {condition.message}", warning=warning)
@@ -55,6 +55,13 @@ def _given_up(tenant: Tenant, status: TenantStatus) -> Tier | None:
     best, *others = tenant.served_tiers
     worse = (tier for tier in others if tier.name == status.active_tier and tier.accuracy < best.accuracy)
     return next(worse, None) if tenant.pinned is None else None
+
+
+def _is_told_as_refused(condition: Condition, new: TenantStatus) -> bool:
+    """Whether Admitted tells the same: that a model is missing is told once."""
+    refused = find_condition(new.conditions, TenantCondition.ADMITTED)
+    is_ready = condition.type == TenantCondition.READY and not condition.holds
+    return is_ready and refused is not None and not refused.holds and refused.reason == condition.reason
 
 
 def _says(tier: Tier) -> str:

@@ -45,7 +45,8 @@ def ready(case: Case, verdict: Verdict, serving: list[ReplicaView], obstacle: No
     if refused is not None:
         return _ready(FALSE, refused.reason, refused.message)
     if len(case.placements) < least:
-        return _ready(FALSE, "TooFewDevices", f"{len(case.placements)} of {least} replicas have a device with room")
+        why = "each takes one of its own, that is open to the tenant and has memory and time left for it"
+        return _ready(FALSE, "TooFewDevices", f"{len(case.placements)} of {least} replicas have a device: {why}")
     away = case.placements.keys() - {view.place for view in serving}
     lost = next((leave for view, leave in case.forced if view.place in away and leave.cause in _LOST), None)
     if lost is not None:

@@ -144,7 +144,7 @@ def refusal(view: ReplicaView) -> Refusal | None:
         return None
     if loaded.observed_generation < view.replica.generation:
         return None  # it is about an earlier spec
-    return Refusal(loaded.reason, loaded.message)
+    return Refusal(loaded.reason, f"{view.place}: {loaded.message}")
 
 
 def _state(view: TenantView, replicas: list[ReplicaView], alive: set[str]) -> TenantState:

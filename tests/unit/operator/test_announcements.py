@@ -84,3 +84,14 @@ def test_what_is_degraded_to_is_named() -> None:
     view = view_tenant(make_tenant(floor=90.0), status=TenantStatus(active_tier="t0"))
     (one,) = announce_status(view, TenantStatus(active_tier="t1"))
     assert "by tier t1 (90 %) instead of tier t0 (95 %)" in one.message
+
+
+@pytest.mark.parametrize(
+    ("admitted", "events"),
+    [("ModelNotFound", ["NotAdmitted"]), ("Placed", ["NotReady"])],
+)
+def test_what_both_conditions_say_is_told_once(admitted: str, events: list[str]) -> None:
+    refused = Condition("Admitted", F if admitted != "Placed" else T, admitted, "no such file", 1, "")
+    ready = Condition("Ready", F, "ModelNotFound", "no such file", 1, "")
+    found = announce_status(view_tenant(make_tenant()), TenantStatus(conditions=(refused, ready)))
+    assert [one.reason for one in found] == events

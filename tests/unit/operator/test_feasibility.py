@@ -218,7 +218,7 @@ def test_what_agents_refuse_is_refused_with_their_reason(reason: str) -> None:
     refused = make_replica(view, serving=False, conditions=[said("Loaded", reason, message="tier t0: no such file")])
     found = plan(make_snapshot([view], [make_node(), make_node("n1")], [refused], PROFILES), Memory(), NOW)
     verdict = found.tenants[view.tenant.key].verdict
-    assert (verdict.admitted, verdict.reason, verdict.message) == (False, reason, "tier t0: no such file")
+    assert (verdict.admitted, verdict.reason, verdict.message) == (False, reason, "n0/0: tier t0: no such file")
     assert [placement.place for placement in found.tenants[view.tenant.key].placements] == ["n0/0"], "not elsewhere"
 
 

@@ -97,6 +97,7 @@ def test_an_infeasible_one_is_told_why_and_what_could_be_promised(ask) -> None:
     assert code == 1
     assert out.startswith("digits.default: not feasible: DeadlineInfeasible\n")
     assert "possible is slo.deadline 12ms" in out
+    assert "  tier only on gpu: 10 ms a request" in out, "the figures that it was judged by"
 
 
 def test_what_nobody_measured_is_said_to_be_assumed(ask) -> None:

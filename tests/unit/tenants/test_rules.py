@@ -27,6 +27,11 @@ def test_a_wrong_rule_is_our_fault_and_not_the_manifests(rule):
         list(broken_rules({"x-kubernetes-validations": [{"rule": rule}]}, {"a": 1}))
 
 
+def test_no_tiers_are_not_taken_for_too_high_a_floor(changed):
+    manifest = changed((("spec", "tiers"), []))
+    assert not [one for one in broken_rules(DEFINITION.schema, manifest) if "minAccuracy" in one.path]
+
+
 def test_schema_problems_come_before_rules(changed):
     schema = ObjectSchema(DEFINITION)
     manifest = changed((("spec", "slo", "minAccuracy"), 98), (("spec", "switching"), {"mode": "Pinned"}))
