@@ -178,16 +178,15 @@ class Scheduler(ABC):
 
         `finish`: when they will be answered; who needs it sooner is left.
         """
-        head = tenant.head
-        if head.tier < 0 and not head.forbidden:  # what the client asked for says nothing about the load
-            tenant.switch(tier)
+        head, waited = tenant.head, tenant.rows
+        if tier != tenant.current and head.tier < 0 and not head.forbidden:
+            tenant.switch(tier)  # what a client asked for says nothing about the load
         requests = tenant.take(executable.rows, finish)
         executable.running += 1
         self._running[tenant.id] += 1
         self._waiting.note(tenant)
-        rows, deadline = head.rows, head.deadline
-        if len(requests) > 1:
-            rows = sum([request.rows for request in requests])
+        rows, deadline = waited - tenant.rows, head.deadline
+        if head.priority:  # none: they waited in order of their deadlines
             deadline = min([request.deadline for request in requests])
         least = executable if executable.rows == rows else tenant.tiers[tier].bucket(head.binding, rows, rows)
         return Stream(tenant, tier, requests, executable, rows, deadline, (least or executable).cost.expected(1))
