@@ -278,14 +278,17 @@ class Tenant:
 
         `finish`: when they will be answered; who needs it sooner is left.
         """
-        line, head, left = self.line, self.head, capacity
+        line, left = self.line, capacity
+        head = line[0][3]
+        binding, tier, forbidden = head.binding, head.tier, head.forbidden
         taken: list[Request] = []
         for _, deadline, _, request in line:
-            if request is not head and (request.binding != head.binding or asked_otherwise(request, head)):
+            rows = request.rows
+            if rows > left or deadline < finish:
                 break
-            if request.rows > left or deadline < finish:
+            if request.binding != binding or request.tier != tier or request.forbidden != forbidden:
                 break
-            left -= request.rows
+            left -= rows
             taken.append(request)
             if not left:
                 break
@@ -300,11 +303,6 @@ class Tenant:
             self.earliest = FOREVER
         elif not self._prioritised:
             self.earliest = self.line[0][1]
-
-
-def asked_otherwise(request: Request, other: Request) -> bool:
-    """Whether two requests may not be answered by the same tiers."""
-    return request.tier != other.tier or request.forbidden != other.forbidden
 
 
 def relax(tenants: Iterable[Tenant]) -> None:

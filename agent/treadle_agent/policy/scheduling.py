@@ -8,7 +8,7 @@ quantum. `policy.comparators` has the other ways (Jain et al. 2018, §2) under t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from treadle_agent.policy.attribution import attribute
 from treadle_agent.policy.coalescing import Formation, Signature, patience
@@ -26,8 +26,8 @@ __all__ = ["ALONE", "Group", "Launch", "Scheduler", "SpaceTime", "Stream"]
 class Scheduler(ABC):
     """Tenants, their waiting requests and the streams on the device.
 
-    A shell calls `submit` as requests arrive, `shed` and `step` in turn, and `launched` with what a launch took.
-    `wake_at`: when to call both again at the latest, after `step` gave nothing.
+    A shell calls `submit` as requests arrive, `shed` and `step` in turn, `settle` once the launch that this gave is on
+    its way, and `launched` with what it took. `wake_at`: when to look again at the latest, after `step` gave nothing.
     """
 
     def __init__(self, *, max_problems: int) -> None:
@@ -39,9 +39,26 @@ class Scheduler(ABC):
         self._relax_at = 0.0
         self._pace = Pace()
         self._shares = FairShares()
-        self._waiting = Waiting()
+        self._noted = Waiting()
+        self._taken: list[Tenant] = []  # whose requests have gone to the device, which is not noted yet
         self._running: dict[int, int] = {}  # streams on the device by tenant
         self._hopeless: list[tuple[Tenant, Request]] = []  # found when they were about to be begun
+
+    @property
+    def _waiting(self) -> Waiting:
+        """All that waits, as it is now."""
+        if self._taken:
+            self.settle()
+        return self._noted
+
+    def settle(self) -> None:
+        """Note what the last launch has taken, while it runs, by the costs that it was decided by.
+
+        At the latest this is done when something is to be decided by it, or has been learnt of the costs.
+        """
+        for tenant in self._taken:
+            self._noted.note(tenant)
+        self._taken.clear()
 
     def add(self, tenant: Tenant) -> None:
         """Start to serve a tenant."""
@@ -76,6 +93,7 @@ class Scheduler(ABC):
 
     def shed(self, now: float) -> list[tuple[Tenant, Request]]:
         """Take out the requests that cannot meet their deadline any more, before they cost a launch."""
+        self.settle()
         self._shares.advance(now)
         if now >= self._relax_at:
             self._relax_at = now + 1.0
@@ -112,6 +130,7 @@ class Scheduler(ABC):
 
     def launched(self, launch: Launch, seconds: float) -> bool:
         """Learn what a launch took; True when its streams have finished and left the device."""
+        self.settle()
         group, executable = launch.group, launch.group.executable
         share = executable.shares[launch.end] - executable.shares[launch.begin]
         executable.cost.observe(len(group.streams), share, seconds)
@@ -159,8 +178,10 @@ class Scheduler(ABC):
 
     def _backlog(self) -> float:
         """Device seconds of all accepted work: streams on the device and every queue at its tenant's current tier."""
-        running = sum([group.executable.remaining(group.begin, len(group.streams)) for group in self.groups])
-        return running + self._waiting.seconds
+        waiting = self._waiting.seconds
+        if not self.groups:
+            return waiting
+        return sum([group.executable.remaining(group.begin, len(group.streams)) for group in self.groups]) + waiting
 
     def _choose(self, tenant: Tenant, now: float, backlog: float) -> int:
         """The tier for the tenant's head, with `backlog` seconds of accepted work on the device."""
@@ -184,7 +205,7 @@ class Scheduler(ABC):
         requests = tenant.take(executable.rows, finish)
         executable.running += 1
         self._running[tenant.id] += 1
-        self._waiting.note(tenant)
+        self._taken.append(tenant)
         rows, deadline = waited - tenant.rows, head.deadline
         if head.priority:  # none: they waited in order of their deadlines
             deadline = min([request.deadline for request in requests])
@@ -230,8 +251,8 @@ class SpaceTime(Scheduler):
             its = one.slack(now)
             if its < slack or group is None:
                 group, slack = one, its
-        for head in () if self.holding else self._order(now, slack):
-            if (begun := self._begin_with(head, now)) is not None:
+        for _, key in () if self.holding else self._order(now, slack):
+            if (begun := self._begin_with(self.tenants[key], now)) is not None:
                 group = begun
                 break
         if group is None:
@@ -239,37 +260,37 @@ class SpaceTime(Scheduler):
         end = group.executable.run_end(group.begin, len(group.streams), self.quantum)
         return Launch(group, group.begin, end)
 
-    def _order(self, now: float, slack: float) -> Iterable[Tenant]:
+    def _order(self, now: float, slack: float) -> Sequence[tuple[float, int]]:
         """Waiting tenants more urgent than `slack`, the most urgent first, but no flood before others' deadlines.
 
         Tenants that have had more than their share go first only where all others can wait so long.
         """
-        tenants, exceeded = self.tenants, self._shares.exceeded
+        exceeded = self._shares.exceeded
         urgent = self._waiting.urgent.before(now + slack)
         if not urgent or not exceeded(urgent[0][1]):
-            return (tenants[key] for _, key in urgent)
-        order = [tenants[key] for _, key in urgent]
-        within = next((at for at, tenant in enumerate(order) if not exceeded(tenant.id)), None)
+            return urgent
+        within = next((at for at, (_, key) in enumerate(urgent) if not exceeded(key)), None)
         others = FOREVER if within is None else urgent[within][0]
-        ahead = self._backlog() - sum([tenant.backlog for tenant in order[:within]])
-        seconds = order[0].fastest()
+        tenants = self.tenants
+        ahead = self._backlog() - sum([tenants[key].backlog for _, key in urgent[:within]])
+        seconds = tenants[urgent[0][1]].fastest()
         if seconds <= slack and now + seconds + ahead <= others:
-            return order
+            return urgent
         if within is None:
-            return () if self.groups else order
-        return sorted(order, key=lambda tenant: exceeded(tenant.id))
+            return () if self.groups else urgent
+        return sorted(urgent, key=lambda entry: exceeded(entry[1]))
 
     def _begin_with(self, head: Tenant, now: float) -> Group | None:
         """Begin `head`'s requests, and those of other tenants that can join.
 
         None where there is no room, where the launch is better held back, and where the head proves hopeless.
         """
-        backlog = self._backlog()
+        backlog, deadline = self._backlog(), head.head.deadline
         tier = self._choose(head, now, backlog)
         executable = self._bucket(head, tier, now)
-        if executable is not None and now + executable.cost.expected(1) > head.head.deadline:
+        if executable is not None and now + executable.cost.expected(1) > deadline:
             tier, executable = _quickest(head)
-            if executable is not None and now + executable.cost.expected(1) > head.head.deadline:
+            if executable is not None and now + executable.cost.expected(1) > deadline:
                 self._give_up(head, now)
                 return None
         if executable is None or executable.running >= executable.capacity:
@@ -299,7 +320,7 @@ class SpaceTime(Scheduler):
             if formation.full:
                 return
             asked = tenant.head
-            if asked.deadline < formation.finish or asked.rows > executable.rows or formation.pads(tenant.rows):
+            if not formation.admits(asked, tenant.rows):
                 continue
             tier = self._choose(tenant, formation.now, backlog)
             if not tenant.tiers[tier].holds(asked.binding, executable):
@@ -314,8 +335,9 @@ class SpaceTime(Scheduler):
         At most until all that waits could still run in any order, one by one at the slowest tiers, before the first
         request is too late. No choice made by then, this one included, can make a known request late.
         """
-        full = len(signature.waiting) >= min(len(signature.known), self.max_problems)
-        if full or self.groups or not self.delays:
+        if self.groups or not self.delays:
+            return now
+        if len(signature.waiting) >= min(len(signature.known), self.max_problems):
             return now
         seconds = patience(executable, signature.arrivals.rate())
         if seconds <= 0.0:

@@ -27,7 +27,7 @@ IDLE = 1e-4  # seconds until the next look after nothing was decided
 class Decisions:
     """Seconds of processor time of single decisions, with so many tenants and ready requests; `problems`: the mean
     that a launch began with. `turn_p99`: of all that a dispatch thread asks of it for one launch: what to shed,
-    what to launch, and to learn from what that took.
+    what to launch, to note what that takes, and to learn from how long it took.
     """
 
     tenants: int
@@ -73,6 +73,7 @@ def measure(tenants: int, ready: int, *, each: int = ARCHITECTURE_TENANTS, seed:
             seconds = share * group.executable.cost.expected(len(group.streams))
             now += seconds
             begin = time.thread_time()
+            scheduler.settle()
             finished = scheduler.launched(launch, seconds)
             turns[-1] += time.thread_time() - begin
             if finished:
