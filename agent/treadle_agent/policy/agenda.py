@@ -49,6 +49,11 @@ class Agenda:
         """The soonest moment; infinite without any."""
         return self._entries[0][0] if self._entries else FOREVER
 
+    @property
+    def first_tenant(self) -> int:
+        """Whose the soonest moment is; IndexError without any."""
+        return self._entries[0][1]
+
     def before(self, moment: float) -> list[tuple[float, int]]:
         """(moment, tenant) of those before a moment, soonest first; a copy."""
         return self._entries[: bisect_left(self._entries, (moment,))]  # a shorter tuple is less

@@ -278,15 +278,15 @@ class Tenant:
 
         `finish`: when they will be answered; who needs it sooner is left.
         """
-        line, left = self.line, capacity
-        head = line[0][3]
-        binding, tier, forbidden = head.binding, head.tier, head.forbidden
+        line, left, head = self.line, capacity, None
         taken: list[Request] = []
         for _, deadline, _, request in line:
             rows = request.rows
             if rows > left or deadline < finish:
                 break
-            if request.binding != binding or request.tier != tier or request.forbidden != forbidden:
+            if head is None:
+                head = request
+            elif request.binding != head.binding or request.tier != head.tier or request.forbidden != head.forbidden:
                 break
             left -= rows
             taken.append(request)
@@ -294,7 +294,10 @@ class Tenant:
                 break
         del line[: len(taken)]
         self.rows -= capacity - left
-        self._look()
+        if self._prioritised or not line:
+            self._look()
+        else:
+            self.earliest = line[0][1]
         return tuple(taken)
 
     def _look(self) -> None:

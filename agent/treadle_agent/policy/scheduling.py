@@ -8,7 +8,7 @@ quantum. `policy.comparators` has the other ways (Jain et al. 2018, §2) under t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from treadle_agent.policy.attribution import attribute
 from treadle_agent.policy.coalescing import Formation, Signature, patience
@@ -40,14 +40,14 @@ class Scheduler(ABC):
         self._pace = Pace()
         self._shares = FairShares()
         self._noted = Waiting()
-        self._taken: list[Tenant] = []  # whose requests have gone to the device, which is not noted yet
+        self._begun: list[Stream] = []  # since all was settled
         self._running: dict[int, int] = {}  # streams on the device by tenant
         self._hopeless: list[tuple[Tenant, Request]] = []  # found when they were about to be begun
 
     @property
     def _waiting(self) -> Waiting:
         """All that waits, as it is now."""
-        if self._taken:
+        if self._begun:
             self.settle()
         return self._noted
 
@@ -56,9 +56,10 @@ class Scheduler(ABC):
 
         At the latest this is done when something is to be decided by it, or has been learnt of the costs.
         """
-        for tenant in self._taken:
-            self._noted.note(tenant)
-        self._taken.clear()
+        for stream in self._begun:
+            self._noted.note(stream.tenant)
+            stream.alone = _alone(stream)
+        self._begun.clear()
 
     def add(self, tenant: Tenant) -> None:
         """Start to serve a tenant."""
@@ -146,6 +147,7 @@ class Scheduler(ABC):
 
     def failed(self, group: Group, seconds: float) -> None:
         """A launch has failed after some seconds, which are used all the same; the group leaves the device."""
+        self.settle()
         group.seconds += seconds
         self._charge(group)
         self.evict(group)
@@ -205,12 +207,12 @@ class Scheduler(ABC):
         requests = tenant.take(executable.rows, finish)
         executable.running += 1
         self._running[tenant.id] += 1
-        self._taken.append(tenant)
-        rows, deadline = waited - tenant.rows, head.deadline
+        deadline = head.deadline
         if head.priority:  # none: they waited in order of their deadlines
             deadline = min([request.deadline for request in requests])
-        least = executable if executable.rows == rows else tenant.tiers[tier].bucket(head.binding, rows, rows)
-        return Stream(tenant, tier, requests, executable, rows, deadline, (least or executable).cost.expected(1))
+        stream = Stream(tenant, tier, requests, executable, waited - tenant.rows, deadline)
+        self._begun.append(stream)
+        return stream
 
     def _to_the_end_of_the_line(self, tenant: Tenant) -> None:
         self._waiting.to_the_end_of_the_line(tenant)
@@ -251,7 +253,7 @@ class SpaceTime(Scheduler):
             its = one.slack(now)
             if its < slack or group is None:
                 group, slack = one, its
-        for _, key in () if self.holding else self._order(now, slack):
+        for key in () if self.holding else self._order(now, slack):
             if (begun := self._begin_with(self.tenants[key], now)) is not None:
                 group = begun
                 break
@@ -260,25 +262,33 @@ class SpaceTime(Scheduler):
         end = group.executable.run_end(group.begin, len(group.streams), self.quantum)
         return Launch(group, group.begin, end)
 
-    def _order(self, now: float, slack: float) -> Sequence[tuple[float, int]]:
+    def _order(self, now: float, slack: float) -> Iterator[int]:
         """Waiting tenants more urgent than `slack`, the most urgent first, but no flood before others' deadlines.
 
         Tenants that have had more than their share go first only where all others can wait so long.
         """
-        exceeded = self._shares.exceeded
-        urgent = self._waiting.urgent.before(now + slack)
-        if not urgent or not exceeded(urgent[0][1]):
-            return urgent
-        within = next((at for at, (_, key) in enumerate(urgent) if not exceeded(key)), None)
+        urgent, limit = self._waiting.urgent, now + slack
+        if urgent.first >= limit:
+            return
+        first = urgent.first_tenant
+        if not self._shares.exceeded(first):
+            yield first  # mostly that is all that is asked
+            yield from [key for _, key in urgent.before(limit) if key != first]
+        else:
+            yield from self._fair(urgent.before(limit), now, slack)
+
+    def _fair(self, urgent: Sequence[tuple[float, int]], now: float, slack: float) -> Sequence[int]:
+        """The order of tenants of whom the first has had more than its share."""
+        tenants, exceeded, order = self.tenants, self._shares.exceeded, [key for _, key in urgent]
+        within = next((at for at, key in enumerate(order) if not exceeded(key)), None)
         others = FOREVER if within is None else urgent[within][0]
-        tenants = self.tenants
-        ahead = self._backlog() - sum([tenants[key].backlog for _, key in urgent[:within]])
-        seconds = tenants[urgent[0][1]].fastest()
+        ahead = self._backlog() - sum([tenants[key].backlog for key in order[:within]])
+        seconds = tenants[order[0]].fastest()
         if seconds <= slack and now + seconds + ahead <= others:
-            return urgent
+            return order
         if within is None:
-            return () if self.groups else urgent
-        return sorted(urgent, key=lambda entry: exceeded(entry[1]))
+            return () if self.groups else order
+        return sorted(order, key=exceeded)
 
     def _begin_with(self, head: Tenant, now: float) -> Group | None:
         """Begin `head`'s requests, and those of other tenants that can join.
@@ -309,25 +319,26 @@ class SpaceTime(Scheduler):
         formation.take(streams[0].rows, streams[0].deadline)
         if signature is not None:
             self._coalesce(signature, head, formation, streams, backlog)
-        return self._group(streams)
+        group = Group(executable, streams, 0, formation.deadline)
+        self.groups.append(group)
+        return group
 
     def _coalesce(
         self, signature: Signature, head: Tenant, formation: Formation, streams: list[Stream], backlog: float
     ) -> None:
         """Take what fits of other tenants' requests into a launch."""
         executable = formation.executable
-        for tenant in self._waiting.company(signature, head, formation.room):
+        for tenant in self._noted.company(signature, head, formation.room):  # as it was before `head` was begun
             if formation.full:
                 return
             asked = tenant.head
             if not formation.admits(asked, tenant.rows):
                 continue
             tier = self._choose(tenant, formation.now, backlog)
-            if not tenant.tiers[tier].holds(asked.binding, executable):
-                continue
-            stream = self._begin(tenant, tier, executable, formation.finish)
-            formation.take(stream.rows, stream.deadline)
-            streams.append(stream)
+            if tenant.tiers[tier].holds(asked.binding, executable):
+                stream = self._begin(tenant, tier, executable, formation.finish)
+                formation.take(stream.rows, stream.deadline)
+                streams.append(stream)
 
     def _held(self, signature: Signature, executable: Executable, now: float) -> float:
         """Until when to hold a launch back; `now` or before: not at all.
@@ -337,20 +348,29 @@ class SpaceTime(Scheduler):
         """
         if self.groups or not self.delays:
             return now
-        if len(signature.waiting) >= min(len(signature.known), self.max_problems):
+        latest = self._waiting.doom.first - self._waiting.serial_seconds
+        if latest <= now or len(signature.waiting) >= min(len(signature.known), self.max_problems):
             return now
         seconds = patience(executable, signature.arrivals.rate())
         if seconds <= 0.0:
             return now
         if signature.held_since is None:
             signature.held_since = now
-        return min(signature.held_since + seconds, self._waiting.doom.first - self._waiting.serial_seconds)
+        return min(signature.held_since + seconds, latest)
 
     def _give_up(self, tenant: Tenant, now: float) -> None:
         """The tenant's head cannot be answered in time: the next `shed` gives it."""
         self._hopeless.append((tenant, tenant.pop()))
         self._changed(tenant)
         self.wake_at = now
+
+
+def _alone(stream: Stream) -> float:
+    """Seconds that a stream would take with nothing beside it, in the least executable that holds its rows."""
+    executable, rows = stream.executable, stream.rows
+    if executable.rows != rows:
+        executable = stream.tenant.tiers[stream.tier].bucket(stream.requests[0].binding, rows, rows) or executable
+    return executable.cost.expected(1)
 
 
 def _quickest(tenant: Tenant) -> tuple[int, Executable | None]:

@@ -1,4 +1,7 @@
-"""How long a decision takes: processor time of the production scheduler, with a steady number of ready requests."""
+"""How long a decision takes: processor time of the production scheduler, with a steady number of ready requests.
+
+Scheduler and requests are what an executor has: a request is the very message that a front end sends it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from treadle.bench.scheduling.world import ROWS, Asked
+from treadle.bench.scheduling.world import ROWS
+from treadle_agent.executor.protocol import Submit
 from treadle_agent.policy.latency import CostModel, Executable
 from treadle_agent.policy.queues import Tenant, Tier
 from treadle_agent.policy.scheduling import SpaceTime
@@ -54,7 +58,8 @@ def measure(tenants: int, ready: int, *, each: int = ARCHITECTURE_TENANTS, seed:
                 tenant = random.choice(made)
                 number += 1
                 deadline = now + tenant.deadline * random.uniform(0.8, 1.2)
-                open_ += scheduler.submit(tenant, Asked(number, now, deadline, tenant.id))
+                asked = Submit(number, tenant.id, 0, 1, 0, now, deadline)
+                open_ += scheduler.submit(tenant, asked)
             started = time.thread_time()
             doomed = scheduler.shed(now)
             begin = time.thread_time()
