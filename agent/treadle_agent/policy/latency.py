@@ -93,4 +93,4 @@ class Executable:
         """The end of a run of kernels from `begin` that fits `quantum` seconds; at least one kernel."""
         total = self.cost.expected(problems)
         limit = self.shares[begin] + (quantum / total if total > 0.0 else 1.0)
-        return max(bisect_right(self.shares, limit, begin + 1) - 1, begin + 1)
+        return bisect_right(self.shares, limit, begin + 2) - 1

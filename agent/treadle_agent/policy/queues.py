@@ -278,27 +278,27 @@ class Tenant:
 
         `finish`: when they will be answered; who needs it sooner is left.
         """
-        line, left, head = self.line, capacity, None
-        taken: list[Request] = []
+        line, left, taken = self.line, capacity, 0
+        head = line[0][3]
+        binding, tier, forbidden = head.binding, head.tier, head.forbidden
         for _, deadline, _, request in line:
             rows = request.rows
             if rows > left or deadline < finish:
                 break
-            if head is None:
-                head = request
-            elif request.binding != head.binding or request.tier != head.tier or request.forbidden != head.forbidden:
+            if request.binding != binding or request.tier != tier or request.forbidden != forbidden:
                 break
             left -= rows
-            taken.append(request)
+            taken += 1
             if not left:
                 break
-        del line[: len(taken)]
+        requests = (head,) if taken == 1 else tuple([entry[3] for entry in line[:taken]])
+        del line[:taken]
         self.rows -= capacity - left
         if self._prioritised or not line:
             self._look()
         else:
             self.earliest = line[0][1]
-        return tuple(taken)
+        return requests
 
     def _look(self) -> None:
         if not self.line:
