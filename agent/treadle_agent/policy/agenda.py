@@ -49,10 +49,9 @@ class Agenda:
         """The soonest moment; infinite without any."""
         return self._entries[0][0] if self._entries else FOREVER
 
-    @property
-    def first_tenant(self) -> int:
-        """Whose the soonest moment is; IndexError without any."""
-        return self._entries[0][1]
+    def soonest(self) -> tuple[float, int] | None:
+        """The soonest (moment, tenant); None without any."""
+        return self._entries[0] if self._entries else None
 
     def before(self, moment: float) -> list[tuple[float, int]]:
         """(moment, tenant) of those before a moment, soonest first; a copy."""

@@ -8,7 +8,8 @@ quantum. `policy.comparators` has the other ways (Jain et al. 2018, §2) under t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from treadle_agent.policy.attribution import attribute
 from treadle_agent.policy.coalescing import Formation, Signature, patience
@@ -179,21 +180,23 @@ class Scheduler(ABC):
         return [] if self.holding else list(self._waiting.tenants.values())
 
     def _backlog(self) -> float:
-        """Device seconds of all accepted work: streams on the device and every queue at its tenant's current tier."""
-        waiting = self._waiting.seconds
-        if not self.groups:
-            return waiting
-        return sum([group.executable.remaining(group.begin, len(group.streams)) for group in self.groups]) + waiting
+        """Device seconds of all accepted work: streams on the device and every queue at its tenant's current tier.
 
-    def _choose(self, tenant: Tenant, now: float, backlog: float) -> int:
-        """The tier for the tenant's head, with `backlog` seconds of accepted work on the device."""
+        As all was settled last: a decision's choices are made by the same backlog.
+        """
+        running = sum([group.executable.remaining(group.begin, len(group.streams)) for group in self.groups])
+        return running + self._noted.seconds
+
+    def _choose(self, tenant: Tenant, now: float) -> int:
+        """The tier for the tenant's head."""
         if len(tenant.tiers) == 1:
             return 0
+        backlog = self._backlog()
         return choose_tier(tenant, tenant.head, now, max(0.0, backlog - tenant.backlog))
 
     def _bucket(self, tenant: Tenant, tier: int, now: float) -> Executable | None:
         """For the tenant's waiting requests: the one of as many rows at once as the first one's slack allows."""
-        head = tenant.head
+        head = tenant.line[0][3]
         return tenant.tiers[tier].bucket(head.binding, tenant.rows, head.rows, head.deadline - now)
 
     def _begin(self, tenant: Tenant, tier: int, executable: Executable, finish: float = -FOREVER) -> Stream:
@@ -201,7 +204,7 @@ class Scheduler(ABC):
 
         `finish`: when they will be answered; who needs it sooner is left.
         """
-        head, waited = tenant.head, tenant.rows
+        head, waited = tenant.line[0][3], tenant.rows
         if tier != tenant.current and head.tier < 0 and not head.forbidden:
             tenant.switch(tier)  # what a client asked for says nothing about the load
         requests = tenant.take(executable.rows, finish)
@@ -247,6 +250,7 @@ class SpaceTime(Scheduler):
     def step(self, now: float) -> Launch | None:
         """Continue the most urgent group, or begin the most urgent waiting requests with everyone who can join."""
         self.wake_at = FOREVER
+        self.settle()
         self._shares.advance(now)
         group, slack = None, FOREVER
         for one in self.groups:
@@ -267,47 +271,50 @@ class SpaceTime(Scheduler):
 
         Tenants that have had more than their share go first only where all others can wait so long.
         """
-        urgent, limit = self._waiting.urgent, now + slack
-        if urgent.first >= limit:
+        urgent, limit = self._noted.urgent, now + slack
+        soonest = urgent.soonest()
+        if soonest is None or soonest[0] >= limit:
             return
-        first = urgent.first_tenant
+        _, first = soonest
         if not self._shares.exceeded(first):
             yield first  # mostly that is all that is asked
-            yield from [key for _, key in urgent.before(limit) if key != first]
+            yield from (key for _, key in urgent.before(limit) if key != first)
         else:
             yield from self._fair(urgent.before(limit), now, slack)
 
-    def _fair(self, urgent: Sequence[tuple[float, int]], now: float, slack: float) -> Sequence[int]:
+    def _fair(self, urgent: Sequence[tuple[float, int]], now: float, slack: float) -> Iterable[int]:
         """The order of tenants of whom the first has had more than its share."""
-        tenants, exceeded, order = self.tenants, self._shares.exceeded, [key for _, key in urgent]
-        within = next((at for at, key in enumerate(order) if not exceeded(key)), None)
-        others = FOREVER if within is None else urgent[within][0]
-        ahead = self._backlog() - sum([tenants[key].backlog for key in order[:within]])
-        seconds = tenants[order[0]].fastest()
-        if seconds <= slack and now + seconds + ahead <= others:
-            return order
+        tenants, exceeded = self.tenants, self._shares.exceeded
+        theirs, others, within = 0.0, FOREVER, None
+        for moment, key in urgent:
+            if not exceeded(key):
+                others, within = moment, key
+                break
+            theirs += tenants[key].backlog
+        seconds = tenants[urgent[0][1]].fastest()
+        if seconds <= slack and now + seconds + (self._backlog() - theirs) <= others:
+            return (key for _, key in urgent)
         if within is None:
-            return () if self.groups else order
-        return sorted(order, key=exceeded)
+            return () if self.groups else (key for _, key in urgent)
+        return chain((key for _, key in urgent if not exceeded(key)), (key for _, key in urgent if exceeded(key)))
 
     def _begin_with(self, head: Tenant, now: float) -> Group | None:
         """Begin `head`'s requests, and those of other tenants that can join.
 
         None where there is no room, where the launch is better held back, and where the head proves hopeless.
         """
-        backlog, deadline = self._backlog(), head.head.deadline
-        tier = self._choose(head, now, backlog)
+        asked, tier = head.line[0][3], self._choose(head, now)
         executable = self._bucket(head, tier, now)
-        if executable is not None and now + executable.cost.expected(1) > deadline:
+        if executable is not None and now + executable.cost.expected(1) > asked.deadline:
             tier, executable = _quickest(head)
-            if executable is not None and now + executable.cost.expected(1) > deadline:
+            if executable is not None and now + executable.cost.expected(1) > asked.deadline:
                 self._give_up(head, now)
                 return None
         if executable is None or executable.running >= executable.capacity:
             return None
         signature = None
         if head.company != ALONE:
-            signature = self._waiting.signature(head.tiers[tier].buckets[head.head.binding])
+            signature = self._noted.signature(head.tiers[tier].buckets[asked.binding])
         if signature is not None:
             until = self._held(signature, executable, now)
             if until > now:
@@ -318,23 +325,21 @@ class SpaceTime(Scheduler):
         streams = [self._begin(head, tier, executable, formation.finish)]
         formation.take(streams[0].rows, streams[0].deadline)
         if signature is not None:
-            self._coalesce(signature, head, formation, streams, backlog)
+            self._coalesce(signature, head, formation, streams)
         group = Group(executable, streams, 0, formation.deadline)
         self.groups.append(group)
         return group
 
-    def _coalesce(
-        self, signature: Signature, head: Tenant, formation: Formation, streams: list[Stream], backlog: float
-    ) -> None:
+    def _coalesce(self, signature: Signature, head: Tenant, formation: Formation, streams: list[Stream]) -> None:
         """Take what fits of other tenants' requests into a launch."""
         executable = formation.executable
         for tenant in self._noted.company(signature, head, formation.room):  # as it was before `head` was begun
             if formation.full:
                 return
-            asked = tenant.head
+            asked = tenant.line[0][3]
             if not formation.admits(asked, tenant.rows):
                 continue
-            tier = self._choose(tenant, formation.now, backlog)
+            tier = self._choose(tenant, formation.now)
             if tenant.tiers[tier].holds(asked.binding, executable):
                 stream = self._begin(tenant, tier, executable, formation.finish)
                 formation.take(stream.rows, stream.deadline)
@@ -348,7 +353,7 @@ class SpaceTime(Scheduler):
         """
         if self.groups or not self.delays:
             return now
-        latest = self._waiting.doom.first - self._waiting.serial_seconds
+        latest = self._noted.doom.first - self._noted.serial_seconds
         if latest <= now or len(signature.waiting) >= min(len(signature.known), self.max_problems):
             return now
         seconds = patience(executable, signature.arrivals.rate())
