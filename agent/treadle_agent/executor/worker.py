@@ -120,6 +120,7 @@ class Worker:
         launch_now = self._next(now)
         if launch_now is not None:
             self._launch(launch_now, now)
+            self.scheduler.settle()
         self._finish_unloads()
         self.channel.flush()
         if launch_now is None:

@@ -14,39 +14,44 @@ class Agenda:
     time than three steps of Python.
     """
 
-    __slots__ = ("_entries", "_moments")
+    __slots__ = ("_entries", "_entry")
 
     def __init__(self) -> None:
         self._entries: list[tuple[float, int]] = []
-        self._moments: dict[int, float] = {}
+        self._entry: dict[int, tuple[float, int]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def put(self, tenant: int, moment: float) -> None:
         """Note a tenant's moment in place of the one it had."""
-        before = self._moments.get(tenant)
-        if before == moment:
-            return
+        entries, before = self._entries, self._entry.get(tenant)
         if before is not None:
-            del self._entries[bisect_left(self._entries, (before, tenant))]
-        self._moments[tenant] = moment
-        insort(self._entries, (moment, tenant))
+            if before[0] == moment:
+                return
+            del entries[bisect_left(entries, before)]
+        entry = self._entry[tenant] = (moment, tenant)
+        insort(entries, entry)
 
     def drop(self, tenant: int) -> None:
         """Forget a tenant, where it is known."""
-        before = self._moments.pop(tenant, None)
+        before = self._entry.pop(tenant, None)
         if before is not None:
-            del self._entries[bisect_left(self._entries, (before, tenant))]
+            del self._entries[bisect_left(self._entries, before)]
 
     def moment(self, tenant: int) -> float:
         """A tenant's moment; infinite where none was put."""
-        return self._moments.get(tenant, FOREVER)
+        entry = self._entry.get(tenant)
+        return FOREVER if entry is None else entry[0]
 
     @property
     def first(self) -> float:
         """The soonest moment; infinite without any."""
         return self._entries[0][0] if self._entries else FOREVER
+
+    def soonest(self) -> tuple[float, int] | None:
+        """The soonest (moment, tenant); None without any."""
+        return self._entries[0] if self._entries else None
 
     def before(self, moment: float) -> list[tuple[float, int]]:
         """(moment, tenant) of those before a moment, soonest first; a copy."""

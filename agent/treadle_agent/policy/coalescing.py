@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from treadle_agent.policy.arrivals import EventWindow
 from treadle_agent.policy.latency import Executable
-from treadle_agent.policy.queues import FOREVER, Tenant
+from treadle_agent.policy.queues import FOREVER, Request, Tenant
 
 PADDING_LIMIT = 0.25  # share of a super-kernel's rows that may be padding (DESIGN §4)
 EXPECTED = 0.25  # problems that must be expected while a launch is held back; in simulation 1 held back too few
@@ -48,10 +48,10 @@ class Formation:
     """A launch as it forms: what it may still take.
 
     Nobody is taken who would come too late in it, or make one come too late who is in it already. `finish`: when it
-    would end with one more problem.
+    would end with one more problem. `full`: one more has no place, or would make one of those here too late.
     """
 
-    __slots__ = ("deadline", "executable", "finish", "now", "padding", "problems", "room")
+    __slots__ = ("deadline", "executable", "finish", "full", "now", "padding", "problems", "room")
 
     def __init__(self, executable: Executable, room: int, now: float) -> None:
         self.executable = executable
@@ -60,24 +60,29 @@ class Formation:
         self.problems = 0
         self.padding = 0
         self.deadline = FOREVER
+        self.full = False
         self.finish = now + executable.cost.expected(1)
 
-    @property
-    def full(self) -> bool:
-        """Whether one more problem has no place, or would make one of those here too late."""
-        return self.problems >= self.room or self.finish > self.deadline
+    def admits(self, head: Request, waiting_rows: int) -> bool:
+        """Whether a problem with `head` and what waits behind it, `waiting_rows` in all, would fit and be in time.
 
-    def pads(self, rows: int) -> bool:
-        """Whether with a problem of `rows` rows too much of the launch would be padding."""
+        Not where too much of the launch would be padding.
+        """
         wide = self.executable.rows
-        return self.padding + max(0, wide - rows) > PADDING_LIMIT * wide * (self.problems + 1)
+        if head.deadline < self.finish or head.rows > wide:
+            return False
+        padding = self.padding + wide - waiting_rows if waiting_rows < wide else self.padding
+        return padding <= PADDING_LIMIT * wide * (self.problems + 1)
 
     def take(self, rows: int, deadline: float) -> None:
         """One problem more: of `rows` rows, to be answered by `deadline`."""
-        self.problems += 1
-        self.padding += self.executable.rows - rows
-        self.deadline = min(self.deadline, deadline)
-        self.finish = self.now + self.executable.cost.expected(self.problems + 1)
+        executable = self.executable
+        self.problems = problems = self.problems + 1
+        self.padding += executable.rows - rows
+        if deadline < self.deadline:
+            self.deadline = deadline
+        self.finish = finish = self.now + executable.cost.expected(problems + 1)
+        self.full = problems >= self.room or finish > self.deadline
 
 
 def patience(executable: Executable, rate: float) -> float:

@@ -18,7 +18,7 @@ class Exclusive(Scheduler):
     def step(self, now: float) -> Launch | None:
         """The next tenant's batch."""
         for tenant in self._candidates():
-            tier = self._choose(tenant, now, self._backlog())
+            tier = self._choose(tenant, now)
             executable = self._bucket(tenant, tier, now)
             if executable is None:
                 continue
@@ -40,7 +40,7 @@ class TimeSliced(Scheduler):
         line = deque(self._candidates())
         while line and len(self._turns) < self.max_problems:
             tenant = line.popleft()
-            tier = self._choose(tenant, now, self._backlog())
+            tier = self._choose(tenant, now)
             executable = tenant.tiers[tier].bucket(tenant.head.binding, tenant.head.rows, tenant.head.rows)
             if executable is None or executable.running >= executable.capacity:
                 continue
@@ -76,7 +76,7 @@ class Spatial(Scheduler):
         for tenant in self._candidates():
             if tenant.id in busy:
                 continue
-            tier = self._choose(tenant, now, self._backlog())
+            tier = self._choose(tenant, now)
             executable = tenant.tiers[tier].bucket(tenant.head.binding, tenant.head.rows, tenant.head.rows)
             if executable is None or executable.running >= executable.capacity:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -92,7 +93,4 @@ class Executable:
         """The end of a run of kernels from `begin` that fits `quantum` seconds; at least one kernel."""
         total = self.cost.expected(problems)
         limit = self.shares[begin] + (quantum / total if total > 0.0 else 1.0)
-        end = begin + 1
-        while end < self.length and self.shares[end + 1] <= limit:
-            end += 1
-        return end
+        return bisect_right(self.shares, limit, begin + 2) - 1

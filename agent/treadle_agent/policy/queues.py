@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
+from bisect import insort
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
@@ -113,10 +113,10 @@ class Tier:
         """
         best: Executable | None = None
         for executable in self.buckets.get(binding, ()):
-            if executable.rows < least:
+            rows = executable.rows
+            if rows < least:
                 continue
-            fits = executable.batches and executable.rows <= waiting_rows and executable.cost.expected(1) <= within
-            if best is None or fits:
+            if best is None or (rows <= waiting_rows and executable.batches and executable.cost.expected(1) <= within):
                 best = executable
             else:
                 break
@@ -126,6 +126,8 @@ class Tier:
 class Tenant:
     """One version of a tenant: its tiers, most accurate first, and the requests that wait for it.
 
+    `line`: these requests, the next one first, each as (priority, deadline, number, request). A sorted list, not a
+    heap: most requests come in the order in which they leave, and a batch leaves in one piece.
     `weight`: of its claim on the device where several want it. `company`: only tenants of the same one share its
     launches; -1: nobody does.
     `switching`: its policy of choosing tiers, None for the default. `loaded_at`: when a tier that was not resident was
@@ -134,14 +136,14 @@ class Tenant:
     """
 
     __slots__ = (
-        "_earliest",
-        "_heap",
         "_prioritised",
         "arrivals",
         "company",
         "current",
         "deadline",
+        "earliest",
         "id",
+        "line",
         "loaded_at",
         "pace",
         "pinned",
@@ -180,46 +182,47 @@ class Tenant:
         self.pace = 1.0
         self.rows = 0
         self.switches = Switches()
-        self._heap: list[tuple[int, float, int, Request]] = []
-        self._earliest = FOREVER  # no request that waits has an earlier deadline; may lag behind where `_prioritised`
+        self.line: list[tuple[int, float, int, Request]] = []
+        self.earliest = FOREVER  # no request that waits has an earlier deadline; may lag behind where `_prioritised`
         self._prioritised = False  # requests may wait in another order than that of their deadlines
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self.line)
 
     def __iter__(self) -> Iterator[Request]:
-        return (entry[3] for entry in self._heap)
+        return (entry[3] for entry in self.line)
 
     @property
     def head(self) -> Request:
         """The next request; IndexError when none waits."""
-        return self._heap[0][3]
+        return self.line[0][3]
 
     def push(self, request: Request) -> bool:
         """Accept a request; False when the queue is full."""
         self.arrivals.add(request.arrival)
-        if len(self._heap) >= self.queue_limit:
+        if len(self.line) >= self.queue_limit:
             return False
-        heapq.heappush(self._heap, (request.priority or LOWEST_PRIORITY, request.deadline, request.request, request))
-        self._earliest = min(self._earliest, request.deadline)
-        self._prioritised |= request.priority != 0
+        priority, deadline = request.priority, request.deadline
+        insort(self.line, (priority or LOWEST_PRIORITY, deadline, request.request, request))
+        if deadline < self.earliest:
+            self.earliest = deadline
+        if priority:
+            self._prioritised = True
         self.rows += request.rows
         return True
 
     def pop(self) -> Request:
         """Take the next request."""
-        request = heapq.heappop(self._heap)[3]
+        request = self.line.pop(0)[3]
         self.rows -= request.rows
         self._look()
         return request
 
     def remove(self, request: int) -> Request | None:
         """Take one request out, wherever it stands (a cancellation); None when it is not waiting."""
-        for index, entry in enumerate(self._heap):
+        for index, entry in enumerate(self.line):
             if entry[2] == request:
-                self._heap[index] = self._heap[-1]
-                self._heap.pop()
-                heapq.heapify(self._heap)
+                del self.line[index]
                 self.rows -= entry[3].rows
                 self._look()
                 return entry[3]
@@ -251,74 +254,58 @@ class Tenant:
         ratios = [one.ratio for tier in self.tiers for one in tier.corrections if one.fresh]
         return sum(ratios) / len(ratios) if ratios else 1.0
 
-    def fastest_tier(self) -> Tier:
-        """The fastest tier that may answer."""
-        if self.pinned >= 0:
-            return self.tiers[self.pinned]
-        return min(self.tiers, key=_service) if len(self.tiers) > 1 else self.tiers[0]
-
     def fastest(self) -> float:
         """Seconds of the fastest tier that may answer, alone."""
-        return self.fastest_tier().service
+        tiers = self.tiers
+        if self.pinned >= 0:
+            return tiers[self.pinned].service
+        return tiers[0].service if len(tiers) == 1 else min([tier.service for tier in tiers])
 
     def take_doomed(self, now: float) -> list[Request]:
         """Remove and return the requests that not even the fastest tier can answer in time any more."""
         limit = now + self.fastest() + ANSWER_SHARE * self.deadline
-        if self._earliest >= limit:
+        if self.earliest >= limit:
             return []
-        if not self._prioritised:
-            doomed = []
-            while self._heap and self._heap[0][1] < limit:
-                doomed.append(self.pop())
-            return doomed
-        doomed = [entry[3] for entry in self._heap if entry[1] < limit]
-        self._heap = [entry for entry in self._heap if entry[1] >= limit]
-        heapq.heapify(self._heap)
-        self._earliest = min((entry[1] for entry in self._heap), default=FOREVER)
+        doomed = [entry[3] for entry in self.line if entry[1] < limit]
+        self.line = [entry for entry in self.line if entry[1] >= limit]
+        self.earliest = min([entry[1] for entry in self.line], default=FOREVER)
+        self.rows -= sum([request.rows for request in doomed])
         self._look()
-        self.rows -= sum(request.rows for request in doomed)
         return doomed
-
-    @property
-    def earliest(self) -> float:
-        """No request that waits has an earlier deadline; infinite when none waits."""
-        return self._earliest
 
     def take(self, capacity: int, finish: float = -FOREVER) -> tuple[Request, ...]:
         """Take from the head what fits `capacity` rows and shares the head's binding and pinned tier.
 
         `finish`: when they will be answered; who needs it sooner is left.
         """
-        heap, head = self._heap, self.head
-        taken: list[Request] = []
-        while heap:
-            request = heap[0][3]
-            if request.rows > capacity or request.binding != head.binding or asked_otherwise(request, head):
+        line, left, taken = self.line, capacity, 0
+        head = line[0][3]
+        binding, tier, forbidden = head.binding, head.tier, head.forbidden
+        for _, deadline, _, request in line:
+            rows = request.rows
+            if rows > left or deadline < finish:
                 break
-            if request.deadline < finish:
+            if request.binding != binding or request.tier != tier or request.forbidden != forbidden:
                 break
-            capacity -= request.rows
-            self.rows -= request.rows
-            taken.append(heapq.heappop(heap)[3])
-            if not capacity:
+            left -= rows
+            taken += 1
+            if not left:
                 break
-        self._look()
-        return tuple(taken)
+        requests = (head,) if taken == 1 else tuple([entry[3] for entry in line[:taken]])
+        del line[:taken]
+        self.rows -= capacity - left
+        if self._prioritised or not line:
+            self._look()
+        else:
+            self.earliest = line[0][1]
+        return requests
 
     def _look(self) -> None:
-        if not self._heap:
+        if not self.line:
             self._prioritised = False
-        if not self._prioritised:
-            self._earliest = self._heap[0][1] if self._heap else FOREVER
-
-
-def asked_otherwise(request: Request, other: Request) -> bool:
-    """Whether two requests may not be answered by the same tiers."""
-    return request.tier != other.tier or request.forbidden != other.forbidden
-
-
-def _service(tier: Tier) -> float:
-    return tier.service
+            self.earliest = FOREVER
+        elif not self._prioritised:
+            self.earliest = self.line[0][1]
 
 
 def relax(tenants: Iterable[Tenant]) -> None:

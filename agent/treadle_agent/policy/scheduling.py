@@ -8,7 +8,8 @@ quantum. `policy.comparators` has the other ways (Jain et al. 2018, §2) under t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from treadle_agent.policy.attribution import attribute
 from treadle_agent.policy.coalescing import Formation, Signature, patience
@@ -26,8 +27,8 @@ __all__ = ["ALONE", "Group", "Launch", "Scheduler", "SpaceTime", "Stream"]
 class Scheduler(ABC):
     """Tenants, their waiting requests and the streams on the device.
 
-    A shell calls `submit` as requests arrive, `shed` and `step` in turn, and `launched` with what a launch took.
-    `wake_at`: when to call both again at the latest, after `step` gave nothing.
+    A shell calls `submit` as requests arrive, `shed` and `step` in turn, `settle` once the launch that this gave is on
+    its way, and `launched` with what it took. `wake_at`: when to look again at the latest, after `step` gave nothing.
     """
 
     def __init__(self, *, max_problems: int) -> None:
@@ -39,9 +40,27 @@ class Scheduler(ABC):
         self._relax_at = 0.0
         self._pace = Pace()
         self._shares = FairShares()
-        self._waiting = Waiting()
+        self._noted = Waiting()
+        self._begun: list[Stream] = []  # since all was settled
         self._running: dict[int, int] = {}  # streams on the device by tenant
         self._hopeless: list[tuple[Tenant, Request]] = []  # found when they were about to be begun
+
+    @property
+    def _waiting(self) -> Waiting:
+        """All that waits, as it is now."""
+        if self._begun:
+            self.settle()
+        return self._noted
+
+    def settle(self) -> None:
+        """Note what the last launch has taken, while it runs, by the costs that it was decided by.
+
+        At the latest this is done when something is to be decided by it, or has been learnt of the costs.
+        """
+        for stream in self._begun:
+            self._noted.note(stream.tenant)
+            stream.alone = _alone(stream)
+        self._begun.clear()
 
     def add(self, tenant: Tenant) -> None:
         """Start to serve a tenant."""
@@ -76,6 +95,7 @@ class Scheduler(ABC):
 
     def shed(self, now: float) -> list[tuple[Tenant, Request]]:
         """Take out the requests that cannot meet their deadline any more, before they cost a launch."""
+        self.settle()
         self._shares.advance(now)
         if now >= self._relax_at:
             self._relax_at = now + 1.0
@@ -112,6 +132,7 @@ class Scheduler(ABC):
 
     def launched(self, launch: Launch, seconds: float) -> bool:
         """Learn what a launch took; True when its streams have finished and left the device."""
+        self.settle()
         group, executable = launch.group, launch.group.executable
         share = executable.shares[launch.end] - executable.shares[launch.begin]
         executable.cost.observe(len(group.streams), share, seconds)
@@ -127,6 +148,7 @@ class Scheduler(ABC):
 
     def failed(self, group: Group, seconds: float) -> None:
         """A launch has failed after some seconds, which are used all the same; the group leaves the device."""
+        self.settle()
         group.seconds += seconds
         self._charge(group)
         self.evict(group)
@@ -158,19 +180,23 @@ class Scheduler(ABC):
         return [] if self.holding else list(self._waiting.tenants.values())
 
     def _backlog(self) -> float:
-        """Device seconds of all accepted work: streams on the device and every queue at its tenant's current tier."""
-        running = sum([group.executable.remaining(group.begin, len(group.streams)) for group in self.groups])
-        return running + self._waiting.seconds
+        """Device seconds of all accepted work: streams on the device and every queue at its tenant's current tier.
 
-    def _choose(self, tenant: Tenant, now: float, backlog: float) -> int:
-        """The tier for the tenant's head, with `backlog` seconds of accepted work on the device."""
+        As all was settled last: a decision's choices are made by the same backlog.
+        """
+        running = sum([group.executable.remaining(group.begin, len(group.streams)) for group in self.groups])
+        return running + self._noted.seconds
+
+    def _choose(self, tenant: Tenant, now: float) -> int:
+        """The tier for the tenant's head."""
         if len(tenant.tiers) == 1:
             return 0
+        backlog = self._backlog()
         return choose_tier(tenant, tenant.head, now, max(0.0, backlog - tenant.backlog))
 
     def _bucket(self, tenant: Tenant, tier: int, now: float) -> Executable | None:
         """For the tenant's waiting requests: the one of as many rows at once as the first one's slack allows."""
-        head = tenant.head
+        head = tenant.line[0][3]
         return tenant.tiers[tier].bucket(head.binding, tenant.rows, head.rows, head.deadline - now)
 
     def _begin(self, tenant: Tenant, tier: int, executable: Executable, finish: float = -FOREVER) -> Stream:
@@ -178,19 +204,18 @@ class Scheduler(ABC):
 
         `finish`: when they will be answered; who needs it sooner is left.
         """
-        head = tenant.head
-        if head.tier < 0 and not head.forbidden:  # what the client asked for says nothing about the load
-            tenant.switch(tier)
+        head, waited = tenant.line[0][3], tenant.rows
+        if tier != tenant.current and head.tier < 0 and not head.forbidden:
+            tenant.switch(tier)  # what a client asked for says nothing about the load
         requests = tenant.take(executable.rows, finish)
         executable.running += 1
         self._running[tenant.id] += 1
-        self._waiting.note(tenant)
-        rows, deadline = head.rows, head.deadline
-        if len(requests) > 1:
-            rows = sum([request.rows for request in requests])
+        deadline = head.deadline
+        if head.priority:  # none: they waited in order of their deadlines
             deadline = min([request.deadline for request in requests])
-        least = executable if executable.rows == rows else tenant.tiers[tier].bucket(head.binding, rows, rows)
-        return Stream(tenant, tier, requests, executable, rows, deadline, (least or executable).cost.expected(1))
+        stream = Stream(tenant, tier, requests, executable, waited - tenant.rows, deadline)
+        self._begun.append(stream)
+        return stream
 
     def _to_the_end_of_the_line(self, tenant: Tenant) -> None:
         self._waiting.to_the_end_of_the_line(tenant)
@@ -225,14 +250,15 @@ class SpaceTime(Scheduler):
     def step(self, now: float) -> Launch | None:
         """Continue the most urgent group, or begin the most urgent waiting requests with everyone who can join."""
         self.wake_at = FOREVER
+        self.settle()
         self._shares.advance(now)
         group, slack = None, FOREVER
         for one in self.groups:
             its = one.slack(now)
             if its < slack or group is None:
                 group, slack = one, its
-        for head in () if self.holding else self._order(now, slack):
-            if (begun := self._begin_with(head, now)) is not None:
+        for key in () if self.holding else self._order(now, slack):
+            if (begun := self._begin_with(self.tenants[key], now)) is not None:
                 group = begun
                 break
         if group is None:
@@ -240,44 +266,55 @@ class SpaceTime(Scheduler):
         end = group.executable.run_end(group.begin, len(group.streams), self.quantum)
         return Launch(group, group.begin, end)
 
-    def _order(self, now: float, slack: float) -> Iterable[Tenant]:
+    def _order(self, now: float, slack: float) -> Iterator[int]:
         """Waiting tenants more urgent than `slack`, the most urgent first, but no flood before others' deadlines.
 
         Tenants that have had more than their share go first only where all others can wait so long.
         """
+        urgent, limit = self._noted.urgent, now + slack
+        soonest = urgent.soonest()
+        if soonest is None or soonest[0] >= limit:
+            return
+        _, first = soonest
+        if not self._shares.exceeded(first):
+            yield first  # mostly that is all that is asked
+            yield from (key for _, key in urgent.before(limit) if key != first)
+        else:
+            yield from self._fair(urgent.before(limit), now, slack)
+
+    def _fair(self, urgent: Sequence[tuple[float, int]], now: float, slack: float) -> Iterable[int]:
+        """The order of tenants of whom the first has had more than its share."""
         tenants, exceeded = self.tenants, self._shares.exceeded
-        urgent = self._waiting.urgent.before(now + slack)
-        if not urgent or not exceeded(urgent[0][1]):
-            return (tenants[key] for _, key in urgent)
-        order = [tenants[key] for _, key in urgent]
-        within = next((at for at, tenant in enumerate(order) if not exceeded(tenant.id)), None)
-        others = FOREVER if within is None else urgent[within][0]
-        ahead = self._backlog() - sum([tenant.backlog for tenant in order[:within]])
-        seconds = order[0].fastest()
-        if seconds <= slack and now + seconds + ahead <= others:
-            return order
+        theirs, others, within = 0.0, FOREVER, None
+        for moment, key in urgent:
+            if not exceeded(key):
+                others, within = moment, key
+                break
+            theirs += tenants[key].backlog
+        seconds = tenants[urgent[0][1]].fastest()
+        if seconds <= slack and now + seconds + (self._backlog() - theirs) <= others:
+            return (key for _, key in urgent)
         if within is None:
-            return () if self.groups else order
-        return sorted(order, key=lambda tenant: exceeded(tenant.id))
+            return () if self.groups else (key for _, key in urgent)
+        return chain((key for _, key in urgent if not exceeded(key)), (key for _, key in urgent if exceeded(key)))
 
     def _begin_with(self, head: Tenant, now: float) -> Group | None:
         """Begin `head`'s requests, and those of other tenants that can join.
 
         None where there is no room, where the launch is better held back, and where the head proves hopeless.
         """
-        backlog = self._backlog()
-        tier = self._choose(head, now, backlog)
+        asked, tier = head.line[0][3], self._choose(head, now)
         executable = self._bucket(head, tier, now)
-        if executable is not None and now + executable.cost.expected(1) > head.head.deadline:
+        if executable is not None and now + executable.cost.expected(1) > asked.deadline:
             tier, executable = _quickest(head)
-            if executable is not None and now + executable.cost.expected(1) > head.head.deadline:
+            if executable is not None and now + executable.cost.expected(1) > asked.deadline:
                 self._give_up(head, now)
                 return None
         if executable is None or executable.running >= executable.capacity:
             return None
         signature = None
         if head.company != ALONE:
-            signature = self._waiting.signature(head.tiers[tier].buckets[head.head.binding])
+            signature = self._noted.signature(head.tiers[tier].buckets[asked.binding])
         if signature is not None:
             until = self._held(signature, executable, now)
             if until > now:
@@ -288,26 +325,25 @@ class SpaceTime(Scheduler):
         streams = [self._begin(head, tier, executable, formation.finish)]
         formation.take(streams[0].rows, streams[0].deadline)
         if signature is not None:
-            self._coalesce(signature, head, formation, streams, backlog)
-        return self._group(streams)
+            self._coalesce(signature, head, formation, streams)
+        group = Group(executable, streams, 0, formation.deadline)
+        self.groups.append(group)
+        return group
 
-    def _coalesce(
-        self, signature: Signature, head: Tenant, formation: Formation, streams: list[Stream], backlog: float
-    ) -> None:
+    def _coalesce(self, signature: Signature, head: Tenant, formation: Formation, streams: list[Stream]) -> None:
         """Take what fits of other tenants' requests into a launch."""
         executable = formation.executable
-        for tenant in self._waiting.company(signature, head, formation.room):
+        for tenant in self._noted.company(signature, head, formation.room):  # as it was before `head` was begun
             if formation.full:
                 return
-            asked = tenant.head
-            if asked.deadline < formation.finish or asked.rows > executable.rows or formation.pads(tenant.rows):
+            asked = tenant.line[0][3]
+            if not formation.admits(asked, tenant.rows):
                 continue
-            tier = self._choose(tenant, formation.now, backlog)
-            if not tenant.tiers[tier].holds(asked.binding, executable):
-                continue
-            stream = self._begin(tenant, tier, executable, formation.finish)
-            formation.take(stream.rows, stream.deadline)
-            streams.append(stream)
+            tier = self._choose(tenant, formation.now)
+            if tenant.tiers[tier].holds(asked.binding, executable):
+                stream = self._begin(tenant, tier, executable, formation.finish)
+                formation.take(stream.rows, stream.deadline)
+                streams.append(stream)
 
     def _held(self, signature: Signature, executable: Executable, now: float) -> float:
         """Until when to hold a launch back; `now` or before: not at all.
@@ -315,21 +351,31 @@ class SpaceTime(Scheduler):
         At most until all that waits could still run in any order, one by one at the slowest tiers, before the first
         request is too late. No choice made by then, this one included, can make a known request late.
         """
-        full = len(signature.waiting) >= min(len(signature.known), self.max_problems)
-        if full or self.groups or not self.delays:
+        if self.groups or not self.delays:
+            return now
+        latest = self._noted.doom.first - self._noted.serial_seconds
+        if latest <= now or len(signature.waiting) >= min(len(signature.known), self.max_problems):
             return now
         seconds = patience(executable, signature.arrivals.rate())
         if seconds <= 0.0:
             return now
         if signature.held_since is None:
             signature.held_since = now
-        return min(signature.held_since + seconds, self._waiting.doom.first - self._waiting.serial_seconds)
+        return min(signature.held_since + seconds, latest)
 
     def _give_up(self, tenant: Tenant, now: float) -> None:
         """The tenant's head cannot be answered in time: the next `shed` gives it."""
         self._hopeless.append((tenant, tenant.pop()))
         self._changed(tenant)
         self.wake_at = now
+
+
+def _alone(stream: Stream) -> float:
+    """Seconds that a stream would take with nothing beside it, in the least executable that holds its rows."""
+    executable, rows = stream.executable, stream.rows
+    if executable.rows != rows:
+        executable = stream.tenant.tiers[stream.tier].bucket(stream.requests[0].binding, rows, rows) or executable
+    return executable.cost.expected(1)
 
 
 def _quickest(tenant: Tenant) -> tuple[int, Executable | None]:

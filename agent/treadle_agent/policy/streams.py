@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from treadle_agent.policy.latency import Executable
 from treadle_agent.policy.queues import Request, Tenant
@@ -51,8 +51,7 @@ class Group:
         return self.window.slack(now)
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """Run kernels begin..end of a group's streams as one; a group whose `place` is None first takes its inputs."""
 
     group: Group

@@ -24,7 +24,8 @@ class _Noted:
 
     backlog: float
     serial: float
-    kind: tuple[int, int]  # binding and pinned tier of its head
+    binding: int  # of its head, and the tier that was asked for
+    asked: int
     signatures: tuple[Signature, ...]
     earliest: float = 0.0  # deadline
     slowest: float = 0.0  # seconds of one row at worst
@@ -49,25 +50,27 @@ class Waiting:
 
     def note(self, tenant: Tenant) -> None:
         """A tenant's queue has changed."""
-        noted = self._noted.get(tenant.id)
-        if not tenant:
+        key, line = tenant.id, tenant.line
+        noted = self._noted.get(key)
+        if not line:
             if noted is not None:
                 self._forget(tenant, noted)
             return
-        head, fastest = tenant.head, tenant.fastest()
-        kind = head.binding, head.tier
+        head = line[0][3]
+        binding, asked = head.binding, head.tier
         if noted is None:
-            self.tenants[tenant.id] = tenant
-            noted = self._noted[tenant.id] = _Noted(0.0, 0.0, kind, self._join(tenant, *kind))
-        elif noted.kind != kind:
+            self.tenants[key] = tenant
+            noted = self._noted[key] = _Noted(0.0, 0.0, binding, asked, self._join(tenant, binding, asked))
+        elif noted.binding != binding or noted.asked != asked:
             self._leave(tenant, noted)
-            noted.kind, noted.signatures = kind, self._join(tenant, *kind)
-        self.urgent.put(tenant.id, head.deadline - fastest)
-        self.doom.put(tenant.id, tenant.earliest - fastest - ANSWER_SHARE * tenant.deadline)
+            noted.binding, noted.asked, noted.signatures = binding, asked, self._join(tenant, binding, asked)
+        fastest, earliest, slowest = tenant.fastest(), tenant.earliest, _slowest(tenant)
+        self.urgent.put(key, head.deadline - fastest)
+        self.doom.put(key, earliest - fastest - ANSWER_SHARE * tenant.deadline)
+        noted.earliest, noted.slowest = earliest, slowest
         backlog = tenant.backlog
         # Executables double in rows: a request of r rows takes at most 2r - 1 times what one row takes.
-        noted.earliest, noted.slowest = tenant.earliest, _slowest(tenant)
-        serial = (2 * tenant.rows - len(tenant)) * noted.slowest
+        serial = (2 * tenant.rows - len(line)) * slowest
         self.seconds += backlog - noted.backlog
         self.serial_seconds += serial - noted.serial
         noted.backlog, noted.serial = backlog, serial
@@ -151,7 +154,9 @@ class Waiting:
 
 def _slowest(tenant: Tenant) -> float:
     """Seconds of one row of a tenant's costliest input shapes at its slowest tier."""
-    costs = [
-        executables[0].cost.expected(1) for tier in tenant.tiers for executables in tier.buckets.values() if executables
-    ]
-    return max(costs, default=0.0)
+    slowest = 0.0
+    for tier in tenant.tiers:
+        for executables in tier.buckets.values():
+            if executables and (seconds := executables[0].cost.expected(1)) > slowest:
+                slowest = seconds
+    return slowest

@@ -25,6 +25,7 @@ def test_an_agenda_is_a_sorted_dictionary(changes: list[tuple[int, float | None]
     entries = sorted((moment, tenant) for tenant, moment in plain.items())
     assert len(agenda) == len(entries)
     assert agenda.first == (entries[0][0] if entries else FOREVER)
+    assert agenda.soonest() == (entries[0] if entries else None)
     assert agenda.before(now) == [entry for entry in entries if entry[0] < now]
     if now < FOREVER:
         assert agenda.until(now) == [tenant for moment, tenant in entries if moment <= now]

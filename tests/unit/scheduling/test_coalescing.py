@@ -45,8 +45,17 @@ def test_a_formation_takes_nobody_whom_it_would_make_late(make: Any) -> None:
 def test_padding_is_at_most_a_quarter(make: Any) -> None:
     formation = Formation(make.executable(rows=4), room=8, now=0.0)
     formation.take(4, FOREVER)
-    assert not formation.pads(2)  # 2 of 8
-    assert formation.pads(1)  # 3 of 8
+    head = make.asked(1, deadline=9.0)
+    assert formation.admits(head, 2)  # 2 of 8
+    assert not formation.admits(head, 1)  # 3 of 8
+    assert formation.admits(head, 9)
+
+
+def test_a_formation_admits_nobody_whose_rows_have_no_place_or_who_would_be_late(make: Any) -> None:
+    formation = Formation(make.executable(rows=2, fixed=0.01, each=0.01), room=8, now=0.0)
+    assert not formation.admits(make.asked(1, rows=3), 3)
+    assert not formation.admits(make.asked(1, deadline=0.019, rows=2), 2)
+    assert formation.admits(make.asked(1, deadline=0.02, rows=2), 2)
 
 
 def test_patience_is_the_launch_that_company_saves_where_company_is_expected(make: Any) -> None:

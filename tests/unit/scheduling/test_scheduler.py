@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from treadle.bench.scheduling.play import play
+from treadle.bench.scheduling.world import tenants, world
 from treadle_agent.policy.queues import Tenant, Tier
-from treadle_agent.policy.scheduling import Group, SpaceTime
+from treadle_agent.policy.scheduling import Group, Launch, SpaceTime
+from treadle_agent.policy.waiting import Waiting
 
 
 def test_the_earliest_slack_goes_first_not_the_earliest_deadline(make: Any) -> None:
@@ -20,6 +23,45 @@ def test_the_earliest_slack_goes_first_not_the_earliest_deadline(make: Any) -> N
     launch = scheduler.step(0.0)
     assert launch is not None
     assert launch.group.streams[0].tenant is long
+
+
+def test_a_decision_does_not_wait_for_what_it_takes_to_be_noted(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduler, kernel = SpaceTime(max_problems=8, quantum=1.0), make.executable()
+    for key in (1, 2):
+        tenant = make.tenant(key, kernel)
+        scheduler.add(tenant)
+        scheduler.submit(tenant, make.asked(key))
+    noted: list[int] = []
+    note = Waiting.note
+    monkeypatch.setattr(Waiting, "note", lambda waiting, one: (noted.append(one.id), note(waiting, one)))
+    launch = scheduler.step(0.0)
+    assert launch is not None
+    assert [stream.tenant.id for stream in launch.group.streams] == [1, 2]
+    assert noted == []
+    scheduler.settle()
+    assert noted == [1, 2]
+    assert [stream.alone for stream in launch.group.streams] == [kernel.cost.expected(1)] * 2
+
+
+class Prompt(SpaceTime):
+    """Notes at once what a launch takes."""
+
+    def step(self, now: float) -> Launch | None:
+        launch = super().step(now)
+        self.settle()
+        return launch
+
+
+def test_what_a_launch_takes_may_be_noted_at_once_or_when_it_is_needed() -> None:
+    for seed in (4, 7):  # worlds in which it tells, when what was learnt of the costs is noted before
+        played = []
+        for way in (SpaceTime, Prompt):
+            here = world(seed, 600)
+            made, scheduler = tenants(here), way(max_problems=64, quantum=0.002)
+            for tenant in made:
+                scheduler.add(tenant)
+            played.append(play(scheduler, made, here.asked, error=0.2))
+        assert played[0] == played[1]
 
 
 def test_a_groups_window_says_when_its_rest_may_run(make: Any) -> None:

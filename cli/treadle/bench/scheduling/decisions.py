@@ -1,4 +1,7 @@
-"""How long a decision takes: processor time of the production scheduler, with a steady number of ready requests."""
+"""How long a decision takes: processor time of the production scheduler, with a steady number of ready requests.
+
+Scheduler and requests are what an executor has: a request is the very message that a front end sends it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from treadle.bench.scheduling.world import ROWS, Asked
+from treadle.bench.scheduling.world import ROWS
+from treadle_agent.executor.protocol import Submit
 from treadle_agent.policy.latency import CostModel, Executable
 from treadle_agent.policy.queues import Tenant, Tier
 from treadle_agent.policy.scheduling import SpaceTime
@@ -27,7 +31,7 @@ IDLE = 1e-4  # seconds until the next look after nothing was decided
 class Decisions:
     """Seconds of processor time of single decisions, with so many tenants and ready requests; `problems`: the mean
     that a launch began with. `turn_p99`: of all that a dispatch thread asks of it for one launch: what to shed,
-    what to launch, and to learn from what that took.
+    what to launch, to note what that takes, and to learn from how long it took.
     """
 
     tenants: int
@@ -54,7 +58,8 @@ def measure(tenants: int, ready: int, *, each: int = ARCHITECTURE_TENANTS, seed:
                 tenant = random.choice(made)
                 number += 1
                 deadline = now + tenant.deadline * random.uniform(0.8, 1.2)
-                open_ += scheduler.submit(tenant, Asked(number, now, deadline, tenant.id))
+                asked = Submit(number, tenant.id, 0, 1, 0, now, deadline)
+                open_ += scheduler.submit(tenant, asked)
             started = time.thread_time()
             doomed = scheduler.shed(now)
             begin = time.thread_time()
@@ -73,6 +78,7 @@ def measure(tenants: int, ready: int, *, each: int = ARCHITECTURE_TENANTS, seed:
             seconds = share * group.executable.cost.expected(len(group.streams))
             now += seconds
             begin = time.thread_time()
+            scheduler.settle()
             finished = scheduler.launched(launch, seconds)
             turns[-1] += time.thread_time() - begin
             if finished:
