@@ -19,7 +19,7 @@ from treadle_agent.executor.worker_settings import WorkerSettings
 from treadle_agent.frontend.app import FrontEnd
 from treadle_agent.frontend.settings import FrontEndSettings
 from treadle_agent.frontend.site import Site
-from treadle_agent.model_store import ModelStore
+from treadle_agent.models.store import ModelStore
 from treadle_agent.node_agent import NodeAgent
 from treadle_agent.node_events import Observer
 from treadle_agent.program.loader import Loader

@@ -20,7 +20,8 @@ from treadle_agent.agreement import difference
 from treadle_agent.executor.gateway import Gateway, RefusedError, Served
 from treadle_agent.executor.protocol import TierSpec, Version
 from treadle_agent.frontend.catalog import Catalog, Entry
-from treadle_agent.model_store import FetchError, Progress, UnreachableError
+from treadle_agent.models.errors import FetchError, UnreachableError
+from treadle_agent.models.store import Progress
 from treadle_agent.node_events import Leaking, Loading, Observer, Refused, Removed, Serving
 from treadle_agent.program.artifact import Artifact, read_artifact
 from treadle_agent.program.errors import ModelError
@@ -33,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class Store(Protocol):
-    """Where models come from: `model_store.ModelStore`."""
+    """Where models come from: `models.store.ModelStore`."""
 
     async def fetch(self, model: Model, progress: Progress | None = None) -> Path:
         """The model's local file; raises FetchError."""

@@ -14,7 +14,7 @@ import pytest
 from treadle_agent.executor.gateway import RefusedError, Served
 from treadle_agent.executor.protocol import Version
 from treadle_agent.frontend.catalog import Catalog
-from treadle_agent.model_store import NotFoundError, UnreachableError
+from treadle_agent.models.errors import NotFoundError, UnreachableError
 from treadle_agent.node_agent import NodeAgent
 from treadle_agent.node_events import Event
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec
