@@ -12,7 +12,7 @@ from yarl import URL
 
 from treadle_agent.models.errors import NotAllowedError, RefusedByServerError
 
-HOST = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?|\[[0-9a-f:.]+\](:[0-9]{1,5})?")
+HOST = re.compile(r"((\*\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 # What a machine has of its own, wherever it is mounted: a Pod's token is in the first.
 _OWN = tuple(Path(path) for path in ("/var/run/secrets", "/run/secrets", "/proc", "/sys", "/dev", "/etc", "/root"))
