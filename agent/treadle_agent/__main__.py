@@ -272,6 +272,7 @@ async def _run(options: Options) -> None:
     from treadle_agent.cluster.lease import TakenOverError
     from treadle_agent.cluster.nvml import Nvml
     from treadle_agent.cluster.reviews import Reviews
+    from treadle_agent.cluster.secrets import KubeSecrets
 
     stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -292,6 +293,7 @@ async def _run(options: Options) -> None:
                 identify=ids.__getitem__,
                 cache_settings=options.cache,
                 sources=options.sources,
+                secrets=KubeSecrets(client, options.namespace),
             ) as node:
                 if options.guard is not None:
                     node.front_end.protect(Reviews(client), options.guard)

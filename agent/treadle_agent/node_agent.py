@@ -26,6 +26,7 @@ from treadle_agent.node_events import Leaking, Loading, Observer, Refused, Remov
 from treadle_agent.program.artifact import Artifact, read_artifact
 from treadle_agent.program.errors import ModelError
 from treadle_agent.settings import NodeAgentSettings
+from treadle_api.objects import DEFAULT_NAMESPACE
 from treadle_api.replica import LoadedReason
 from treadle_api.tenant import Model, Tenant, Tier
 
@@ -36,8 +37,8 @@ _log = logging.getLogger(__name__)
 class Store(Protocol):
     """Where models come from: `models.store.ModelStore`."""
 
-    async def fetch(self, model: Model, progress: Progress | None = None) -> Path:
-        """The model's local file; raises FetchError."""
+    async def fetch(self, model: Model, progress: Progress | None = None, namespace: str = DEFAULT_NAMESPACE) -> Path:
+        """The local file of a model of a tenant of `namespace`; raises FetchError."""
 
 
 class Compiler(Protocol):
@@ -230,7 +231,7 @@ class NodeAgent:
             self._observe(Loading(tenant.key, f"fetching tier {tier.name}, {size} MiB"))
 
         try:
-            return await self._held(held, lambda: self._store.fetch(tier.model, progress))
+            return await self._held(held, lambda: self._store.fetch(tier.model, progress, tenant.namespace))
         except FetchError as error:
             temporary = isinstance(error, UnreachableError)
             field = _field(tier, f"model.{error.field}")

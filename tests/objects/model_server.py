@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 import trustme
@@ -39,3 +42,24 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
+
+
+@contextmanager
+def in_a_thread(server: Server) -> Iterator[Server]:
+    """The server, beside a test that has no event loop."""
+    started, loop, end = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
+
+    async def serve() -> None:
+        async with server:
+            started.set()
+            await end.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=[serve()])
+    thread.start()
+    try:
+        assert started.wait(10), "it does not listen"
+        yield server
+    finally:
+        loop.call_soon_threadsafe(end.set)
+        thread.join()
+        loop.close()

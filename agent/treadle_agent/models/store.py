@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import secrets
+import os
 import ssl
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
-from yarl import URL
 
 from treadle_agent.models.errors import (
     DigestError,
-    NotAllowedError,
     NotFoundError,
     RangeError,
-    RefusedByServerError,
     TooLargeError,
     TooSlowError,
     UnreachableError,
 )
 from treadle_agent.models.partial import Partial, open_partial
+from treadle_agent.models.places import Place, https_place, read_url
+from treadle_agent.models.secrets import NoSecrets, Secrets
 from treadle_agent.models.sources import Sources, shown
-from treadle_agent.models.transport import Place, Transport
+from treadle_agent.models.transport import Transport
 from treadle_agent.settings import ModelStoreSettings
+from treadle_api.objects import DEFAULT_NAMESPACE
 from treadle_api.tenant import Model
 
 Progress = Callable[[int, int | None], None]  # bytes so far, and in all where the server said so
@@ -43,16 +43,20 @@ class ModelStore:
         settings: ModelStoreSettings | None = None,
         ssl_context: ssl.SSLContext | None = None,
         sources: Sources | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         """`ssl_context` replaces the system's trust, which the variable SSL_CERT_FILE names."""
         self._folder = folder
         self._settings = settings or ModelStoreSettings()
         self._sources = sources or Sources()
         self._transport = Transport(self._settings, self._sources, ssl_context or ssl.create_default_context())
+        self._secrets = secrets or NoSecrets()
         self._downloads = asyncio.Semaphore(self._settings.concurrent_downloads)
 
-    async def fetch(self, model: Model, progress: Progress | None = None) -> Path:
+    async def fetch(self, model: Model, progress: Progress | None = None, namespace: str = DEFAULT_NAMESPACE) -> Path:
         """The local file of a model, of the digest that the manifest gives where it gives one.
+
+        `namespace` is the tenant's, where the Secret is that it may name.
 
         A local file is used where it lies, since a model may keep its weights in files beside it. A download is kept
         as ``SHA256.onnx``; one that is there already, undamaged, is not fetched again. One of known digest that was
@@ -65,7 +69,7 @@ class ModelStore:
             return await asyncio.to_thread(self._check_local, path, model.sha256)
         if model.sha256 is not None and await asyncio.to_thread(_is_whole, self._place(model.sha256), model.sha256):
             return self._place(model.sha256)
-        return await self._download_patiently(model, progress or _ignore)
+        return await self._download_patiently(model, progress or _ignore, namespace)
 
     def _place(self, digest: str) -> Path:
         return self._folder / f"{digest}.onnx"
@@ -87,10 +91,10 @@ class ModelStore:
         if size > self._settings.most_bytes:
             raise TooLargeError(f"the model has {size} bytes, the limit is {self._settings.most_bytes}")
 
-    async def _download_patiently(self, model: Model, progress: Progress) -> Path:
+    async def _download_patiently(self, model: Model, progress: Progress, namespace: str) -> Path:
         for attempt in range(1, self._settings.attempts + 1):
             try:
-                return await self._download(model, progress)
+                return await self._download(model, progress, namespace)
             except TooSlowError:
                 raise
             except UnreachableError:
@@ -99,30 +103,29 @@ class ModelStore:
                 await asyncio.sleep(self._settings.backoff * 2 ** (attempt - 1))
         raise AssertionError("attempts is at least 1")
 
-    async def _download(self, model: Model, progress: Progress) -> Path:
+    async def _download(self, model: Model, progress: Progress, namespace: str) -> Path:
         """One try. What came of a file of unknown digest is of no use to another."""
         wanted = model.sha256
-        name = f".partial-{wanted}" if wanted is not None else f".download-{secrets.token_hex(8)}"
+        name = f".partial-{wanted}" if wanted is not None else f".download-{os.urandom(8).hex()}"
         async with open_partial(self._folder / name, keep=wanted is not None) as partial:
             if wanted is not None and await asyncio.to_thread(_is_whole, self._place(wanted), wanted):
                 return self._place(wanted)  # another has fetched it meanwhile
             resumed = partial.size > 0
             try:
                 if partial.digest != wanted:
-                    await self._receive(model, partial, progress)
+                    await self._receive(await self._find(model, namespace), partial, progress)
                 if resumed and partial.digest != wanted:  # what was there was not what it seemed
                     partial.restart()
-                    await self._receive(model, partial, progress)
+                    await self._receive(await self._find(model, namespace), partial, progress)
                 if wanted is not None and partial.digest != wanted:
-                    raise DigestError(_mismatch(shown(URL(model.uri)), partial.digest, wanted))
+                    raise DigestError(_mismatch(shown(read_url(model.uri)), partial.digest, wanted))
             except (DigestError, RangeError, TooLargeError):
                 partial.restart()
                 raise
             return partial.finish(self._place(partial.digest))
 
-    async def _receive(self, model: Model, partial: Partial, progress: Progress) -> None:
+    async def _receive(self, place: Place, partial: Partial, progress: Progress) -> None:
         """The rest of a file."""
-        place = self._find(model)
         async with (
             self._downloads,
             self._transport.pace(shown(place.url)) as came,
@@ -140,17 +143,11 @@ class ModelStore:
                 came(partial.size - before)
                 progress(partial.size, total)
 
-    def _find(self, model: Model) -> Place:
-        """Where to ask for a model."""
-        try:
-            url = URL(model.uri)
-        except ValueError as error:
-            raise RefusedByServerError(f"{model.uri} is not a URL") from error
-        if url.user is not None or url.password is not None:
-            raise NotAllowedError(
-                f"{shown(url)}: a user name and a password do not belong into a manifest: take them out"
-            )
-        return Place(url)
+    async def _find(self, model: Model, namespace: str) -> Place:
+        """Where to ask for a model, and by what right."""
+        url = read_url(model.uri)
+        secret = await self._secrets.read(namespace, model.secret) if model.secret is not None else None
+        return https_place(url, secret)
 
 
 def _mismatch(place: str, found: str, expected: str) -> str:

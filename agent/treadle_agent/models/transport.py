@@ -7,7 +7,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -25,18 +24,11 @@ from treadle_agent.models.errors import (
     TooSlowError,
     UnreachableError,
 )
+from treadle_agent.models.places import Place
 from treadle_agent.models.sources import Sources, is_link_local, is_public, place_of, shown
 from treadle_agent.settings import ModelStoreSettings
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A file on a server, and what is said to be let in; `headers` go to the server of `url` and to no other."""
-
-    url: URL
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Transport:

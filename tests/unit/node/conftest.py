@@ -73,9 +73,13 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.arrived = asyncio.Event()
+        self.namespaces: list[str] = []
 
-    async def fetch(self, model: Model, progress: Callable[[int, int | None], None] | None = None) -> Path:
+    async def fetch(
+        self, model: Model, progress: Callable[[int, int | None], None] | None = None, namespace: str = ""
+    ) -> Path:
         await asyncio.sleep(0)
+        self.namespaces.append(namespace)
         if "slow" in model.uri:
             await self.arrived.wait()
         if "missing" in model.uri:
