@@ -53,6 +53,7 @@ def in_a_thread(server: Server) -> Iterator[Server]:
         async with server:
             started.set()
             await end.wait()
+        await asyncio.sleep(0.2)  # for connections to be closed: asyncio has no event for that
 
     thread = threading.Thread(target=loop.run_until_complete, args=[serve()])
     thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -18,9 +19,18 @@ BASIC = f"Basic {base64.b64encode(f'reader:{PASSWORD}'.encode()).decode()}"
 
 @pytest.fixture
 def model_server(models, monkeypatch, tmp_path) -> Iterator[Server]:
-    """Has 2.onnx for those who have the password; the agents trust it."""
+    """Has 2.onnx for those who have the password, and, for all, a slow one; the agents trust it."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path == "/slow.onnx":
+            response = web.StreamResponse(headers={"Content-Length": str(30 << 20)})
+            await response.prepare(request)
+            await response.write(bytes(12 << 20))
+            try:
+                await asyncio.sleep(30)
+            finally:
+                request.transport.abort()
+            return response
         if request.headers.get("Authorization") != BASIC:
             return web.Response(status=401)
         return web.Response(body=(models / "2.onnx").read_bytes())
@@ -59,3 +69,16 @@ def test_a_secret_is_read_once_its_owner_lets_agents(agent, replica, models, clu
     assert set(model_server.requests) == {"/2.onnx"}
     assert PASSWORD not in node.program.output
     assert BASIC not in node.program.output
+
+
+def test_how_far_a_download_is_stands_in_the_replicas_status(agent, replica, model_server, eventually):
+    address = f"127.0.0.1:{model_server.port}"
+    agent("alpha", options=["--model-hosts", address])
+    one = replica("slow", "alpha")
+    one.manifest["spec"]["template"]["tiers"][0]["model"] = {"uri": f"https://{address}/slow.onnx"}
+    one.create()
+
+    def message() -> bool:
+        return "fetching tier tier-0, 12 of 30 MiB" in one.wait_for("Loaded", "False", "Loading")["message"]
+
+    eventually(message, 30.0)
