@@ -22,6 +22,7 @@ from treadle_agent.models.errors import (
 )
 from treadle_agent.models.partial import Partial, open_partial
 from treadle_agent.models.places import Place, https_place, read_url
+from treadle_agent.models.s3 import s3_place
 from treadle_agent.models.secrets import NoSecrets, Secrets
 from treadle_agent.models.sources import Sources, shown
 from treadle_agent.models.transport import Transport
@@ -147,6 +148,8 @@ class ModelStore:
         """Where to ask for a model, and by what right."""
         url = read_url(model.uri)
         secret = await self._secrets.read(namespace, model.secret) if model.secret is not None else None
+        if url.scheme == "s3":
+            return await asyncio.to_thread(s3_place, model.uri, secret)
         return https_place(url, secret)
 
 

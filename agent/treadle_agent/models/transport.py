@@ -64,7 +64,7 @@ class Transport:
                             return
                         if response.status == 416 and start > 0:
                             raise RangeError(f"{name} has other bytes than before, and fewer")
-                        target = _redirect(url, response)
+                        target = _redirect(url, response, place)
                     self._sources.check_redirect(place.url, target)
                     url = target
                 raise RefusedByServerError(f"{name} redirects more than {self._settings.redirects} times")
@@ -139,11 +139,14 @@ def _same_server(url: URL, other: URL) -> bool:
     return place_of(url) == place_of(other)
 
 
-def _redirect(url: URL, response: aiohttp.ClientResponse) -> URL:
+def _redirect(url: URL, response: aiohttp.ClientResponse, place: Place) -> URL:
     """Where an answer other than the file points to."""
-    location = response.headers.get("Location")
-    if response.status not in _REDIRECTS or location is None:
-        raise _error(response.status)(f"{shown(url)}: the server answers {response.status} {response.reason}")
+    location, status = response.headers.get("Location"), response.status
+    if status not in _REDIRECTS or location is None:
+        fix = ""
+        if status in (401, 403):
+            fix = ": does the Secret let in?" if place.headers else ": name a Secret that lets in, in secretName"
+        raise _error(status)(f"{shown(url)}: the server answers {status} {response.reason}{fix}")
     try:
         return url.join(URL(location))
     except ValueError as error:
