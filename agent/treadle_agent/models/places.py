@@ -17,10 +17,14 @@ AUTHORIZATION = "Authorization"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A file on a server, and what is said to be let in; `headers` go to the server of `url` and to no other."""
+    """A file on a server, and what is said to be let in; `headers` go to the server of `url` and to no other.
 
-    url: URL
+    `signed`: what lets in is the URL's query.
+    """
+
+    url: URL = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    signed: bool = False
 
 
 def read_url(uri: str) -> URL:

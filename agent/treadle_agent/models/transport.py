@@ -145,7 +145,11 @@ def _redirect(url: URL, response: aiohttp.ClientResponse, place: Place) -> URL:
     if status not in _REDIRECTS or location is None:
         fix = ""
         if status in (401, 403):
-            fix = ": does the Secret let in?" if place.headers else ": name a Secret that lets in, in secretName"
+            fix = (
+                ": does the Secret let in?"
+                if place.headers or place.signed
+                else ": name a Secret that lets in, in secretName"
+            )
         raise _error(status)(f"{shown(url)}: the server answers {status} {response.reason}{fix}")
     try:
         return url.join(URL(location))

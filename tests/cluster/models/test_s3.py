@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from bed.program import Program
 from treadle_agent.models.errors import FetchError, NotAllowedError, NotFoundError, RefusedByServerError
+from treadle_agent.models.places import Place
 from treadle_agent.models.s3 import s3_place
 from treadle_agent.models.secrets import Secret, SecretError
+from treadle_agent.models.sources import shown
 from treadle_agent.models.store import ModelStore
 from treadle_api.tenant import Model
 
@@ -117,8 +120,19 @@ def test_where_aws_has_an_object(uri: str, region: str, url: str) -> None:
     if region:
         values["AWS_REGION"] = region
     place = s3_place(uri, Secret("reader", {key: value.encode() for key, value in values.items()}))
-    assert str(place.url) == url
-    assert f"/{region or 'us-east-1'}/s3/aws4_request" in place.headers["Authorization"]
-    assert place.headers["X-Amz-Security-Token"] == "for-a-while"
-    assert "Authorization" not in repr(place)
-    assert s3_place("s3://models/public", None).headers == {}
+    assert shown(place.url) == url
+    assert f"/{region or 'us-east-1'}/s3/aws4_request" in place.url.query["X-Amz-Credential"]
+    assert place.url.query["X-Amz-Security-Token"] == "for-a-while"
+    assert "amz" not in repr(place).lower()
+
+
+def test_what_anybody_may_have_is_asked_for_without_a_signature() -> None:
+    assert s3_place("s3://models/a b", None) == Place(
+        URL("https://s3.us-east-1.amazonaws.com/models/a%20b", encoded=True)
+    )
+
+
+def test_a_bucket_that_nobody_can_have() -> None:
+    values = {"AWS_ACCESS_KEY_ID": ID.encode(), "AWS_SECRET_ACCESS_KEY": KEY.encode()}
+    with pytest.raises(RefusedByServerError, match="s3://a/b: bucket name"):
+        s3_place("s3://a/b", Secret("reader", values))
