@@ -145,11 +145,8 @@ def _redirect(url: URL, response: aiohttp.ClientResponse, place: Place) -> URL:
     if status not in _REDIRECTS or location is None:
         fix = ""
         if status in (401, 403):
-            fix = (
-                ": does the Secret let in?"
-                if place.headers or place.signed
-                else ": name a Secret that lets in, in secretName"
-            )
+            asked = bool(place.headers) or place.signed
+            fix = ": does the Secret let in?" if asked else ": name a Secret that lets in, in secretName"
         raise _error(status)(f"{shown(url)}: the server answers {status} {response.reason}{fix}")
     try:
         return url.join(URL(location))

@@ -134,5 +134,5 @@ def test_what_anybody_may_have_is_asked_for_without_a_signature() -> None:
 
 def test_a_bucket_that_nobody_can_have() -> None:
     values = {"AWS_ACCESS_KEY_ID": ID.encode(), "AWS_SECRET_ACCESS_KEY": KEY.encode()}
-    with pytest.raises(RefusedByServerError, match="s3://a/b: bucket name"):
+    with pytest.raises(RefusedByServerError, match="s3://a/b: invalid bucket name"):
         s3_place("s3://a/b", Secret("reader", values))
