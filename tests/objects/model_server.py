@@ -20,6 +20,7 @@ class Server:
         self.handler = handler
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
+        self._transports: set[asyncio.Transport] = set()
         self.authority = trustme.CA()
         self._server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.authority.issue_cert("127.0.0.1", "localhost").configure_cert(self._server_context)
@@ -30,6 +31,8 @@ class Server:
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             self.requests.append(request.path)
             self.headers.append(dict(request.headers))
+            assert request.transport is not None
+            self._transports.add(request.transport)
             return await self.handler(request)  # type: ignore[arg-type]
 
         self._runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
@@ -42,6 +45,9 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
+        for transport in self._transports:
+            transport.abort()  # a client that is gone agrees on no end
+        await asyncio.sleep(0.05)
 
 
 @contextmanager
@@ -53,7 +59,6 @@ def in_a_thread(server: Server) -> Iterator[Server]:
         async with server:
             started.set()
             await end.wait()
-        await asyncio.sleep(0.2)  # for connections to be closed: asyncio has no event for that
 
     thread = threading.Thread(target=loop.run_until_complete, args=[serve()])
     thread.start()

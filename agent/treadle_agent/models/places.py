@@ -19,12 +19,13 @@ AUTHORIZATION = "Authorization"
 class Place:
     """A file on a server, and what is said to be let in; `headers` go to the server of `url` and to no other.
 
-    `signed`: what lets in is the URL's query.
+    `signed`: what lets in is the URL's query. `sha256`: the file's, where the server has said it.
     """
 
     url: URL = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     signed: bool = False
+    sha256: str | None = None
 
 
 def read_url(uri: str) -> URL:

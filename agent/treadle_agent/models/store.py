@@ -7,6 +7,7 @@ import hashlib
 import os
 import ssl
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -14,6 +15,7 @@ import aiohttp
 
 from treadle_agent.models.errors import (
     DigestError,
+    NotAllowedError,
     NotFoundError,
     RangeError,
     TooLargeError,
@@ -50,7 +52,8 @@ class ModelStore:
         self._folder = folder
         self._settings = settings or ModelStoreSettings()
         self._sources = sources or Sources()
-        self._transport = Transport(self._settings, self._sources, ssl_context or ssl.create_default_context())
+        self._ssl_context = ssl_context or ssl.create_default_context()
+        self._transport = Transport(self._settings, self._sources, self._ssl_context)
         self._secrets = secrets or NoSecrets()
         self._downloads = asyncio.Semaphore(self._settings.concurrent_downloads)
 
@@ -143,6 +146,8 @@ class ModelStore:
                 await asyncio.to_thread(partial.append, chunk)
                 came(partial.size - before)
                 progress(partial.size, total)
+        if place.sha256 not in (None, partial.digest):
+            raise DigestError(f"{shown(place.url)} is not the file of that digest: it has {partial.digest}")
 
     async def _find(self, model: Model, namespace: str) -> Place:
         """Where to ask for a model, and by what right."""
@@ -150,7 +155,17 @@ class ModelStore:
         secret = await self._secrets.read(namespace, model.secret) if model.secret is not None else None
         if url.scheme == "s3":
             return await asyncio.to_thread(s3_place, model.uri, secret)
-        return https_place(url, secret)
+        if url.scheme != "oci":
+            return https_place(url, secret)
+        if find_spec("oras") is None:
+            raise NotAllowedError("oci:// needs a package that is missing here: pip install 'treadle[models]'")
+        from treadle_agent.models.oci import Asking, oci_place
+
+        asking = Asking(self._sources.check_host, self._ssl_context, self._settings.silence)
+        place = await asyncio.to_thread(oci_place, model.uri, secret, asking)
+        if model.sha256 not in (None, place.sha256):
+            raise DigestError(_mismatch(model.uri, str(place.sha256), str(model.sha256)))
+        return place
 
 
 def _mismatch(place: str, found: str, expected: str) -> str:

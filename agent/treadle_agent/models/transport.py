@@ -147,14 +147,15 @@ def _redirect(url: URL, response: aiohttp.ClientResponse, place: Place) -> URL:
         if status in (401, 403):
             asked = bool(place.headers) or place.signed
             fix = ": does the Secret let in?" if asked else ": name a Secret that lets in, in secretName"
-        raise _error(status)(f"{shown(url)}: the server answers {status} {response.reason}{fix}")
+        raise error_of(status)(f"{shown(url)}: the server answers {status} {response.reason}{fix}")
     try:
         return url.join(URL(location))
     except ValueError as error:
         raise RefusedByServerError(f"{shown(url)} redirects to what is not a URL") from error
 
 
-def _error(status: int) -> type[FetchError]:
+def error_of(status: int) -> type[FetchError]:
+    """What an answer other than the file means."""
     if status in (404, 410):
         return NotFoundError
     return UnreachableError if status >= 500 or status == 429 else RefusedByServerError
