@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test e2e check bench executor gpu papers controlplane controlplane-if-possible cluster clean switching switching-live scale soak chart-files images lock
+.PHONY: help install demo test e2e check bench executor gpu papers controlplane controlplane-if-possible model-servers cluster clean switching switching-live scale soak chart-files images lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -32,6 +32,10 @@ controlplane: ## the Kubernetes control plane for tests (a quarter of an hour on
 
 controlplane-if-possible:
 	@$(BUILD_CONTROLPLANE) --if-possible >&2
+	@$(BUILD_CONTROLPLANE) --if-possible --model-servers >&2
+
+model-servers: ## the servers that tests have models come from (some minutes once, then kept outside the tree); prints their folder
+	@$(BUILD_CONTROLPLANE) --model-servers
 
 cluster: $(READY) ## a control plane, the operator and two agents to try things on, until Ctrl-C
 	@$(BUILD_CONTROLPLANE) > /dev/null

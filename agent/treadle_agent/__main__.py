@@ -25,6 +25,7 @@ from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.protocol import Mode
 from treadle_agent.frontend.settings import GuardSettings
 from treadle_agent.frontend.tls import Tls, TlsError
+from treadle_agent.models.sources import HOST, Sources
 from treadle_agent.node import ExecutorError, Node, open_node
 from treadle_agent.policy.answers import AnswerTiming
 from treadle_agent.settings import CacheSettings
@@ -83,6 +84,7 @@ class Options:
     kubeconfig: Path | None
     leave_seconds: float
     cache: CacheSettings
+    sources: Sources
     guard: GuardSettings | None
     tls: Path | None
 
@@ -157,6 +159,16 @@ def _parser() -> argparse.ArgumentParser:
         help="what models, and what is made of them, may take of the disk (default %(default)s): beyond it what no "
         "tenant uses is cleared; what is being loaded comes on top",
     )
+    parser.add_argument(
+        "--model-hosts",
+        metavar="LIST",
+        help="where models may be fetched from: HOST, HOST:PORT or *.DOMAIN, with commas between (default: any host)",
+    )
+    parser.add_argument(
+        "--model-folders",
+        metavar="LIST",
+        help="folders, with commas between, in which models may lie (default: any)",
+    )
     timing = AnswerTiming()
     parser.add_argument(
         "--auth-audience",
@@ -213,8 +225,24 @@ def _options(arguments: argparse.Namespace) -> Options:
     return Options(
         arguments.node_name, arguments.port, address, devices, arguments.namespace, arguments.kubeconfig,
         arguments.leave_seconds, CacheSettings(most_bytes=int(size[1]) << _SHIFTS[size[2]]),
-        _guard(arguments), arguments.tls,
+        _sources(arguments), _guard(arguments), arguments.tls,
     )  # fmt: skip
+
+
+def _sources(arguments: argparse.Namespace) -> Sources:
+    hosts, folders = arguments.model_hosts, arguments.model_folders
+    if hosts is not None:
+        hosts = tuple(host.lower() for host in hosts.split(",") if host)
+    if folders is not None:
+        folders = tuple(Path(folder) for folder in folders.split(",") if folder)
+    for host in hosts or ():
+        if not HOST.fullmatch(host):
+            raise UsageError(f"--model-hosts {host}: must be HOST, HOST:PORT or *.DOMAIN")
+    for folder in folders or ():
+        if not folder.is_absolute():
+            raise UsageError(f"--model-folders {folder}: must be an absolute path")
+    own = (cache_folder(), *([arguments.tls] if arguments.tls is not None else []))
+    return Sources(hosts, folders, own)
 
 
 def _guard(arguments: argparse.Namespace) -> GuardSettings | None:
@@ -244,6 +272,7 @@ async def _run(options: Options) -> None:
     from treadle_agent.cluster.lease import TakenOverError
     from treadle_agent.cluster.nvml import Nvml
     from treadle_agent.cluster.reviews import Reviews
+    from treadle_agent.cluster.secrets import KubeSecrets
 
     stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -263,6 +292,8 @@ async def _run(options: Options) -> None:
                 cache_folder(),
                 identify=ids.__getitem__,
                 cache_settings=options.cache,
+                sources=options.sources,
+                secrets=KubeSecrets(client, options.namespace),
             ) as node:
                 if options.guard is not None:
                     node.front_end.protect(Reviews(client), options.guard)

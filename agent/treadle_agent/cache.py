@@ -1,6 +1,6 @@
 """The folder on this machine where models, and what is made of them, are kept, within a size.
 
-models/       `model_store.ModelStore`'s files
+models/       `models.store.ModelStore`'s files
 artifacts/    `program.loader.Loader`'s folders
 tuning/       `executor.tuning_cache.TuningCache`'s files, which nobody marks: one that leaves is measured again
 users/ID/     a process that serves from this folder: `alive`, which it keeps locked, and a mark for each entry in use

@@ -19,7 +19,9 @@ from treadle_agent.executor.worker_settings import WorkerSettings
 from treadle_agent.frontend.app import FrontEnd
 from treadle_agent.frontend.settings import FrontEndSettings
 from treadle_agent.frontend.site import Site
-from treadle_agent.model_store import ModelStore
+from treadle_agent.models.secrets import Secrets
+from treadle_agent.models.sources import Sources
+from treadle_agent.models.store import ModelStore
 from treadle_agent.node_agent import NodeAgent
 from treadle_agent.node_events import Observer
 from treadle_agent.program.loader import Loader
@@ -65,6 +67,8 @@ async def open_node(
     settings: FrontEndSettings | None = None,
     identify: Callable[[str], str] = str,
     cache_settings: CacheSettings | None = None,
+    sources: Sources | None = None,
+    secrets: Secrets | None = None,
 ) -> AsyncIterator[Node]:
     """Start the devices' executors; nothing listens yet. What is under way when the context ends is shed.
 
@@ -75,6 +79,8 @@ async def open_node(
         settings: of the front end.
         identify: from a device's name to its id on the node.
         cache_settings: how much that folder may hold.
+        sources: where models may come from; from anywhere if not given.
+        secrets: what tenants name to be let in there; none if not given.
 
     Raises:
         CacheError: `folder` cannot be written.
@@ -95,4 +101,5 @@ async def open_node(
         stack.callback(loader.close)  # what still compiles is for nobody, and a thread waits for it
         gc.freeze()  # what was imported stays: looking through it is a tenth of a second in which nobody is answered
         sites = [Site(identify(device), executor) for device, executor in zip(devices, executors, strict=True)]
-        yield Node(executors, sites, loader, ModelStore(cache.models), cache, settings or FrontEndSettings())
+        store = ModelStore(cache.models, sources=sources, secrets=secrets)
+        yield Node(executors, sites, loader, store, cache, settings or FrontEndSettings())

@@ -12,7 +12,7 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable, Collection, Container, Coroutine, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,11 +20,13 @@ from treadle_agent.agreement import difference
 from treadle_agent.executor.gateway import Gateway, RefusedError, Served
 from treadle_agent.executor.protocol import TierSpec, Version
 from treadle_agent.frontend.catalog import Catalog, Entry
-from treadle_agent.model_store import FetchError, Progress, UnreachableError
+from treadle_agent.models.errors import FetchError, UnreachableError
+from treadle_agent.models.store import Progress
 from treadle_agent.node_events import Leaking, Loading, Observer, Refused, Removed, Serving
 from treadle_agent.program.artifact import Artifact, read_artifact
 from treadle_agent.program.errors import ModelError
 from treadle_agent.settings import NodeAgentSettings
+from treadle_api.objects import DEFAULT_NAMESPACE
 from treadle_api.replica import LoadedReason
 from treadle_api.tenant import Model, Tenant, Tier
 
@@ -33,10 +35,10 @@ _log = logging.getLogger(__name__)
 
 
 class Store(Protocol):
-    """Where models come from: `model_store.ModelStore`."""
+    """Where models come from: `models.store.ModelStore`."""
 
-    async def fetch(self, model: Model, progress: Progress | None = None) -> Path:
-        """The model's local file; raises FetchError."""
+    async def fetch(self, model: Model, progress: Progress | None = None, namespace: str = DEFAULT_NAMESPACE) -> Path:
+        """The local file of a model of a tenant of `namespace`; raises FetchError."""
 
 
 class Compiler(Protocol):
@@ -199,7 +201,7 @@ class NodeAgent:
             if different := difference(artifacts[0][1], artifacts[-1][1], tiers[0].name):
                 cause = LoadedReason.TIERS_DIFFER
                 raise _RefusalError(_field(tier, "model"), cause, f"{different}; all tiers must agree")
-        self._observe(Loading(tenant.key, "loading and measuring"))
+        self._tell(tenant.key, "loading and measuring")
         version = Version(
             id=next(self._versions),
             tenant=tenant.key,
@@ -226,17 +228,17 @@ class NodeAgent:
     async def _fetch_tier(self, tenant: Tenant, tier: Tier, held: ExitStack) -> Path:
         def progress(done: int, total: int | None) -> None:
             size = f"{done / _MEBIBYTE:.0f}" + (f" of {total / _MEBIBYTE:.0f}" if total else "")
-            self._observe(Loading(tenant.key, f"fetching tier {tier.name}, {size} MiB"))
+            self._tell(tenant.key, f"fetching tier {tier.name}, {size} MiB")
 
         try:
-            return await self._held(held, lambda: self._store.fetch(tier.model, progress))
+            return await self._held(held, lambda: self._store.fetch(tier.model, progress, tenant.namespace))
         except FetchError as error:
             temporary = isinstance(error, UnreachableError)
             field = _field(tier, f"model.{error.field}")
             raise _RefusalError(field, error.cause, str(error), temporary=temporary) from error
 
     async def _compile(self, tenant: Tenant, tier: Tier, file: Path, held: ExitStack) -> tuple[Path, Artifact]:
-        self._observe(Loading(tenant.key, f"compiling tier {tier.name}"))
+        self._tell(tenant.key, f"compiling tier {tier.name}")
         try:
             folder = await self._held(held, lambda: asyncio.to_thread(self._compiler.compile, file))
         except ModelError as error:
@@ -254,6 +256,11 @@ class NodeAgent:
             pass
         held.callback(self._cache.release, path)
         return path
+
+    def _tell(self, key: str, step: str) -> None:
+        """How far a version is on its way."""
+        self._catalog.put(replace(self._catalog.find(key), step=step))
+        self._observe(Loading(key, step))
 
     def _remove(self, key: str) -> None:
         resident = self._residents.pop(key)

@@ -24,7 +24,7 @@ from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.protocol import Mode
 from treadle_agent.frontend.app import FrontEnd
 from treadle_agent.frontend.catalog import Catalog
-from treadle_agent.model_store import local_path
+from treadle_agent.models.store import local_path
 from treadle_agent.node import ExecutorError, Node, open_node
 from treadle_agent.node_agent import NodeAgent
 from treadle_api.tenant import Tenant

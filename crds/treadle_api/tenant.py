@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from treadle_api.fields import ContradictionError, Fields, FieldValueError
-from treadle_api.objects import DEFAULT_NAMESPACE, LABEL, LABEL_LENGTH, PRINTABLE, SHA256, document_of
+from treadle_api.objects import (
+    DEFAULT_NAMESPACE,
+    LABEL,
+    LABEL_LENGTH,
+    PRINTABLE,
+    SHA256,
+    SUBDOMAIN,
+    SUBDOMAIN_LENGTH,
+    document_of,
+)
 from treadle_api.units import (
     Percent,
     PerSecond,
@@ -36,7 +45,10 @@ _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")  # DNS-1035: it names a Servic
 _LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 _PERCENT = re.compile(r"100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?")
 _RATE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
-_SCHEMED = re.compile(r"https://[^/?#]+/.+|file:///.+")
+_SCHEMED = re.compile(r"https://[^/?#]+/.+|s3://[^/?#]+/[^?#]+|oci://[^/?#]+/[^?#]+|file:///.+")
+
+
+_FORMS = "must be https://HOST/PATH, s3://BUCKET/KEY, oci://REGISTRY/NAME:TAG, file:///PATH, or a path"
 
 
 class SwitchingMode(StrEnum):
@@ -60,10 +72,14 @@ class Slo:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Where a tier's ONNX file is: an https or file URI, or a path; `sha256` in hexadecimal, or None when not given."""
+    """Where a tier's ONNX file is: a URI, or a path; `sha256` in hexadecimal, or None when not given.
+
+    `secret`: the name of the Secret, in the tenant's namespace, with what its server asks for; or None.
+    """
 
     uri: str
     sha256: str | None
+    secret: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +193,15 @@ def _read_tier(tier: Fields) -> Tier:
     model = tier.child("model")
     uri = model.text("uri", PRINTABLE, 2048)
     if "://" in uri and not _SCHEMED.fullmatch(uri):
-        raise FieldValueError(model.field("uri"), f"{uri!r} must be https://HOST/PATH, file:///PATH or a path")
+        raise FieldValueError(model.field("uri"), f"{uri!r} {_FORMS}")
     return Tier(
         name=TierName(tier.text("name", LABEL, LABEL_LENGTH)),
         accuracy=tier.parsed("accuracy", _percent, 8),
-        model=Model(uri, model.text("sha256", SHA256, 64) if model.has("sha256") else None),
+        model=Model(
+            uri,
+            model.text("sha256", SHA256, 64) if model.has("sha256") else None,
+            model.text("secretName", SUBDOMAIN, SUBDOMAIN_LENGTH) if model.has("secretName") else None,
+        ),
     )
 
 

@@ -43,7 +43,8 @@ class Kind:
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         """The URL's path of one object, or of all of a namespace, or of all."""
-        parts = ["/apis", self.api_version, *(["namespaces", namespace] if namespace else []), self.plural]
+        root = "/apis" if "/" in self.api_version else "/api"  # the core group has no name
+        parts = [root, self.api_version, *(["namespaces", namespace] if namespace else []), self.plural]
         return "/".join([*parts, *(part for part in (name, subresource) if part)])
 
 

@@ -122,7 +122,9 @@ def _loaded(assignment: Assignment, seen: Observation, generation: int) -> Condi
         return Condition(type_, FALSE, refused.cause, f"{refused.field}: {refused.reason}{again}{previous}", generation)
     if wanted.draining:
         return Condition(type_, FALSE, LoadedReason.NOT_LOADED, "it drains, and was never loaded", generation)
-    return Condition(type_, FALSE, LoadedReason.LOADING, "its models are fetched, compiled and measured", generation)
+    step = f": {entry.step}" if entry is not None and entry.loading and entry.step else ""
+    message = f"its models are fetched, compiled and measured{step}"
+    return Condition(type_, FALSE, LoadedReason.LOADING, message, generation)
 
 
 def _draining(wanted: Replica | None, seen: Observation, generation: int) -> Condition:

@@ -31,14 +31,15 @@ class Entry:
     """One tenant of this node.
 
     `tenant` holds the facts of the version that is served, or those wanted while none is. `served` is None until the
-    first version has loaded. `loading`: a version is on its way. `refusal`: why the wanted version is not served,
-    as ``field: reason``; a tenant may be served in its previous version and have a refusal.
+    first version has loaded. `loading`: a version is on its way, `step` says how far. `refusal`: why the wanted version
+    is not served, as ``field: reason``; a tenant may be served in its previous version and have a refusal.
     """
 
     tenant: Tenant
     served: Served | None = None
     loading: bool = False
     refusal: str = ""
+    step: str = ""
 
     @property
     def key(self) -> str:

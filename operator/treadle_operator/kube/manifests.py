@@ -79,7 +79,8 @@ def replica_template(of: Tenant) -> Manifest:
                 "name": tier.name,
                 "accuracy": format_decimal(tier.accuracy),
                 "model": {"uri": tier.model.uri}
-                | ({"sha256": tier.model.sha256} if tier.model.sha256 is not None else {}),
+                | ({"sha256": tier.model.sha256} if tier.model.sha256 is not None else {})
+                | ({"secretName": tier.model.secret} if tier.model.secret is not None else {}),
             }
             for tier in of.tiers
         ],

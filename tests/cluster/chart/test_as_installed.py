@@ -80,9 +80,13 @@ def answers(url: str, token: str = "") -> int:
 
 
 @pytest.fixture
-def installed(helm: Helm, fresh: Cluster) -> Iterator[Cluster]:
-    """The chart on the bed, with one core Node."""
-    values = {"agent": {"device": "host", "port": free_port("0.0.0.0")}}
+def installed(helm: Helm, fresh: Cluster, tmp_path: Path) -> Iterator[Cluster]:
+    """The chart on the bed, with one core Node, and a test's own folder for models."""
+    volumes = {
+        "volumes": [{"name": "models", "emptyDir": {}}],
+        "volumeMounts": [{"name": "models", "mountPath": str(tmp_path)}],
+    }
+    values = {"agent": {"device": "host", "port": free_port("0.0.0.0"), **volumes}}
     helm("install", RELEASE, CHART, "--namespace", SYSTEM_NAMESPACE, values=values)
     fresh.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
     fresh.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})

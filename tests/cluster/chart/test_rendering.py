@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,6 +142,7 @@ def test_an_agent_clears_its_cache_before_the_kubelet_evicts_it(helm: Helm, size
         ({"agent": {"port": 80}}, "/agent/port"),
         ({"agent": {"leaveSeconds": -1}}, "/agent/leaveSeconds"),
         ({"agent": {"cacheSize": "much"}}, "/agent/cacheSize"),
+        ({"agent": {"models": {"hosts": ["https://models.example.com/"]}}}, "/agent/models/hosts/0"),
         ({"agent": {"auth": {"audience": ""}}}, "/agent/auth/audience"),
         ({"agent": {"auth": {"cacheSeconds": 0}}}, "/agent/auth/cacheSeconds"),
         ({"agent": {"maxUnavailable": "0%"}}, "/agent/maxUnavailable"),
@@ -189,6 +191,20 @@ def test_with_a_certificate_all_that_asks_agents_asks_by_tls(helm: Helm) -> None
     plain = container(helm.render({"agent": {"device": "host"}}), "DaemonSet", "treadle-agent")
     assert agent_options(agent_parser().parse_args(arguments(plain))).tls is None
     assert "scheme" not in plain["livenessProbe"]["httpGet"]
+
+
+def test_models_come_only_from_hosts_that_are_listed_and_folders_that_are_mounted(helm: Helm) -> None:
+    def sources(**agent: Any) -> tuple[object, object]:
+        found = container(helm.render({"agent": {"device": "host", **agent}}), "DaemonSet", "treadle-agent")
+        allowed = agent_options(agent_parser().parse_args(arguments(found))).sources
+        return allowed.hosts, allowed.folders
+
+    assert sources() == ((), ()), "by default from nowhere"
+    hosts = ["models.example.com", "*.example.org", "registry.internal:5000"]
+    mounts = [{"name": "a", "mountPath": "/models"}, {"name": "b", "mountPath": "/srv/b", "readOnly": True}]
+    volumes = [{"name": name, "emptyDir": {}} for name in ("a", "b")]
+    found = sources(models={"hosts": hosts}, volumes=volumes, volumeMounts=mounts)
+    assert found == (tuple(hosts), (Path("/models"), Path("/srv/b")))
 
 
 def test_definitions_are_kept_unless_asked(helm: Helm) -> None:

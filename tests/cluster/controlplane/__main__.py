@@ -1,10 +1,11 @@
 """Builds the control plane that tests/cluster runs against, once for each set of versions, and prints its folder.
 
-    PYTHONPATH=tests/cluster python3 -m controlplane [--if-possible]
+    PYTHONPATH=tests/cluster python3 -m controlplane [--if-possible] [--model-servers]
 
 Needs Python, and Go or a package index that has it. Progress goes to stderr; the last line of stdout is the folder.
 Exit codes: 0 it is there; 1 the tree is at fault; 2 this machine cannot build it. With --if-possible, 2 becomes 0 and
-one loud line, unless TREADLE_REQUIRE_CLUSTER=1.
+one loud line, unless TREADLE_REQUIRE_CLUSTER=1. With --model-servers, what is built are the servers
+that tests have models come from, in a folder of their own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import NoReturn
 
 from controlplane import cache
 from controlplane.build import build
-from controlplane.components import COMPONENTS
+from controlplane.components import COMPONENTS, MODEL_SERVERS
 from controlplane.errors import BuildError, UnavailableError
 from controlplane.toolchain import fetch_kubectl, find_go
 
@@ -30,22 +31,29 @@ def main(arguments: list[str] | None = None) -> int:
     """Build what is missing, and say where it all lies."""
     parser = argparse.ArgumentParser(prog="python -m controlplane", description="build the control plane for tests")
     parser.add_argument("--if-possible", action="store_true", help="not being able to is no error")
+    parser.add_argument("--model-servers", action="store_true", help="build what tests have models come from instead")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _end)
     try:
-        _build_missing()
+        if options.model_servers:
+            _build_servers()
+        else:
+            _build_missing()
     except UnavailableError as error:
         if not options.if_possible or os.environ.get("TREADLE_REQUIRE_CLUSTER") == "1":
             _tell(f"ERROR: {error}")
             return 2
-        _tell(f"NO CONTROL PLANE, so the tests in tests/cluster will be SKIPPED: {error}")
+        absent, folder = ("CONTROL PLANE", "tests/cluster")
+        if options.model_servers:
+            absent, folder = ("MODEL SERVERS", "tests/cluster/models")
+        _tell(f"NO {absent}, so the tests in {folder} will be SKIPPED: {error}")
         return 0
     except BuildError as error:
         _tell(f"ERROR: {error}")
         return 1
     except KeyboardInterrupt:
         return 130
-    print(cache.folder())
+    print(cache.servers_folder() if options.model_servers else cache.folder())
     return 0
 
 
@@ -66,6 +74,20 @@ def _build_missing() -> None:
         if wanted:
             go = find_go(cache.root() / "tools", _tell)
             for component in wanted:
+                build(component, go, folder, _tell)
+
+
+def _build_servers() -> None:
+    if not cache.missing_servers():
+        return
+    with cache.one_builder_at_a_time(_tell):
+        folder = cache.servers_folder()
+        folder.mkdir(exist_ok=True)
+        missing = cache.missing_servers()
+        _tell(f"building {', '.join(missing)} into {folder}: some minutes on two cores, once")
+        go = find_go(cache.root() / "tools", _tell)
+        for component in MODEL_SERVERS:
+            if component.name in missing:
                 build(component, go, folder, _tell)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from controlplane.components import BINARIES, KUBERNETES, digest
+from controlplane.components import BINARIES, KUBERNETES, MODEL_SERVERS, digest
 
 
 def root() -> Path:
@@ -26,6 +26,17 @@ def missing() -> tuple[str, ...]:
     """The binaries still to be built. They are renamed into place, so one that exists is whole."""
     there = folder()
     return tuple(name for name in BINARIES if not os.access(there / name, os.X_OK))
+
+
+def servers_folder() -> Path:
+    """The folder of this tree's servers of models, which need not exist yet."""
+    return root() / f"model-servers-{digest(MODEL_SERVERS)}"
+
+
+def missing_servers() -> tuple[str, ...]:
+    """The servers of models still to be built."""
+    there = servers_folder()
+    return tuple(one.name for one in MODEL_SERVERS if not os.access(there / one.name, os.X_OK))
 
 
 @contextmanager

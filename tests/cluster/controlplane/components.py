@@ -73,12 +73,17 @@ COMPONENTS = (
     _kubernetes("kube-proxy"),
     Component("pause", "pause", "treadle.dev/controlplane/pause"),
 )
+# Servers that models come from: apart from the control plane, which is not built anew when one of these changes.
+MODEL_SERVERS = (
+    Component("versitygw", "versitygw", "github.com/versity/versitygw/cmd/versitygw"),
+    Component("registry", "registry", "github.com/distribution/distribution/v3/cmd/registry"),
+)
 BINARIES = ("kubectl", *(component.name for component in COMPONENTS))
 
 
-def digest() -> str:
+def digest(components: tuple[Component, ...] = COMPONENTS) -> str:
     """Changes whenever another binary would come out; not with how the build is carried out."""
-    parts = [platform.machine(), KUBECTL_PACKAGE, *map(repr, COMPONENTS)]
-    for module in sorted({component.module for component in COMPONENTS}):
+    parts = [platform.machine(), KUBECTL_PACKAGE, *map(repr, components)]
+    for module in sorted({component.module for component in components}):
         parts += [file.read_text() for file in sorted((MODULES / module).iterdir())]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]

@@ -43,6 +43,11 @@ def flags(*more: str, **changed: str | None) -> list[str]:
         ({"device": "tpu"}, "--device tpu: must be auto, host, cuda or simulated:MODEL"),
         ({"device": "simulated:X"}, "the simulated GPUs are"),
         ({"device": "cuda"}, "--device cuda: "),
+        (
+            {"model_hosts": "models.example,https://a.b"},
+            "--model-hosts https://a.b: must be HOST, HOST:PORT or *.DOMAIN",
+        ),
+        ({"model_folders": "models"}, "--model-folders models: must be an absolute path"),
         ({"leave_seconds": "-1"}, "--leave-seconds -1: must be 0 to 86400"),
         ({"leave_seconds": "nan"}, "--leave-seconds nan: must be 0 to 86400"),
         (

@@ -30,7 +30,7 @@ from treadle_agent.executor.supervisor import Supervisor
 from treadle_agent.executor.worker_settings import WorkerSettings
 from treadle_agent.frontend.app import FrontEnd
 from treadle_agent.frontend.site import Site
-from treadle_agent.model_store import ModelStore
+from treadle_agent.models.store import ModelStore
 from treadle_agent.node_agent import NodeAgent
 from treadle_agent.program.loader import Loader
 from treadle_api.tenant import read_tenant

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ssl
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
 import pytest
-import trustme
 from aiohttp import web
+from model_server import Server
 
-from treadle_agent.model_store import (
+from treadle_agent.models.errors import (
     DigestError,
     FetchError,
-    ModelStore,
     NotFoundError,
     RefusedByServerError,
     StorageError,
@@ -26,40 +22,13 @@ from treadle_agent.model_store import (
     TooSlowError,
     UnreachableError,
 )
+from treadle_agent.models.store import ModelStore
 from treadle_agent.settings import ModelStoreSettings
 from treadle_api.tenant import Model
 
 BODY = bytes(range(256)) * 20_000  # several chunks
 DIGEST = hashlib.sha256(BODY).hexdigest()
 SETTINGS = ModelStoreSettings(most_bytes=len(BODY), silence=5.0, redirects=2, attempts=2, backoff=0.01)
-
-
-class Server:
-    """An https server whose answers a test chooses; counts requests by path."""
-
-    def __init__(self, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> None:
-        self.handler = handler
-        self.requests: list[str] = []
-        self.authority = trustme.CA()
-        self._server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.authority.issue_cert("127.0.0.1").configure_cert(self._server_context)
-        self.trust = ssl.create_default_context()
-        self.authority.configure_trust(self.trust)
-
-    async def __aenter__(self) -> Self:
-        async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            self.requests.append(request.path)
-            return await self.handler(request)  # type: ignore[arg-type]
-
-        self._runner = web.ServerRunner(web.Server(handle))
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._server_context)
-        await site.start()
-        self.url = f"https://127.0.0.1:{self._runner.addresses[0][1]}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
 
 
 async def whole(_: web.Request) -> web.StreamResponse:

@@ -17,7 +17,7 @@ from treadle_agent.program.artifact import TensorSpec
 from treadle_api.conditions import Condition, ConditionStatus, find_condition
 from treadle_api.node import Device, Node, read_node
 from treadle_api.profile import BatchLatency, Profile, read_profile
-from treadle_api.replica import ReplicaStatus, read_replica
+from treadle_api.replica import ReplicaCondition, ReplicaStatus, read_replica
 from treadle_api.units import Bytes, Seconds
 
 ADDRESS, THEN, NOW = "10.0.0.7:8000", "2026-11-22T20:00:00Z", "2026-11-22T20:05:00Z"
@@ -53,6 +53,14 @@ def test_a_replica_that_is_on_its_way(replica):
         "Draining": ("False", "NotDraining"),
         "Straggling": ("False", "AsExpected"),
     }
+
+
+def test_a_replica_whose_model_is_fetched_says_how_far(replica):
+    one = replica()
+    entry = Entry(one.tenant, loading=True, step="fetching tier large, 12 of 30 MiB")
+    status = status_of(Assignment(one, one), Observation(entry=entry), "", ReplicaStatus(), NOW)
+    message = find_condition(status.conditions, ReplicaCondition.LOADED).message
+    assert message == "its models are fetched, compiled and measured: fetching tier large, 12 of 30 MiB"
 
 
 def test_a_replica_that_serves(loaded):

@@ -14,7 +14,7 @@ import pytest
 from treadle_agent.executor.gateway import RefusedError, Served
 from treadle_agent.executor.protocol import Version
 from treadle_agent.frontend.catalog import Catalog
-from treadle_agent.model_store import NotFoundError, UnreachableError
+from treadle_agent.models.errors import NotFoundError, UnreachableError
 from treadle_agent.node_agent import NodeAgent
 from treadle_agent.node_events import Event
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec
@@ -73,9 +73,13 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.arrived = asyncio.Event()
+        self.namespaces: list[str] = []
 
-    async def fetch(self, model: Model, progress: Callable[[int, int | None], None] | None = None) -> Path:
+    async def fetch(
+        self, model: Model, progress: Callable[[int, int | None], None] | None = None, namespace: str = ""
+    ) -> Path:
         await asyncio.sleep(0)
+        self.namespaces.append(namespace)
         if "slow" in model.uri:
             await self.arrived.wait()
         if "missing" in model.uri:

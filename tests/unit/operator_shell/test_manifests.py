@@ -90,7 +90,13 @@ def creation(tenant: Tenant, **changes: Any) -> CreateReplica:
             "load": {"requestsPerSecond": "9"},
         },
         {
-            "tiers": [{"name": "only", "accuracy": "100", "model": {"uri": "model.onnx"}}],
+            "tiers": [
+                {
+                    "name": "only",
+                    "accuracy": "100",
+                    "model": {"uri": "s3://models/m.onnx", "secretName": "reader"},
+                }
+            ],
             "replicas": {"min": 2, "max": 3},
         },
     ],

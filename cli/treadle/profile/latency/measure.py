@@ -20,7 +20,8 @@ from treadle_agent.executor.gateway import RefusedError
 from treadle_agent.executor.protocol import TierSpec, Version
 from treadle_agent.executor.supervisor import Supervisor
 from treadle_agent.executor.worker_settings import WorkerSettings
-from treadle_agent.model_store import FetchError, ModelStore
+from treadle_agent.models.errors import FetchError
+from treadle_agent.models.store import ModelStore
 from treadle_agent.program.artifact import ROW_COUNTS, Artifact, read_artifact
 from treadle_agent.program.errors import ModelError
 from treadle_agent.program.loader import Loader

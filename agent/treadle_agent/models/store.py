@@ -1,0 +1,203 @@
+"""From a model's URI to a verified local file; downloads lie in a content-addressed folder."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import ssl
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+
+from treadle_agent.models.errors import (
+    DigestError,
+    NotAllowedError,
+    NotFoundError,
+    RangeError,
+    TooLargeError,
+    TooSlowError,
+    UnreachableError,
+)
+from treadle_agent.models.partial import Partial, open_partial
+from treadle_agent.models.places import Place, https_place, read_url
+from treadle_agent.models.s3 import s3_place
+from treadle_agent.models.secrets import NoSecrets, Secrets
+from treadle_agent.models.sources import Sources, shown
+from treadle_agent.models.transport import Transport
+from treadle_agent.settings import ModelStoreSettings
+from treadle_api.objects import DEFAULT_NAMESPACE
+from treadle_api.tenant import Model
+
+Progress = Callable[[int, int | None], None]  # bytes so far, and in all where the server said so
+
+_CHUNK_BYTES = 1 << 20
+
+
+class ModelStore:
+    """Fetches models into `folder`; any number of fetches, and processes, may share it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: ModelStoreSettings | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        sources: Sources | None = None,
+        secrets: Secrets | None = None,
+    ) -> None:
+        """`ssl_context` replaces the system's trust, which the variable SSL_CERT_FILE names."""
+        self._folder = folder
+        self._settings = settings or ModelStoreSettings()
+        self._sources = sources or Sources()
+        self._ssl_context = ssl_context or ssl.create_default_context()
+        self._transport = Transport(self._settings, self._sources, self._ssl_context)
+        self._secrets = secrets or NoSecrets()
+        self._downloads = asyncio.Semaphore(self._settings.concurrent_downloads)
+
+    async def fetch(self, model: Model, progress: Progress | None = None, namespace: str = DEFAULT_NAMESPACE) -> Path:
+        """The local file of a model, of the digest that the manifest gives where it gives one.
+
+        `namespace` is the tenant's, where the Secret is that it may name.
+
+        A local file is used where it lies, since a model may keep its weights in files beside it. A download is kept
+        as ``SHA256.onnx``; one that is there already, undamaged, is not fetched again. One of known digest that was
+        interrupted, by whatever, goes on where it was.
+
+        Raises:
+            FetchError: one of `models.errors`.
+        """
+        if (path := local_path(model.uri)) is not None:
+            return await asyncio.to_thread(self._check_local, path, model.sha256)
+        if model.sha256 is not None and await asyncio.to_thread(_is_whole, self._place(model.sha256), model.sha256):
+            return self._place(model.sha256)
+        return await self._download_patiently(model, progress or _ignore, namespace)
+
+    def _place(self, digest: str) -> Path:
+        return self._folder / f"{digest}.onnx"
+
+    def _check_local(self, asked: Path, expected: str | None) -> Path:
+        try:
+            path = self._sources.check_file(asked)
+            if not path.is_file():
+                raise NotFoundError(f"there is no file {path}" if not path.exists() else f"{path} is not a file")
+            self._check_size(path.stat().st_size)
+            found = _digest(path) if expected is not None else None
+        except (OSError, RuntimeError) as error:  # the latter: links that go round
+            raise NotFoundError(f"{asked} cannot be read: {getattr(error, 'strerror', error)}") from error
+        if found != expected:
+            raise DigestError(_mismatch(str(path), str(found), str(expected)))
+        return path
+
+    def _check_size(self, size: int) -> None:
+        if size > self._settings.most_bytes:
+            raise TooLargeError(f"the model has {size} bytes, the limit is {self._settings.most_bytes}")
+
+    async def _download_patiently(self, model: Model, progress: Progress, namespace: str) -> Path:
+        for attempt in range(1, self._settings.attempts + 1):
+            try:
+                return await self._download(model, progress, namespace)
+            except TooSlowError:
+                raise
+            except UnreachableError:
+                if attempt == self._settings.attempts:
+                    raise
+                await asyncio.sleep(self._settings.backoff * 2 ** (attempt - 1))
+        raise AssertionError("attempts is at least 1")
+
+    async def _download(self, model: Model, progress: Progress, namespace: str) -> Path:
+        """One try. What came of a file of unknown digest is of no use to another."""
+        wanted = model.sha256
+        name = f".partial-{wanted}" if wanted is not None else f".download-{os.urandom(8).hex()}"
+        async with open_partial(self._folder / name, keep=wanted is not None) as partial:
+            if wanted is not None and await asyncio.to_thread(_is_whole, self._place(wanted), wanted):
+                return self._place(wanted)  # another has fetched it meanwhile
+            resumed = partial.size > 0
+            try:
+                if partial.digest != wanted:
+                    await self._receive(await self._find(model, namespace), partial, progress)
+                if resumed and partial.digest != wanted:  # what was there was not what it seemed
+                    partial.restart()
+                    await self._receive(await self._find(model, namespace), partial, progress)
+                if wanted is not None and partial.digest != wanted:
+                    raise DigestError(_mismatch(shown(read_url(model.uri)), partial.digest, wanted))
+            except (DigestError, RangeError, TooLargeError):
+                partial.restart()
+                raise
+            return partial.finish(self._place(partial.digest))
+
+    async def _receive(self, place: Place, partial: Partial, progress: Progress) -> None:
+        """The rest of a file."""
+        async with (
+            self._downloads,
+            self._transport.pace(shown(place.url)) as came,
+            self._transport.get(place, partial.size) as response,
+        ):
+            if response.status != 206 or not _goes_on(response, partial.size):
+                partial.restart()
+            total, before = response.content_length, partial.size
+            if total is not None:
+                total += before
+                self._check_size(total)
+            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                self._check_size(partial.size + len(chunk))
+                await asyncio.to_thread(partial.append, chunk)
+                came(partial.size - before)
+                progress(partial.size, total)
+        if place.sha256 not in (None, partial.digest):
+            raise DigestError(f"{shown(place.url)} is not the file of that digest: it has {partial.digest}")
+
+    async def _find(self, model: Model, namespace: str) -> Place:
+        """Where to ask for a model, and by what right."""
+        url = read_url(model.uri)
+        secret = await self._secrets.read(namespace, model.secret) if model.secret is not None else None
+        if url.scheme == "s3":
+            return await asyncio.to_thread(s3_place, model.uri, secret)
+        if url.scheme != "oci":
+            return https_place(url, secret)
+        if find_spec("oras") is None:
+            raise NotAllowedError("oci:// needs a package that is missing here: pip install 'treadle[models]'")
+        from treadle_agent.models.oci import Asking, oci_place
+
+        asking = Asking(self._sources.check_host, self._ssl_context, self._settings.silence)
+        place = await asyncio.to_thread(oci_place, model.uri, secret, asking)
+        if model.sha256 not in (None, place.sha256):
+            raise DigestError(_mismatch(model.uri, str(place.sha256), str(model.sha256)))
+        return place
+
+
+def _mismatch(place: str, found: str, expected: str) -> str:
+    return (
+        f"{place} has the sha256 {found}, not {expected}: put the former into the manifest if the file is the right "
+        "one, else put the right file there"
+    )
+
+
+def _goes_on(response: aiohttp.ClientResponse, start: int) -> bool:
+    """Whether a part of a file is the one from `start` on."""
+    return response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+
+
+def local_path(uri: str) -> Path | None:
+    """The file on this machine that a model's URI names, or None where it names another machine's."""
+    if uri.startswith("file://"):
+        return Path(unquote(urlsplit(uri).path))
+    return None if "://" in uri else Path(uri)
+
+
+def _is_whole(path: Path, digest: str) -> bool:
+    try:
+        return _digest(path) == digest
+    except OSError:
+        return False
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _ignore(_: int, __: int | None) -> None:
+    """Progress that nobody watches."""

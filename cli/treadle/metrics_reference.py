@@ -1,0 +1,177 @@
+"""The page of documentation about metrics: ``python -m treadle.metrics_reference FILE`` writes it.
+
+It is rendered from what the programs would tell of one tenant of three tiers on one device, so no metric can be told
+that is not on it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client.core import Metric
+
+from treadle_agent.executor.statistics import Document, TenantStatistics
+from treadle_agent.frontend.promises import PromiseSeries
+from treadle_agent.frontend.scrape import ExecutorSeries, Report, SupervisorCounters
+from treadle_agent.metrics import DURATION_BUCKETS, RequestMetrics, RequestSeries, TenantSeries
+from treadle_agent.policy.switches import Switches
+from treadle_api.objects import API_VERSION
+from treadle_api.tenant import KIND, read_tenant
+from treadle_operator.cluster_series import ClusterSeries
+from treadle_operator.kube import kinds
+from treadle_operator.metrics import OperatorMetrics
+from treadle_operator.mirror import Mirror
+
+PAGE = "docs/reference/metrics.md"
+NAME, NAMESPACE, TIERS, NODE, DEVICE = "digits", "team", ("large", "medium", "small"), "node-a", "GPU-0"
+
+# All labels that there are, and what bounds the number of their values.
+LABELS: Mapping[str, str] = {
+    "tenant": "the tenant's name",
+    "tenant_namespace": "the tenant's namespace; `namespace` is what Prometheus calls the Pod's",
+    "tier": "the tenant's tiers, at most 16; empty where none ran",
+    "outcome": "`good`, `late`, `shed`, `error`",
+    "code": "an HTTP status: of agents 400, 408, 413; of the API server what it answers, 0 for no answer",
+    "device": "the node's devices, by UUID or name",
+    "node": "the cluster's nodes with an agent",
+    "signature": "a kernel's operator and shapes: 2,000 at most, the others are `other`",
+    "cache": "`plans`, `tuning`",
+    "result": "`hit`, `miss`",
+    "direction": "`up`, `down`",
+    "reason": "why a tier was changed, or a tenant placed or moved: a dozen",
+    "condition": "the types of an InferenceTenant's conditions",
+    "verb": "`get`, `list`, `create`, `update`, `apply`, `patch`, `delete`",
+    "kind": "the kinds of objects that the operator follows",
+}
+
+_HEAD = """\
+<!-- Written by `{command}`; change the metrics instead. -->
+
+# Metrics
+
+In Prometheus's text format, or OpenMetrics's where that is asked for, at `/metrics`; agents tell their process's own
+(`process_…`), too. Base units; what is counted begins at zero as soon as a tenant is known. An agent tells {count}
+series of a tenant of three tiers on one device, {histogram} of them its histogram's. What stands on these:
+[monitoring.md](../monitoring.md).
+"""
+_UNITS = {"seconds": "seconds", "bytes": "bytes", "ratio": "ratio"}
+_STORED = {"uid": "1", "resourceVersion": "1", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}
+_TENANT = {
+    "apiVersion": API_VERSION,
+    "kind": KIND,
+    "metadata": {"name": NAME, "namespace": NAMESPACE, **_STORED},
+    "spec": {
+        "slo": {"deadline": "100ms", "minAccuracy": "90"},
+        "tiers": [
+            {"name": name, "accuracy": str(97 - index), "model": {"uri": f"{name}.onnx"}}
+            for index, name in enumerate(TIERS)
+        ],
+    },
+}
+_NODE = {
+    "apiVersion": API_VERSION,
+    "kind": "InferenceNode",
+    "metadata": {"name": NODE, **_STORED},
+    "status": {
+        "devices": [
+            {"id": DEVICE, "model": "A100", "memoryBytes": 1, "usedBytes": 0, "utilisation": "0", "stretch": "1",
+             "healthy": True},
+        ],
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Metrics that one program tells."""
+
+    title: str
+    text: str
+    families: Sequence[Metric]
+
+
+def sections() -> Sequence[Section]:
+    """All metrics of agents and operators, none of which has counted anything."""
+    agent = [*_requests(), *PromiseSeries([read_tenant(_TENANT)]).collect(), *_executors()]
+    return (
+        Section("Agents", "On the port that serves tenants, and `treadle serve`'s.", agent),
+        Section("Operators: the process", "Each tells its own.", _process()),
+        Section("Operators: the cluster", "All tell the same: take the maximum over them.", _cluster()),
+    )
+
+
+def series_of_the_tenant() -> int:
+    """How many series one agent tells of a tenant of three tiers on one device, that has been asked for nothing yet."""
+    families = [family for section in sections()[:1] for family in section.families]
+    return sum(sample.labels.get("tenant") == NAME for family in families for sample in family.samples)
+
+
+def unit(name: str) -> str:
+    """A metric's unit, which its name ends in; of what is counted, none."""
+    return _UNITS.get(name.removesuffix("_total").rpartition("_")[2], "")
+
+
+def labels(family: Metric) -> tuple[str, ...]:
+    """A family's labels, in the order of its samples."""
+    found = dict.fromkeys(label for sample in family.samples for label in sample.labels)
+    return tuple(label for label in found if label != "le")
+
+
+def markdown() -> str:
+    """The page."""
+    count = series_of_the_tenant()
+    command = f"python -m treadle.metrics_reference {PAGE}"
+    parts = [_HEAD.format(command=command, count=count, histogram=len(DURATION_BUCKETS) + 3)]
+    for section in sections():
+        parts.append(f"\n## {section.title}\n\n{section.text}\n\n")
+        parts.append("| metric | type | unit | labels | |\n| --- | --- | --- | --- | --- |\n")
+        parts += [_row(family) for family in section.families]
+    parts.append("\n## Labels\n\n| label | values |\n| --- | --- |\n")
+    parts += [f"| `{label}` | {text} |\n" for label, text in LABELS.items()]
+    return "".join(parts)
+
+
+def _row(family: Metric) -> str:
+    name = f"{family.name}_total" if family.type == "counter" else family.name
+    shown = ", ".join(f"`{label}`" for label in labels(family))
+    return f"| `{name}` | {family.type} | {unit(name)} | {shown} | {family.documentation} |\n"
+
+
+def _requests() -> Iterable[Metric]:
+    requests = RequestMetrics()
+    requests.of(TenantSeries(NAME, NAMESPACE, TIERS))
+    found = list(RequestSeries([requests]).collect())
+    for family in found:
+        if family.name == "treadle_refused_requests":  # its codes are not told before there are any
+            family.add_sample(family.name, {"tenant": "", "tenant_namespace": "", "code": ""}, 0)
+    return found
+
+
+def _executors() -> Iterable[Metric]:
+    document = Document(DEVICE, "space-time")
+    switches = {f"{direction}/{reason}": 0 for direction, reason in Switches().counts}
+    document.tenants[1] = TenantStatistics(f"{NAME}.{NAMESPACE}", switches=switches)
+    document.launched([("matmul", 0.0, 1)], 1)
+    return ExecutorSeries([Report(DEVICE, document, SupervisorCounters(0, 0))]).collect()
+
+
+def _process() -> Sequence[Metric]:
+    metrics = OperatorMetrics()
+    metrics.requested("get", 500)
+    metrics.objects.labels("")
+    metrics.missed.labels("")
+    return sorted(metrics.registry.collect(), key=lambda family: family.name)
+
+
+def _cluster() -> Sequence[Metric]:
+    mirror = Mirror(lambda: None)
+    mirror.take(kinds.TENANTS, _TENANT)
+    mirror.take(kinds.NODES, _NODE)
+    return [*ClusterSeries(lambda: mirror.snapshot(0, frozenset({NODE}))).collect()]
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(markdown())
