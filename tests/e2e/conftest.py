@@ -15,7 +15,7 @@ from controlplane import cache
 from images import store
 from images.recipe import IMAGES, Image
 from node import node, release, tenant
-from node.client import Client
+from node.client import Client, let_in
 
 # What is shown where a test fails.
 HERE = ("-n", SYSTEM_NAMESPACE)
@@ -73,9 +73,10 @@ def installed(cluster: Cluster, helm: Helm) -> Cluster:
 
 @pytest.fixture
 def namespace(installed: Cluster) -> Iterator[str]:
-    """A fresh one for tenants; gone, with all that is in it, after the test."""
+    """A fresh one for tenants, which the client may call; gone, with all that is in it, after the test."""
     name = f"team-{secrets.token_hex(3)}"
     installed.kubectl("create", "namespace", name)
+    let_in(installed, name)
     yield name
     installed.kubectl("delete", "namespace", name, "--timeout=60s", seconds=90.0)
 

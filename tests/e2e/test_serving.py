@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import pytest
 
-from bed.cluster import SYSTEM_NAMESPACE, Cluster
+from bed.cluster import SYSTEM_NAMESPACE, Cluster, KubectlError
 from bed.eventually import eventually
 from bed.helm import RELEASE, Helm
 from node import tenant
-from node.client import Client
+from node.client import Client, let_in
 
 pytestmark = pytest.mark.e2e
 
@@ -25,6 +25,18 @@ def remove(cluster: Cluster, name: str, namespace: str) -> None:
 def test_helm_test_passes(installed: Cluster, helm: Helm) -> None:
     said = helm("test", RELEASE, "--namespace", SYSTEM_NAMESPACE)
     assert "Phase:          Succeeded" in said
+
+
+def test_who_may_not_call_is_refused(installed: Cluster, client: Client, namespace: str) -> None:
+    """The chart's default: a Pod's own token, and the right for the tenant's namespace, taken away and given back."""
+    host = tenant.make(installed, "guarded", namespace)
+    assert client.ask(host, "guarded") == tenant.DOUBLED
+    installed.kubectl("delete", "rolebinding", "client", "-n", namespace)
+    other = tenant.make(installed, "other", namespace)  # nothing that the agent was told of it can be believed
+    with pytest.raises(KubectlError, match="HTTP 403"):
+        client.ask(other, "other")
+    let_in(installed, namespace)
+    assert client.ask(other, "other") == tenant.DOUBLED
 
 
 def test_a_tenants_life(installed: Cluster, client: Client, namespace: str, capsys: pytest.CaptureFixture[str]) -> None:

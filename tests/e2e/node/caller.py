@@ -2,8 +2,8 @@
 
 `soon` asks until there is an answer, and prints it. `until-told` sends from several threads until its stdin ends, then
 prints what came of it: how many were answered, the longest that one took, and what went wrong with any. No request is
-sent twice. Half of the threads keep their connection for as long as they may, half open one for each request. Python's
-standard library only.
+sent twice. Half of the threads keep their connection for as long as they may, half open one for each request. Each carries
+the token that the kubelet has put into the file TOKEN; Python's standard library only.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import sys
 import threading
 import time
+from pathlib import Path
 
 THREADS = 4
 PAUSE = 0.01  # seconds between two requests of a thread
@@ -20,6 +21,7 @@ PATIENCE = 20.0  # seconds for an answer
 LOOK = 1.0  # seconds for an answer that may never come: a connection to what no node knows yet is lost for good
 BODY = json.dumps({"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}).encode()
 WANTED = [2, 4, 6, 8]
+TOKEN = Path("/var/run/secrets/treadle/token")  # renewed by the kubelet
 
 
 class Caller:
@@ -31,8 +33,9 @@ class Caller:
 
     def ask(self) -> list[float]:
         """The tensor that comes back; anything else is an error."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN.read_text()}"}
         try:
-            self._connection.request("POST", self._path, BODY, {"Content-Type": "application/json"})
+            self._connection.request("POST", self._path, BODY, headers)
             answer = self._connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:

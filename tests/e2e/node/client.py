@@ -15,6 +15,7 @@ from node import caller
 
 NAMESPACE = "clients"
 NAME = "client"
+TOKEN = {"serviceAccountToken": {"audience": "treadle.dev", "path": caller.TOKEN.name}}
 WORKLOAD = f"daemonset/{NAME}"
 ENDING = 60.0  # seconds for the last requests to be answered
 
@@ -69,6 +70,12 @@ class Client:
         outcome.answered, outcome.longest, outcome.wrong = found["answered"], found["longest"], found["wrong"]
 
 
+def let_in(cluster: Cluster, namespace: str) -> None:
+    """Give the client the right to call the tenants of a namespace, as docs/auth.md has it."""
+    account = f"--serviceaccount={NAMESPACE}:default"
+    cluster.kubectl("create", "rolebinding", NAME, "-n", namespace, "--clusterrole=treadle-infer", account)
+
+
 def _exec(host: str, tenant: str, how: str) -> list[str]:
     script = Path(caller.__file__).read_text()
     return ["exec", WORKLOAD, "-n", NAMESPACE, "-i", "--", "python", "-c", script, host, tenant, how]
@@ -79,7 +86,15 @@ def _daemon_set(image: str) -> dict[str, Any]:
     pod = {
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 1,
-        "containers": [{"name": NAME, "image": image, "command": ["sleep", "infinity"]}],
+        "volumes": [{"name": "treadle", "projected": {"sources": [TOKEN]}}],
+        "containers": [
+            {
+                "name": NAME,
+                "image": image,
+                "command": ["sleep", "infinity"],
+                "volumeMounts": [{"name": "treadle", "mountPath": str(caller.TOKEN.parent), "readOnly": True}],
+            }
+        ],
     }
     return {
         "apiVersion": "apps/v1",

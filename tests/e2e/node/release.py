@@ -14,7 +14,6 @@ VALUES: dict[str, Any] = {
         "device": "host",
         "leaveSeconds": 10,
         "resources": {"requests": {"cpu": "100m"}},
-        "auth": {"enabled": False},  # who may call is tests/cluster/agent/test_agent_auth.py's
         **tenant.VALUES,
     },
 }
