@@ -2,8 +2,8 @@
 
 `soon` asks until there is an answer, and prints it. `until-told` sends from several threads until its stdin ends, then
 prints what came of it: how many were answered, the longest that one took, and what went wrong with any. No request is
-sent twice. Half of the threads keep their connection for as long as they may, half open one for each request. Each carries
-the token that the kubelet has put into the file TOKEN; Python's standard library only.
+sent twice. Half of the threads keep their connection for as long as they may, half open one for each request. Each
+carries the token that the kubelet has put into the file TOKEN. Python's standard library only.
 """
 
 from __future__ import annotations
