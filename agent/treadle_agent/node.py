@@ -88,7 +88,7 @@ async def open_node(
     """
     async with AsyncExitStack() as stack:
         cache = await stack.enter_async_context(open_cache(folder, cache_settings))
-        loader = Loader(cache.artifacts)
+        loader = Loader(cache.artifacts, alone=cache.models)
         executors = []
         for device in devices:
             worker_settings = WorkerSettings(device=device, mode=mode, tuning=str(cache.tuning))

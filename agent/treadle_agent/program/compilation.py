@@ -25,7 +25,7 @@ SOURCE, WEIGHTS = "source.onnx", "weights.bin"
 def compile_model(job: CompileJob, limits: Limits) -> None:
     """Write a whole artifact folder; raises ModelError."""
     folder, path = Path(job.into), Path(job.model)
-    source = read_model(path, limits)
+    source = read_model(path, limits, alone=job.alone)
     refuse_huge(source.model, limits)
     compiler = Compiler(source, folder, limits)
     compiled = compiler.compile(job.bindings)

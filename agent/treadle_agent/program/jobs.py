@@ -19,12 +19,13 @@ STATUS_BYTES = 1 << 20
 
 
 class CompileJob(msgspec.Struct, frozen=True):
-    """Compile `model` into the existing empty folder `into`."""
+    """Compile `model` into the existing empty folder `into`; `alone`: what lies beside it is not its own."""
 
     model: str
     into: str
     model_sha256: str
     bindings: tuple[dict[str, Shape], ...]
+    alone: bool = False
 
 
 class BindJob(msgspec.Struct, frozen=True):

@@ -38,8 +38,10 @@ class Loader:
     first to rename it wins.
     """
 
-    def __init__(self, cache: Path, limits: Limits | None = None) -> None:
+    def __init__(self, cache: Path, limits: Limits | None = None, alone: Path | None = None) -> None:
+        """`alone`: a folder whose models have nothing to do with each other, since they were fetched for anybody."""
         self._cache = cache
+        self._alone = alone
         self._limits = limits or Limits()
         self._lock = threading.Lock()  # for the two below
         self._children: set[BaseProcess] = set()
@@ -73,7 +75,7 @@ class Loader:
         with tempfile.TemporaryDirectory(prefix=WORK, dir=self._cache, ignore_cleanup_errors=True) as work_folder:
             made = Path(work_folder) / "artifact"
             made.mkdir()
-            self._run(CompileJob(str(model), str(made), digest, shapes))
+            self._run(CompileJob(str(model), str(made), digest, shapes, model.parent == self._alone))
             if not is_whole(made, digest, model.parent):
                 raise ModelError("the model changed while it was compiled, or the disk is full; try again")
             external = read_artifact(made).external

@@ -64,12 +64,12 @@ class Source:
         return None if any(FREE in shape for shape in shapes.values()) else shapes
 
 
-def read_model(path: Path, limits: Limits) -> Source:
-    """Read and check a model file; raises ModelError."""
+def read_model(path: Path, limits: Limits, *, alone: bool = False) -> Source:
+    """Read and check a model file; `alone`: it has no files beside it. Raises ModelError."""
     model = _parse(path, limits)
     _check_versions(model)
     _fix_initializers(model)
-    external = _load_external_data(model, path, limits)
+    external = _load_external_data(model, path, limits, alone=alone)
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
@@ -177,7 +177,7 @@ def opset_of(model: ModelProto) -> int:
     raise ModelError("the model imports no opset of ai.onnx")
 
 
-def _load_external_data(model: ModelProto, path: Path, limits: Limits) -> tuple[str, ...]:
+def _load_external_data(model: ModelProto, path: Path, limits: Limits, *, alone: bool) -> tuple[str, ...]:
     """Read weights kept in other files, which must lie in the model's folder, links resolved; returns their names."""
     home = path.parent.resolve()
     external = [
@@ -185,6 +185,11 @@ def _load_external_data(model: ModelProto, path: Path, limits: Limits) -> tuple[
         for tensor in _tensors_of_model(model)
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data
     ]
+    if alone and external:
+        raise ModelError(
+            f"{external[0].name}: external data cannot be fetched along: save the model as one file "
+            "(onnx.save with save_as_external_data=False), or put all its files into a folder that agents have"
+        )
     total = path.stat().st_size
     files: dict[str, None] = {}
     for tensor in external:

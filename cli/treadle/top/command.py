@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 from treadle.results import page_console, result_text
-from treadle.server_url import DEFAULT_URL
+from treadle.server_url import DEFAULT_URL, Access, access_of, add_access_arguments
 from treadle.top.server import ServerSource
 from treadle.top.sources import Source, SourceError
 from treadle.top.table import Tables
@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "starts with ! is one whose promise is not kept now. Ctrl-C ends it. Exit codes: 0 shown, 1 a promise is not "
         "kept (of what is printed once), 2 nothing to show."
     )
-    parser.add_argument("--url", metavar="URL", help=f"the server to watch (default {DEFAULT_URL})")
+    server = parser.add_argument_group("a server")
+    server.add_argument("--url", metavar="URL", help=f"the server to watch (default {DEFAULT_URL})")
+    add_access_arguments(server)
     cluster = parser.add_argument_group("a cluster")
     cluster.add_argument("--kubeconfig", type=Path, metavar="FILE", help="which cluster (default: as kubectl)")
     cluster.add_argument("--context", metavar="NAME", help="which context of the kubeconfig (default: the current one)")
@@ -66,10 +68,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _source(arguments: argparse.Namespace) -> Source:
     namespace = "" if arguments.all_namespaces else arguments.namespace
     if arguments.kubeconfig is None and arguments.context is None and namespace is None:
-        return ServerSource(arguments.url or DEFAULT_URL)
-    if arguments.url is not None:
+        return ServerSource(arguments.url or DEFAULT_URL, access_of(arguments))
+    if arguments.url is not None or access_of(arguments) != Access():
         raise SourceError(
-            "--url is for a server, -n, -A, --context and --kubeconfig for a cluster: give one or the other"
+            "--url, --token-file, --ca-file and --tls-server-name are for a server, -n, -A, --context and --kubeconfig "
+            "for a cluster: give one or the other"
         )
     if find_spec("kubernetes") is None:
         raise SourceError("for a cluster kubernetes must be installed: pip install 'treadle[agent]'")

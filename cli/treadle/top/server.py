@@ -6,7 +6,7 @@ import time
 from collections import deque
 from http import HTTPStatus
 
-from treadle.server_url import NoServerError, ServerUrl
+from treadle.server_url import Access, NoServerError, ServerUrl, refusal_of
 from treadle.top.interval import compare
 from treadle.top.scrape import Scrape, read_scrape
 from treadle.top.sources import SourceError
@@ -22,10 +22,11 @@ _FIX = "start one with: treadle serve -f FOLDER; or name another by --url, or a 
 class ServerSource:
     """The server at `url`, as of the last minute, or since it is looked at."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, access: Access = Access()) -> None:  # noqa: B008 - frozen
         """Raises SourceError."""
+        self._access = access
         try:
-            self._server = ServerUrl(url)
+            self._server = ServerUrl(url, access)
         except NoServerError as error:
             raise SourceError(str(error)) from error
         self._scrapes: deque[Scrape] = deque()
@@ -48,7 +49,8 @@ class ServerSource:
             raise SourceError(f"{error}; {_FIX}") from error
         if status != HTTPStatus.OK:
             said = body[:200].decode(errors="replace")
-            raise SourceError(f"{self._server}/metrics answered {status}: {said}; is it treadle's, and yours to see?")
+            fix = refusal_of(status, self._access) or "is it treadle's, and yours to see?"
+            raise SourceError(f"{self._server}/metrics answered {status}: {said}; {fix}")
         try:
             return read_scrape(body.decode(errors="replace"), at)
         except ValueError as error:

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from treadle.server_url import DEFAULT_URL, NoServerError, ServerUrl
+from treadle.server_url import (
+    DEFAULT_URL,
+    Access,
+    NoServerError,
+    ServerUrl,
+    access_of,
+    add_access_arguments,
+    refusal_of,
+)
 
 PATIENCE = 30.0  # seconds beyond those recorded, in which the timeline must come
 
@@ -42,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", default=DEFAULT_URL, help="the server (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long to record (default %(default)g)")
     parser.add_argument("--device", metavar="ID", help="which device, where the server has several")
+    add_access_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"treadle trace: {path}: there is no such folder", file=sys.stderr)
         return 2
     try:
-        body = _fetch(arguments.url, arguments.seconds, arguments.device)
+        body = _fetch(arguments.url, access_of(arguments), arguments.seconds, arguments.device)
         found = summary(json.loads(body))
         path.write_bytes(body)
     except (_TraceError, NoServerError, OSError, ValueError) as error:
@@ -79,11 +88,12 @@ def summary(timeline: dict[str, Any]) -> Summary:
     )
 
 
-def _fetch(url: str, seconds: float, device: str | None) -> bytes:
+def _fetch(url: str, access: Access, seconds: float, device: str | None) -> bytes:
     query = urlencode({"seconds": f"{seconds:g}"} | ({} if device is None else {"device": device}))
-    status, body = ServerUrl(url).get(f"/debug/timeline?{query}", max(seconds, 0.0) + PATIENCE)
+    status, body = ServerUrl(url, access).get(f"/debug/timeline?{query}", max(seconds, 0.0) + PATIENCE)
     if status != HTTPStatus.OK:
-        raise _TraceError(_reason(status, body))
+        fix = refusal_of(status, access)
+        raise _TraceError(_reason(status, body) + (f"; {fix}" if fix else ""))
     return body
 
 

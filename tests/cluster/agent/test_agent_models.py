@@ -8,13 +8,27 @@ import hashlib
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from model_server import Server, in_a_thread
+from onnx import TensorProto, helper
 
 PASSWORD = "open-sesame"
 BASIC = f"Basic {base64.b64encode(f'reader:{PASSWORD}'.encode()).decode()}"
+
+
+def thief(other: Path) -> bytes:
+    """A model whose weights are another's file, as it lies beside its own in the agent's cache."""
+    location = f"{hashlib.sha256(other.read_bytes()).hexdigest()}.onnx"
+    weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    for key, value in {"location": location, "length": "16"}.items():
+        weight.external_data.add(key=key, value=value)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Add", ["x", "w"], ["y"])], "thief", ends[:1], ends[1:], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(model.SerializeToString())
 
 
 @pytest.fixture
@@ -31,6 +45,8 @@ def model_server(models, monkeypatch, tmp_path) -> Iterator[Server]:
             finally:
                 request.transport.abort()
             return response
+        if request.path == "/thief.onnx":
+            return web.Response(body=thief(models / "2.onnx"))
         if request.headers.get("Authorization") != BASIC:
             return web.Response(status=401)
         return web.Response(body=(models / "2.onnx").read_bytes())
@@ -82,3 +98,13 @@ def test_how_far_a_download_is_stands_in_the_replicas_status(agent, replica, mod
         return "fetching tier tier-0, 12 of 30 MiB" in one.wait_for("Loaded", "False", "Loading")["message"]
 
     eventually(message, 30.0)
+
+
+def test_a_model_cannot_take_what_was_fetched_for_another(agent, replica, model_server):
+    address = f"127.0.0.1:{model_server.port}"
+    agent("alpha", options=["--model-hosts", address])
+    one = replica("thief", "alpha")
+    one.manifest["spec"]["template"]["tiers"][0]["model"] = {"uri": f"https://{address}/thief.onnx"}
+    one.create()
+    refused = one.wait_for("Loaded", "False", "ModelInvalid")
+    assert "w: external data cannot be fetched along: save the model as one file" in refused["message"]

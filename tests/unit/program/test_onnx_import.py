@@ -128,6 +128,12 @@ def test_external_data_elsewhere_is_refused(
         read_model(external(tmp_path, location, **fields), Limits())
 
 
+def test_external_data_beside_a_model_that_was_fetched_alone_is_anothers(tmp_path: Path) -> None:
+    path = external(tmp_path, "own.bin", length="16")
+    with pytest.raises(ModelError, match="external data cannot be fetched along: save the model as one file"):
+        read_model(path, Limits(), alone=True)
+
+
 def test_external_data_counts_towards_the_size(tmp_path: Path) -> None:
     path = external(tmp_path, "own.bin", length="64")
     with pytest.raises(ModelError, match="external data is too large"):

@@ -72,7 +72,7 @@ class Told:
 def test_the_exit_code_tells_whether_promises_are_kept(
     tenants: tuple[TenantRow, ...], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "ServerSource", lambda _: Told(View(source="here", tenants=tenants)))
+    monkeypatch.setattr(command, "ServerSource", lambda *_: Told(View(source="here", tenants=tenants)))
     assert main(["top"]) == code, "without a terminal it prints once"
     assert capsys.readouterr().out.startswith("here: ")
 
@@ -80,7 +80,7 @@ def test_the_exit_code_tells_whether_promises_are_kept(
 def test_it_goes_on_when_its_source_is_away_and_ends_with_ctrl_c(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(command, "ServerSource", lambda _: Told(VIEW, SourceError("it restarts"), VIEW))
+    monkeypatch.setattr(command, "ServerSource", lambda *_: Told(VIEW, SourceError("it restarts"), VIEW))
     monkeypatch.setattr(command, "page_console", lambda _: Console(force_terminal=True, width=200))
     monkeypatch.setattr(command, "REFRESH", 0.0)
     assert main(["top"]) == 0

@@ -57,7 +57,7 @@ async def measure(tenant: api.Tenant, plan: Plan, cache: Path, announce: Announc
         UnprofiledError: a tier cannot be had, loaded or run; the message names it and the fix.
         OSError, EOFError: no executor process can be started.
     """
-    loader = Loader(cache / "artifacts")
+    loader = Loader(cache / "artifacts", alone=cache / "models")
     supervisor = await Supervisor.start(worker.main, WorkerSettings(device=plan.device), loader.bind)
     try:
         store = ModelStore(cache / "models")
