@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _report(requests: int) -> Report:
-    decisions = [best(tenants, ready) for tenants, ready in _SIZES]
+    decisions = best(_SIZES)
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("playing", total=requests)
         plays = study(requests, lambda count: progress.advance(task, count))
