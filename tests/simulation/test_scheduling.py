@@ -10,7 +10,8 @@ from random import Random
 
 import pytest
 
-from treadle.bench.scheduling.decisions import Decisions, measure
+from treadle.bench.scheduling import decisions
+from treadle.bench.scheduling.decisions import Decisions, best, measure
 from treadle.bench.scheduling.forks import Forks, earliest_deadline_first
 from treadle.bench.scheduling.play import BrokenRuleError, play
 from treadle.bench.scheduling.report import Plays, checks
@@ -127,6 +128,15 @@ def test_a_decision_grows_no_faster_than_n_log_n(plays: list[Plays]) -> None:
     assert found["decision-growth"].reached, found["decision-growth"].measured
     assert few.p50 < few.p99 < few.turn_p99
     assert few.p50 < 500e-6
+
+
+def test_the_best_run_is_told_and_how_the_others_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    p99s = iter((60e-6, 90e-6, 42e-6, 99e-6, 45e-6, 80e-6, 44e-6, 95e-6, 90e-6, 97e-6))
+    monkeypatch.setattr(decisions, "measure", lambda *size: Decisions(*size, 1e-6, next(p99s), 3.5, 60e-6))
+    assert best([(64, 256), (250, 1000)]) == [
+        Decisions(64, 256, 1e-6, 42e-6, 3.5, 60e-6, (60e-6, 42e-6, 45e-6, 44e-6, 90e-6)),
+        Decisions(250, 1000, 1e-6, 80e-6, 3.5, 60e-6, (90e-6, 99e-6, 80e-6, 95e-6, 97e-6)),
+    ]
 
 
 def one_tier(key: int, seconds: float, shared: list[Executable] | None = None, deadline: float = 1.0) -> Tenant:

@@ -37,7 +37,10 @@ def make_scheduling(*, missed: int = 1100, p99: float = 49e-6, broken: int = 0) 
         for delays in (True, False)
     ]
     plays[0].forks, plays[0].fork_requests, plays[0].broken = 1234, 56_789, broken
-    decisions = [Decisions(64, 256, 10e-6, p99, 3.5, 75e-6), Decisions(1000, 4000, 40e-6, 300e-6, 4.5, 400e-6)]
+    decisions = [
+        Decisions(64, 256, 10e-6, p99, 3.5, 75e-6, (p99, 2 * p99)),
+        Decisions(1000, 4000, 40e-6, 300e-6, 4.5, 400e-6, (300e-6, 320e-6)),
+    ]
     judged = tuple(checks(plays, decisions))
     return Scheduling("treadle bench scheduling", "2026-01-01T00:00:00", MACHINE, plays, decisions, judged)
 
@@ -48,7 +51,7 @@ def test_the_page_holds_every_figure(script) -> None:
     assert all(f"| {one.name} |" in text for one in SUBJECTS)
     assert all(f"| {check.what} |" in text for check in make_scheduling().checks)
     assert "| 20% | yes | 250,000 | 1,100 | 10 | 70 | 2.50 | 100 |" in text
-    assert "| 64 | 256 | 10.0 | 49.0 | 75.0 | 3.5 |" in text
+    assert "| 64 | 256 | 10.0 | 49.0 | 49.0–98.0 | 75.0 | 3.5 |" in text
     assert "1,000,000 simulated requests" in text
     assert "in time. 1,234\ndelays" in text
     assert "56,789 requests" in text

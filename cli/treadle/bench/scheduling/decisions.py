@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -20,6 +20,7 @@ from treadle_agent.policy.queues import Tenant, Tier
 from treadle_agent.policy.scheduling import SpaceTime
 
 DECISIONS = 4000
+ROUNDS = 5  # of which the best of each size is told
 KERNELS = 8
 QUANTUM = 5e-4
 ARCHITECTURE_TENANTS = 4  # tenants of one architecture
@@ -31,7 +32,7 @@ IDLE = 1e-4  # seconds until the next look after nothing was decided
 class Decisions:
     """Seconds of processor time of single decisions, with so many tenants and ready requests; `problems`: the mean
     that a launch began with. `turn_p99`: of all that a dispatch thread asks of it for one launch: what to shed,
-    what to launch, to note what that takes, and to learn from how long it took.
+    what to launch, to note what that takes, and to learn from how long it took. `runs`: the p99 in each round.
     """
 
     tenants: int
@@ -40,6 +41,19 @@ class Decisions:
     p99: float
     problems: float
     turn_p99: float
+    runs: tuple[float, ...] = ()
+
+
+def best(sizes: Iterable[tuple[int, int]]) -> list[Decisions]:
+    """The best run of each size: all decide the same, and what takes longer in one is the machine's other work.
+
+    In rounds, so that what disturbs some seconds does not disturb all runs of a size.
+    """
+    rounds = [[measure(*size) for size in sizes] for _ in range(ROUNDS)]
+    return [
+        replace(min(runs, key=lambda run: run.p99), runs=tuple(run.p99 for run in runs))
+        for runs in zip(*rounds, strict=True)
+    ]
 
 
 def measure(tenants: int, ready: int, *, each: int = ARCHITECTURE_TENANTS, seed: int = 0) -> Decisions:
