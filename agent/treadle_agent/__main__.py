@@ -8,6 +8,7 @@ import errno
 import logging
 import re
 import signal
+import ssl
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ class Options:
     leave_seconds: float
     cache: CacheSettings
     sources: Sources
+    model_ca: Path | None
     guard: GuardSettings | None
     tls: Path | None
 
@@ -169,6 +171,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="LIST",
         help="folders, with commas between, in which models may lie (default: any)",
     )
+    parser.add_argument(
+        "--model-ca",
+        type=Path,
+        metavar="FILE",
+        help="whom to trust, beside those whom the system trusts, as servers of models: certificates as PEM",
+    )
     timing = AnswerTiming()
     parser.add_argument(
         "--auth-audience",
@@ -225,7 +233,7 @@ def _options(arguments: argparse.Namespace) -> Options:
     return Options(
         arguments.node_name, arguments.port, address, devices, arguments.namespace, arguments.kubeconfig,
         arguments.leave_seconds, CacheSettings(most_bytes=int(size[1]) << _SHIFTS[size[2]]),
-        _sources(arguments), _guard(arguments), arguments.tls,
+        _sources(arguments), arguments.model_ca, _guard(arguments), arguments.tls,
     )  # fmt: skip
 
 
@@ -243,6 +251,17 @@ def _sources(arguments: argparse.Namespace) -> Sources:
             raise UsageError(f"--model-folders {folder}: must be an absolute path")
     own = (cache_folder(), *([arguments.tls] if arguments.tls is not None else []))
     return Sources(hosts, folders, own)
+
+
+def _model_trust(authorities: Path | None) -> ssl.SSLContext:
+    trust = ssl.create_default_context()
+    if authorities is not None:
+        try:
+            trust.load_verify_locations(authorities)
+        except OSError as error:  # an SSLError is one
+            reason = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+            raise UsageError(f"--model-ca {authorities} cannot be used: {reason}") from error
+    return trust
 
 
 def _guard(arguments: argparse.Namespace) -> GuardSettings | None:
@@ -274,6 +293,7 @@ async def _run(options: Options) -> None:
     from treadle_agent.cluster.reviews import Reviews
     from treadle_agent.cluster.secrets import KubeSecrets
 
+    trust = _model_trust(options.model_ca)
     stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.signal)
@@ -294,6 +314,7 @@ async def _run(options: Options) -> None:
                 cache_settings=options.cache,
                 sources=options.sources,
                 secrets=KubeSecrets(client, options.namespace),
+                model_trust=trust,
             ) as node:
                 if options.guard is not None:
                     node.front_end.protect(Reviews(client), options.guard)

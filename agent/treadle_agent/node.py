@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -69,6 +70,7 @@ async def open_node(
     cache_settings: CacheSettings | None = None,
     sources: Sources | None = None,
     secrets: Secrets | None = None,
+    model_trust: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Node]:
     """Start the devices' executors; nothing listens yet. What is under way when the context ends is shed.
 
@@ -81,6 +83,7 @@ async def open_node(
         cache_settings: how much that folder may hold.
         sources: where models may come from; from anywhere if not given.
         secrets: what tenants name to be let in there; none if not given.
+        model_trust: whom to trust there; whom the system trusts if not given.
 
     Raises:
         CacheError: `folder` cannot be written.
@@ -101,5 +104,5 @@ async def open_node(
         stack.callback(loader.close)  # what still compiles is for nobody, and a thread waits for it
         gc.freeze()  # what was imported stays: looking through it is a tenth of a second in which nobody is answered
         sites = [Site(identify(device), executor) for device, executor in zip(devices, executors, strict=True)]
-        store = ModelStore(cache.models, sources=sources, secrets=secrets)
+        store = ModelStore(cache.models, None, model_trust, sources, secrets)
         yield Node(executors, sites, loader, store, cache, settings or FrontEndSettings())

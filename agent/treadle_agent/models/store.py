@@ -11,8 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import aiohttp
-
 from treadle_agent.models.errors import (
     DigestError,
     NotAllowedError,
@@ -114,19 +112,26 @@ class ModelStore:
         async with open_partial(self._folder / name, keep=wanted is not None) as partial:
             if wanted is not None and await asyncio.to_thread(_is_whole, self._place(wanted), wanted):
                 return self._place(wanted)  # another has fetched it meanwhile
-            resumed = partial.size > 0
             try:
                 if partial.digest != wanted:
-                    await self._receive(await self._find(model, namespace), partial, progress)
-                if resumed and partial.digest != wanted:  # what was there was not what it seemed
-                    partial.restart()
-                    await self._receive(await self._find(model, namespace), partial, progress)
-                if wanted is not None and partial.digest != wanted:
-                    raise DigestError(_mismatch(shown(read_url(model.uri)), partial.digest, wanted))
+                    await self._complete(model, partial, progress, namespace)
             except (DigestError, RangeError, TooLargeError):
                 partial.restart()
                 raise
             return partial.finish(self._place(partial.digest))
+
+    async def _complete(self, model: Model, partial: Partial, progress: Progress, namespace: str) -> None:
+        """Fetch the rest of a file, or all of it where what is there was not what it seemed."""
+        resumed, place = partial.size > 0, await self._find(model, namespace)
+        await self._receive(place, partial, progress)
+        if resumed and partial.digest != model.sha256:
+            partial.restart()
+            place = await self._find(model, namespace)
+            await self._receive(place, partial, progress)
+        if model.sha256 not in (None, partial.digest):
+            raise DigestError(_mismatch(shown(place.url), partial.digest, str(model.sha256)))
+        if place.sha256 not in (None, partial.digest):
+            raise DigestError(f"{shown(place.url)} is not the file of that digest: it has {partial.digest}")
 
     async def _receive(self, place: Place, partial: Partial, progress: Progress) -> None:
         """The rest of a file."""
@@ -135,7 +140,7 @@ class ModelStore:
             self._transport.pace(shown(place.url)) as came,
             self._transport.get(place, partial.size) as response,
         ):
-            if response.status != 206 or not _goes_on(response, partial.size):
+            if response.status != 206:
                 partial.restart()
             total, before = response.content_length, partial.size
             if total is not None:
@@ -146,8 +151,6 @@ class ModelStore:
                 await asyncio.to_thread(partial.append, chunk)
                 came(partial.size - before)
                 progress(partial.size, total)
-        if place.sha256 not in (None, partial.digest):
-            raise DigestError(f"{shown(place.url)} is not the file of that digest: it has {partial.digest}")
 
     async def _find(self, model: Model, namespace: str) -> Place:
         """Where to ask for a model, and by what right."""
@@ -173,11 +176,6 @@ def _mismatch(place: str, found: str, expected: str) -> str:
         f"{place} has the sha256 {found}, not {expected}: put the former into the manifest if the file is the right "
         "one, else put the right file there"
     )
-
-
-def _goes_on(response: aiohttp.ClientResponse, start: int) -> bool:
-    """Whether a part of a file is the one from `start` on."""
-    return response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
 
 
 def local_path(uri: str) -> Path | None:

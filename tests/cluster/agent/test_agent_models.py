@@ -32,7 +32,7 @@ def thief(other: Path) -> bytes:
 
 
 @pytest.fixture
-def model_server(models, monkeypatch, tmp_path) -> Iterator[Server]:
+def model_server(models, tmp_path) -> Iterator[Server]:
     """Has 2.onnx for those who have the password, and, for all, a slow one; the agents trust it."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -52,15 +52,18 @@ def model_server(models, monkeypatch, tmp_path) -> Iterator[Server]:
         return web.Response(body=(models / "2.onnx").read_bytes())
 
     server = Server(answer)
-    server.authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    server.authority.cert_pem.write_to_path(str(tmp_path / "ca.crt"))
     with in_a_thread(server):
         yield server
 
 
-def test_a_secret_is_read_once_its_owner_lets_agents(agent, replica, models, cluster, namespace, model_server):
+def test_a_secret_is_read_once_its_owner_lets_agents(
+    agent, replica, models, cluster, namespace, model_server, tmp_path
+):
     address = f"127.0.0.1:{model_server.port}"
-    node = agent("alpha", options=["--model-hosts", address, "--model-folders", ""])
+    node = agent(
+        "alpha", options=["--model-ca", str(tmp_path / "ca.crt"), "--model-hosts", address, "--model-folders", ""]
+    )
     digest = hashlib.sha256((models / "2.onnx").read_bytes()).hexdigest()
     one = replica("private", "alpha")
     one.manifest["spec"]["template"]["tiers"][0]["model"] = {
@@ -87,9 +90,9 @@ def test_a_secret_is_read_once_its_owner_lets_agents(agent, replica, models, clu
     assert BASIC not in node.program.output
 
 
-def test_how_far_a_download_is_stands_in_the_replicas_status(agent, replica, model_server, eventually):
+def test_how_far_a_download_is_stands_in_the_replicas_status(agent, replica, model_server, eventually, tmp_path):
     address = f"127.0.0.1:{model_server.port}"
-    agent("alpha", options=["--model-hosts", address])
+    agent("alpha", options=["--model-ca", str(tmp_path / "ca.crt"), "--model-hosts", address])
     one = replica("slow", "alpha")
     one.manifest["spec"]["template"]["tiers"][0]["model"] = {"uri": f"https://{address}/slow.onnx"}
     one.create()
@@ -100,9 +103,9 @@ def test_how_far_a_download_is_stands_in_the_replicas_status(agent, replica, mod
     eventually(message, 30.0)
 
 
-def test_a_model_cannot_take_what_was_fetched_for_another(agent, replica, model_server):
+def test_a_model_cannot_take_what_was_fetched_for_another(agent, replica, model_server, tmp_path):
     address = f"127.0.0.1:{model_server.port}"
-    agent("alpha", options=["--model-hosts", address])
+    agent("alpha", options=["--model-ca", str(tmp_path / "ca.crt"), "--model-hosts", address])
     one = replica("thief", "alpha")
     one.manifest["spec"]["template"]["tiers"][0]["model"] = {"uri": f"https://{address}/thief.onnx"}
     one.create()

@@ -207,6 +207,18 @@ def test_models_come_only_from_hosts_that_are_listed_and_folders_that_are_mounte
     assert found == (tuple(hosts), (Path("/models"), Path("/srv/b")))
 
 
+def test_authorities_for_models_are_where_the_agent_looks(helm: Helm) -> None:
+    objects = helm.render({"agent": {"device": "host", "models": {"caConfigMapName": "company-ca"}}})
+    agent = container(objects, "DaemonSet", "treadle-agent")
+    options = agent_options(agent_parser().parse_args(arguments(agent)))
+    mounts = {each["name"]: each["mountPath"] for each in agent["volumeMounts"]}
+    assert str(options.model_ca) == f"{mounts['model-ca']}/ca.crt"
+    volumes = one(objects, "DaemonSet", "treadle-agent")["spec"]["template"]["spec"]["volumes"]
+    assert {"name": "model-ca", "configMap": {"name": "company-ca"}} in volumes
+    plain = container(helm.render({"agent": {"device": "host"}}), "DaemonSet", "treadle-agent")
+    assert agent_options(agent_parser().parse_args(arguments(plain))).model_ca is None
+
+
 def test_definitions_are_kept_unless_asked(helm: Helm) -> None:
     def policies(values: Values) -> list[str | None]:
         found = [each for each in helm.render(values) if each["kind"] == "CustomResourceDefinition"]

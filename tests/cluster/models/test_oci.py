@@ -133,6 +133,14 @@ def test_what_is_missing_of_it_is_asked_for_alone(registry: Pushing, store: Stor
     assert '" 206 ' in (tmp_path / "registry.log").read_text()
 
 
+def test_bytes_that_are_not_the_files_are_fetched_anew(registry: Pushing, store: Store, tmp_path: Path) -> None:
+    registry.artifact("digits", "v1", (BODY, "digits.onnx"))
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / f".partial-{DIGEST}").write_bytes(b"x" * 1000)
+    file = fetch(store((registry.host,), {"reader": LOGIN}), f"oci://{registry.host}/digits:v1", DIGEST)
+    assert file.read_bytes() == BODY
+
+
 def test_an_artifact_of_several_files_says_which_is_the_model(registry: Pushing, store: Store) -> None:
     registry.artifact("digits", "one", (b"read me", "README.md"), (BODY, "digits.onnx"))
     registry.artifact("digits", "two", (b"a", "a.onnx"), (b"b", "b.onnx"))

@@ -48,6 +48,8 @@ def flags(*more: str, **changed: str | None) -> list[str]:
             "--model-hosts https://a.b: must be HOST, HOST:PORT or *.DOMAIN",
         ),
         ({"model_folders": "models"}, "--model-folders models: must be an absolute path"),
+        ({"model_ca": "/nowhere"}, "--model-ca /nowhere cannot be used: No such file or directory"),
+        ({"model_ca": __file__}, "cannot be used: it holds no certificate"),
         ({"leave_seconds": "-1"}, "--leave-seconds -1: must be 0 to 86400"),
         ({"leave_seconds": "nan"}, "--leave-seconds nan: must be 0 to 86400"),
         (
