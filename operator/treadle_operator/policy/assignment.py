@@ -38,7 +38,10 @@ def assign(case: Case, fleet: Fleet, judge: Judge, donors: Iterable[Case], now: 
         case.verdict = refused
         return
     case.retry_at = next_try([view.created for view in _failed(case)], now)
+    case.rate = PerSecond(case.state.offered / case.target.replicas)
     victims = _fill(case, fleet, donors)
+    if not fresh and not case.forced and len(case.placements) < case.target.promised:
+        _spare(case, fleet, victims)  # it would not be enough
     _stay_meanwhile(case, fleet)
     carried = _share_load(case, fleet)
     if fresh and (not carried or len(case.placements) < min(case.target.needed, case.target.replicas)):
@@ -103,7 +106,7 @@ def _fill(case: Case, fleet: Fleet, donors: Iterable[Case]) -> list[Victim]:
     victims: list[Victim] = []
     while len(case.placements) < wanted:
         ledger = fleet.choose(case.tenant, case.rate, case.taken, case.busy)
-        if ledger is None:
+        if ledger is None and len(case.placements) < case.target.promised:  # nobody gives way to a flood
             ledger, gone = preempt(fleet, case, donors)
             victims += gone
         if ledger is None:
@@ -125,7 +128,15 @@ def _take_back(case: Case, fleet: Fleet, victims: list[Victim]) -> None:
     for place in list(case.placements):
         fleet.ledgers[place].remove(case.tenant.key, loaded=False)
         del case.placements[place]
+    _spare(case, fleet, victims)
+
+
+def _spare(case: Case, fleet: Fleet, victims: list[Victim]) -> None:
+    """Leave those who were to give way what they had."""
     for victim in reversed(victims):
+        if victim.place in case.placements:
+            fleet.ledgers[victim.place].remove(case.tenant.key, loaded=False)
+            del case.placements[victim.place]
         victim.case.placements[victim.place] = victim.placement
         del victim.case.given_up[victim.place]
         fleet.ledgers[victim.place].restore(victim.case.tenant.key, victim.demand, victim.rate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from treadle_api.conditions import Condition, ConditionStatus, find_condition
+from treadle_api.conditions import Condition, find_condition
 from treadle_api.units import PerSecond
 from treadle_operator.policy.capacity import KEPT_LIMIT, LIMIT, MARGIN, TierCost
 from treadle_operator.policy.case import Case
@@ -24,7 +24,7 @@ class Bookings:
         """Settle the devices among these whose tenants claim too much together."""
         for place in places:
             ledger = self._fleet.ledgers.get(place)
-            if ledger is not None and ledger.floor.total > LIMIT * MARGIN:
+            if ledger is not None and (ledger.overbooked or ledger.floor.total > LIMIT * MARGIN):
                 self.settle(ledger)
 
     def settle(self, ledger: DeviceLedger) -> None:
@@ -34,8 +34,9 @@ class Bookings:
         a promise that cannot be kept takes nothing from others.
         """
         place, promised = ledger.state.place, Load()
+        ledger.overbooked = False
         for case in self._by_entitlement(ledger):
-            cost, limit = _cost(case, ledger), LIMIT if _says(case, ConditionStatus.FALSE) else KEPT_LIMIT
+            cost, limit = _cost(case, ledger), limit_of(case)
             declared = _share(case, case.tenant.requests_per_second)
             if not declared or promised.with_one(cost, declared) <= limit * MARGIN:
                 promised.add(cost, declared)
@@ -44,13 +45,15 @@ class Bookings:
             else:
                 ledger.carry(case.tenant.key, _share(case, case.state.rate))
                 case.short.add(place)
+                ledger.overbooked = True
 
     def beyond(self, ledger: DeviceLedger) -> list[Case]:
         """Those whose leaving would help a device that has too much to do, the first to go first.
 
-        They are all who come after those whose claims fit together: nobody leaves for somebody less entitled.
+        They are all who come after those whose loads fit together: nobody leaves for somebody less entitled, nor for a
+        load that nobody was promised.
         """
-        promised, here = Load(), self._by_entitlement(ledger)
+        promised, here = Load(), sorted(self._by_entitlement(ledger), key=_exceeds)
         for index, case in enumerate(here):
             cost = _cost(case, ledger)
             if promised.with_one(cost, case.rate) > LIMIT * MARGIN:
@@ -62,19 +65,31 @@ class Bookings:
         return sorted((self._cases[key] for key in ledger.residents), key=_entitlement)
 
 
+def limit_of(case: Case) -> float:
+    """How full a device may be for the promise to a tenant there: an edit is judged as a newcomer is."""
+    return KEPT_LIMIT if _told(case) is None or not _asks(case) else LIMIT  # who has a place, had room when it came
+
+
+def _exceeds(case: Case) -> bool:
+    """Whether it sends more than it declares."""
+    return case.rate > _share(case, case.tenant.requests_per_second) * MARGIN
+
+
 def _entitlement(case: Case) -> tuple[bool, bool, int, float, str]:
     """First who has the devices that its load needs and was admitted as it is; then by importance and age."""
     declares = case.tenant.requests_per_second is not None
     lacks = declares and len(case.placements) < min(case.target.needed, case.target.replicas)
-    admitted = _says(case, ConditionStatus.TRUE)
-    asks = admitted is None or admitted.observed_generation != case.state.view.generation
-    return lacks, asks, case.tenant.priority, case.state.view.created, case.tenant.key
+    return lacks, _asks(case), case.tenant.priority, case.state.view.created, case.tenant.key
 
 
-def _says(case: Case, status: ConditionStatus) -> Condition | None:
-    """What its status says of its admission, if that."""
-    found = find_condition(case.state.view.status.conditions, TenantCondition.ADMITTED)
-    return found if found is not None and found.status is status else None
+def _asks(case: Case) -> bool:
+    """Whether it was not admitted as it is: it is new, has been edited, or was refused."""
+    told = _told(case)
+    return told is None or not told.holds or told.observed_generation != case.state.view.generation
+
+
+def _told(case: Case) -> Condition | None:
+    return find_condition(case.state.view.status.conditions, TenantCondition.ADMITTED)
 
 
 def _cost(case: Case, ledger: DeviceLedger) -> TierCost:

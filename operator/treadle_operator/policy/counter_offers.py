@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Collection, Iterable
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from treadle_api.tenant import LONGEST_DEADLINE, Tenant
 from treadle_api.units import Percent, PerSecond, Seconds, format_decimal, format_duration
-from treadle_operator.policy.capacity import DEADLINE_SHARE, LIMIT, MARGIN, UNKNOWN_RATE, Demand
+from treadle_operator.policy.capacity import DEADLINE_SHARE, LIMIT, MARGIN, UNKNOWN_RATE
 from treadle_operator.policy.ledger import DeviceLedger
 from treadle_operator.policy.placement import Fleet
 from treadle_operator.policy.scaling import devices_needed
@@ -25,76 +25,107 @@ class Offers:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
-    def make(self, tenant: Tenant, ledgers: Collection[DeviceLedger], seen: float = 0.0) -> CounterOffer | None:
-        """The nearest promises with which the tenant would find a place; None where no single one helps.
+    def make(
+        self, tenant: Tenant, here: Sequence[DeviceLedger], others: Sequence[DeviceLedger], seen: float
+    ) -> CounterOffer | None:
+        """The nearest promises that could be kept to the tenant; None where no single one helps.
 
         Args:
             tenant: as its manifest has it.
-            ledgers: the devices that it may be on; nothing of its own is booked there.
+            here: the devices that it is on, and stays on; nothing of its own is booked there.
+            others: further ones that it may be on.
             seen: requests a second that are seen of it, whatever it declares.
         """
         offer = CounterOffer(
-            deadline=self._deadline(tenant, ledgers, seen),
-            min_accuracy=self._accuracy(tenant, ledgers, seen),
-            requests_per_second=self._rate(tenant, ledgers, seen),
+            deadline=self._deadline(tenant, here, others, seen),
+            min_accuracy=self._accuracy(tenant, here, others, seen),
+            requests_per_second=self._rate(tenant, here, others, seen),
         )
         return offer if offer != CounterOffer() else None
 
-    def _deadline(self, tenant: Tenant, ledgers: Collection[DeviceLedger], seen: float) -> Seconds | None:
+    def _deadline(
+        self, tenant: Tenant, here: Sequence[DeviceLedger], others: Sequence[DeviceLedger], seen: float
+    ) -> Seconds | None:
         """The shortest deadline, longer than its own, that lets one more tier answer, and is enough."""
-        kinds = {ledger.state.model: ledger for ledger in ledgers}.values()
+        kinds = {ledger.state.model: ledger for ledger in (*here, *others)}.values()
         latest = DEADLINE_SHARE * tenant.slo.deadline
         may = tenant.served_tiers if tenant.pinned is None else [t for t in tenant.tiers if t.name == tenant.pinned]
         late = {p99 for one in kinds for tier in may if (p99 := self._fleet.cost(tenant, tier, one).p99) > latest}
         for deadline in sorted({_whole_milliseconds(p99 / DEADLINE_SHARE) for p99 in late}):
             longer = replace(tenant, slo=replace(tenant.slo, deadline=deadline))
-            if deadline <= LONGEST_DEADLINE and self._would_do(longer, ledgers, seen):
+            if deadline <= LONGEST_DEADLINE and self._would_do(longer, here, others, seen):
                 return deadline
         return None
 
-    def _accuracy(self, tenant: Tenant, ledgers: Collection[DeviceLedger], seen: float) -> Percent | None:
+    def _accuracy(
+        self, tenant: Tenant, here: Sequence[DeviceLedger], others: Sequence[DeviceLedger], seen: float
+    ) -> Percent | None:
         """The highest accuracy floor, below its own, that lets one more tier answer, and is enough."""
         if tenant.pinned is not None:
             return None
         for tier in tenant.tiers[len(tenant.served_tiers) :]:
             lower = replace(tenant, slo=replace(tenant.slo, min_accuracy=tier.accuracy))
-            if self._would_do(lower, ledgers, seen):
+            if self._would_do(lower, here, others, seen):
                 return tier.accuracy
         return None
 
-    def _rate(self, tenant: Tenant, ledgers: Collection[DeviceLedger], seen: float) -> PerSecond | None:
+    def _rate(
+        self, tenant: Tenant, here: Sequence[DeviceLedger], others: Sequence[DeviceLedger], seen: float
+    ) -> PerSecond | None:
         """The highest load, lower than what it declares, that the devices have room for."""
         declared = math.inf if tenant.requests_per_second is None else tenant.requests_per_second
         silent = replace(tenant, requests_per_second=None)  # nothing is assumed to be cheap because much is asked of it
-        demands = self._demands(silent, ledgers)
-        cheapest, shares = _cheapest(demands.values()), _shares(ledgers, demands)
-        most = math.inf if cheapest <= 0 else LIMIT / cheapest  # of one replica
-        rates = [count * min(share, most) for count, share in enumerate(shares[: tenant.replicas.maximum], 1)]
+        rooms = self._rooms(silent, here, others)
+        most = math.inf if rooms.cheapest <= 0 else LIMIT / rooms.cheapest  # of one replica
+        shares = rooms.shares[: tenant.replicas.maximum]
+        rates = [count * min(share, most) for count, share in enumerate(shares, 1)]
         for rate in sorted({_round_down(rate) for rate in rates}, reverse=True):
             if rate > 0 and seen <= rate < declared:
                 less = replace(tenant, requests_per_second=rate)
-                if self._would_do(less, ledgers, seen):
+                if self._would_do(less, here, others, seen):
                     return rate
         return None
 
-    def _would_do(self, tenant: Tenant, ledgers: Collection[DeviceLedger], seen: float) -> bool:
-        """Whether the tenant would be placed: with as many replicas as it wants, or as many as its load needs."""
-        demands = self._demands(tenant, ledgers)
-        shares = _shares(ledgers, demands)
-        if not shares:
+    def _would_do(
+        self, tenant: Tenant, here: Sequence[DeviceLedger], others: Sequence[DeviceLedger], seen: float
+    ) -> bool:
+        """Whether its promise could be kept: with as many replicas as it wants, or as many as its load needs."""
+        rooms = self._rooms(tenant, here, others)
+        if not rooms.shares:
             return False
         offered = max(tenant.requests_per_second or 0.0, seen) or UNKNOWN_RATE
-        bounds, needed = tenant.replicas, devices_needed(offered, _cheapest(demands.values()))
-        wanted = min(max(bounds.minimum, needed), bounds.maximum)
-        fitting = _fitting(shares, offered / wanted)
-        if fitting >= wanted:
-            return True
-        return fitting >= min(needed, wanted) and _fitting(shares, offered / fitting) >= fitting
+        bounds, needed = tenant.replicas, devices_needed(offered, rooms.cheapest)
+        wanted = max(min(max(bounds.minimum, needed), bounds.maximum), len(here))
+        fitting = rooms.fitting(offered / wanted)
+        if fitting >= wanted or here:  # who is served keeps all it has, and moves one that finds too little room
+            return fitting >= wanted
+        return fitting >= min(needed, wanted) and rooms.fitting(offered / fitting) >= fitting
 
-    def _demands(self, tenant: Tenant, ledgers: Iterable[DeviceLedger]) -> dict[str, Demand]:
-        """By kind of device."""
-        kinds = {ledger.state.model: ledger for ledger in ledgers}
-        return {model: self._fleet.imagine(tenant, ledger) for model, ledger in kinds.items()}
+    def _rooms(self, tenant: Tenant, here: Sequence[DeviceLedger], others: Sequence[DeviceLedger]) -> _Rooms:
+        kinds = {ledger.state.model: ledger for ledger in (*here, *others)}
+        demands = {model: self._fleet.imagine(tenant, ledger) for model, ledger in kinds.items()}
+        costs = [(demand.floor is None, (demand.floor or demand.fastest).seconds) for demand in demands.values()]
+        rooms = [ledger.room(demands[ledger.state.model]) for ledger in (*here, *others)]
+        return _Rooms(
+            cheapest=min(costs, default=(True, 0.0))[1],
+            shares=sorted((room for room in rooms if room > 0), reverse=True),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rooms:
+    """What devices have left for a tenant.
+
+    `cheapest`: device seconds of a request where it costs least. `shares`: the requests a second that each device has
+    room for, the largest first, without those that have none.
+    """
+
+    cheapest: float
+    shares: list[float]
+
+    def fitting(self, share: float) -> int:
+        """On how many devices a replica with this share would fit."""
+        return bisect_right(self.shares, -share, key=lambda room: -room * MARGIN)
 
 
 def words(offer: CounterOffer | None) -> str:
@@ -107,24 +138,6 @@ def words(offer: CounterOffer | None) -> str:
     if offer is not None and offer.requests_per_second is not None:
         ways.append(f"load.requestsPerSecond {format_decimal(offer.requests_per_second, 6)}")
     return f"; possible is {' or '.join(ways)}" if ways else ""
-
-
-def _cheapest(demands: Iterable[Demand]) -> float:
-    """Device seconds of a request where it costs least."""
-    return min(
-        ((demand.floor is None, (demand.floor or demand.fastest).seconds) for demand in demands), default=(True, 0.0)
-    )[1]
-
-
-def _shares(ledgers: Iterable[DeviceLedger], demands: dict[str, Demand]) -> list[float]:
-    """Requests a second that each device has room for, the largest first, without those that have none."""
-    rooms = (ledger.room(demands[ledger.state.model]) for ledger in ledgers)
-    return sorted((room for room in rooms if room > 0), reverse=True)
-
-
-def _fitting(shares: list[float], share: float) -> int:
-    """On how many devices a replica with this share would fit."""
-    return bisect_right(shares, -share, key=lambda room: -room * MARGIN)
 
 
 def _whole_milliseconds(seconds: float) -> Seconds:

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from treadle_api.tenant import Tenant
 from treadle_api.units import PerSecond, format_duration, format_rate
-from treadle_operator.policy.capacity import DEADLINE_SHARE, KEPT_LIMIT, LIMIT, MARGIN, Demand
+from treadle_operator.policy.bookings import limit_of
+from treadle_operator.policy.capacity import DEADLINE_SHARE, LIMIT, MARGIN, Demand
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.counter_offers import Offers, words
 from treadle_operator.policy.devices import explain_none
 from treadle_operator.policy.ledger import DeviceLedger
 from treadle_operator.policy.placement import Fleet, Kind, kinds_of
 from treadle_operator.policy.plan import Reason, Verdict
-from treadle_operator.tenant_status import CounterOffer
 
 
 class Judge:
@@ -27,10 +27,7 @@ class Judge:
 
     def alone(self, tenant: Tenant, kinds: Sequence[Kind]) -> Verdict | None:
         """Why a newcomer could not be served even with devices of these kinds for itself; None where it could."""
-        refused = self._alone(tenant, kinds, kept=False)
-        if refused is None or refused.reason == Reason.NO_NODE_MATCHES:
-            return refused
-        return _with(refused, self._offers.make(tenant, self._fleet.open_to(tenant).values()))
+        return self._alone(tenant, kinds, LIMIT)
 
     def no_room(self, tenant: Tenant, rate: PerSecond) -> Verdict:
         """Why a tenant that could be served alone finds no place now, where each replica would take `rate`."""
@@ -42,35 +39,44 @@ class Judge:
                 f"it needs {_size(ledger.memory.adds(demand.memory))} more on a device, and of those with time to spare"
                 f" the one with the most memory left, {ledger.state.place}, has {_size(ledger.memory.free)}"
             )
-            refused = Verdict(admitted=False, reason=Reason.INSUFFICIENT_MEMORY, message=message)
-        else:
-            message = (
-                f"{format_rate(rate)} requests/s on any device that fits would break what is promised to other tenants"
-                f" there, though all gave up what accuracy they may"
-            )
-            refused = Verdict(admitted=False, reason=Reason.INSUFFICIENT_CAPACITY, message=message)
-        return _with(refused, self._offers.make(tenant, self._fleet.open_to(tenant).values()))
+            return Verdict(admitted=False, reason=Reason.INSUFFICIENT_MEMORY, message=message)
+        message = (
+            f"{format_rate(rate)} requests/s on any device that fits would break what is promised to other tenants"
+            f" there, though all gave up what accuracy they may"
+        )
+        return Verdict(admitted=False, reason=Reason.INSUFFICIENT_CAPACITY, message=message)
 
     def kept(self, case: Case) -> Verdict | None:
         """Why the promise to a tenant that is served already cannot be kept; None where it can."""
-        tenant, here = case.tenant, [self._fleet.ledgers[place] for place in case.placements]
-        others = [ledger for ledger in self._fleet.open_to(tenant).values() if ledger not in here]
-        refused = self._alone(tenant, kinds_of(here), kept=True)
+        here, others = self._devices(case)
+        limit = limit_of(case)
+        refused = self._alone(case.tenant, kinds_of(here), limit, kept=True)
         if refused is not None and others:
-            refused = self._alone(tenant, kinds_of([*here, *others]), kept=True)
+            refused = self._alone(case.tenant, kinds_of([*here, *others]), limit, kept=True)
         if refused is None and (short := case.short & case.placements.keys()):
             message = (
                 f"{format_rate(case.rate)} requests/s are more than {', '.join(sorted(short))} has left beside what is"
                 f" promised to other tenants there, though all gave up what accuracy they may"
             )
             refused = Verdict(admitted=False, reason=Reason.INSUFFICIENT_CAPACITY, message=message)
-        if refused is None:
-            return None
-        with self._fleet.without(tenant, case.placements):
-            return _with(refused, self._offers.make(tenant, [*here, *others], case.state.rate or 0.0))
+        return refused
 
-    def _alone(self, tenant: Tenant, kinds: Sequence[Kind], *, kept: bool) -> Verdict | None:
-        """`kept`: it is served already."""
+    def with_offer(self, case: Case, refused: Verdict) -> Verdict:
+        """The same, with what could be promised instead; to be asked for once all have their places."""
+        if refused.reason == Reason.NO_NODE_MATCHES:
+            return refused
+        here, others = self._devices(case)
+        with self._fleet.without(case.tenant, case.placements):
+            offer = self._offers.make(case.tenant, here, others, case.state.rate or 0.0)
+        return replace(refused, message=refused.message + words(offer), counter_offer=offer)
+
+    def _devices(self, case: Case) -> tuple[list[DeviceLedger], list[DeviceLedger]]:
+        """Those that it is on, and others that it may be on."""
+        here = [self._fleet.ledgers[place] for place in case.placements]
+        return here, [one for one in self._fleet.open_to(case.tenant).values() if one not in here]
+
+    def _alone(self, tenant: Tenant, kinds: Sequence[Kind], limit: float, *, kept: bool = False) -> Verdict | None:
+        """`limit`: of a device's time; `kept`: it is served already."""
         if not kinds:
             message = explain_none(tenant, (ledger.state for ledger in self._fleet.ledgers.values()))
             return Verdict(admitted=False, reason=Reason.NO_NODE_MATCHES, message=message)
@@ -86,7 +92,7 @@ class Judge:
                 f" {kind.largest.state.place}, has {_size(kind.largest.state.memory)}: leave tiers out"
             )
             return Verdict(admitted=False, reason=Reason.INSUFFICIENT_MEMORY, message=message)
-        return _too_much(tenant, roomy, KEPT_LIMIT if kept else LIMIT)
+        return _too_much(tenant, roomy, limit)
 
     def _late(self, tenant: Tenant, pairs: Sequence[tuple[DeviceLedger, Demand]]) -> Verdict:
         ledger, demand = min(pairs, key=lambda pair: pair[1].fastest.p99)
@@ -115,10 +121,6 @@ def _too_much(tenant: Tenant, kinds: Sequence[tuple[Kind, Demand]], limit: float
     count = f"{devices} device{'s' if devices > 1 else ''} (replicas.max is {tenant.replicas.maximum})"
     message = f"{format_rate(rate)} requests/s are too much for {count} even at the cheapest tier"
     return Verdict(admitted=False, reason=Reason.INSUFFICIENT_CAPACITY, message=message)
-
-
-def _with(refused: Verdict, offer: CounterOffer | None) -> Verdict:
-    return replace(refused, message=refused.message + words(offer), counter_offer=offer)
 
 
 def _needs(demand: Demand) -> int:

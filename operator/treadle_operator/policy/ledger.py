@@ -64,10 +64,11 @@ class DeviceLedger:
     """One device's account.
 
     `best` and `floor`: the load at the tenants' most accurate and cheapest tiers. `crowding`: how full the device is,
-    to compare devices by. `residents`: demand and rate of those that stay, by tenant key.
+    to compare devices by. `overbooked`: more is asked of it than can be promised. `residents`: demand and rate of those
+    that stay, by tenant key.
     """
 
-    __slots__ = ("_longest", "_tightest", "best", "crowding", "floor", "memory", "residents", "state")
+    __slots__ = ("_longest", "_tightest", "best", "crowding", "floor", "memory", "overbooked", "residents", "state")
 
     def __init__(self, state: DeviceState) -> None:
         self.state = state
@@ -75,6 +76,7 @@ class DeviceLedger:
         self.floor = Load()
         self.memory = MemoryAccount(state.memory)
         self.crowding = 0.0
+        self.overbooked = False
         self.residents: dict[str, tuple[Demand, PerSecond]] = {}
         self._longest = 0.0  # seconds of a request of any resident
         self._tightest = float("inf")  # slack of any resident

@@ -146,7 +146,7 @@ def _outcomes(status: TenantStatus) -> list[tuple[str, str, str]]:
 def _figures_moved(old: TenantStatus, new: TenantStatus, total: int, window: Seconds) -> bool:
     if new.active_tier != old.active_tier:
         return True
-    if _moved(_offered(old), _offered(new), MOVED_SHARE):
+    if _moved(_offered(old), _offered(new), MOVED_SHARE) or _holds_less(old, new):
         return True
     if old.effective_accuracy is None or new.effective_accuracy is None:
         return new.effective_accuracy is not old.effective_accuracy
@@ -165,6 +165,16 @@ def _figures_moved(old: TenantStatus, new: TenantStatus, total: int, window: Sec
 def _offered(status: TenantStatus) -> tuple[float | None, ...]:
     offer = status.counter_offer or CounterOffer()
     return offer.deadline, offer.min_accuracy, offer.requests_per_second
+
+
+def _holds_less(old: TenantStatus, new: TenantStatus) -> bool:
+    """Whether what is offered now is worse than what was told: that would be refused."""
+    told, now = old.counter_offer or CounterOffer(), new.counter_offer or CounterOffer()
+    return (
+        (told.deadline or 0.0) < (now.deadline or 0.0)
+        or (told.min_accuracy or 0.0) > (now.min_accuracy or 0.0)
+        or (told.requests_per_second or 0.0) > (now.requests_per_second or 0.0)
+    )
 
 
 def _moved(old: tuple[float | None, ...], new: tuple[float | None, ...], share: float) -> bool:

@@ -25,13 +25,15 @@ GIVEN_UP = 0.1  # points of accuracy that answers lack to the best tier: less is
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """How many replicas there should be, and why; `needed`: how many the load alone asks for, within no bounds.
+    """How many replicas there should be, and why.
 
-    `low`: since when less would do, to be passed on; `wake`: when that makes a difference.
+    `needed`: how many the load alone asks for, within no bounds; `promised`: how many what is declared asks for, within
+    the tenant's bounds. `low`: since when less would do, to be passed on; `wake`: when that makes a difference.
     """
 
     replicas: int
     needed: int
+    promised: int
     message: str = ""
     low: LowLoad | None = None
     wake: float | None = None
@@ -50,21 +52,25 @@ def target(state: TenantState, demand: Demand, slots: int, low: LowLoad | None, 
         now: seconds since the epoch.
     """
     bounds = state.view.tenant.replicas
-    needed = devices_needed(_surely(state), (demand.floor or demand.fastest).seconds)
+    cheapest = (demand.floor or demand.fastest).seconds
+    needed = devices_needed(_surely(state), cheapest)
+    declared = devices_needed(state.view.tenant.requests_per_second or 0.0, cheapest)
+    promised = min(max(declared, bounds.minimum), bounds.maximum)
     inside = min(max(slots, bounds.minimum), bounds.maximum)
     if (wanted := min(max(inside, needed), bounds.maximum)) != slots:
-        return Target(wanted, needed, _says(state, demand, needed) if slots < wanted == needed else _bounds(bounds))
+        return Target(
+            wanted, needed, promised, _says(state, demand, needed) if slots < wanted == needed else _bounds(bounds)
+        )
     if slots < bounds.maximum and _overwhelmed(state, demand, now):
         message = f"its objective is missed although the cheapest tier answers{_gave_up(state, demand)}"
-        return Target(slots + 1, needed, message)
+        return Target(slots + 1, needed, promised, message)
     if slots <= bounds.minimum or _gives_up_accuracy(state, demand) or not _fits(state, demand, slots - 1):
-        return Target(slots, needed)
+        return Target(slots, needed, promised)
     low = low if low is not None and low.replicas == slots else LowLoad(now, slots)
     if now - low.since < DOWN_AFTER:
-        return Target(slots, needed, low=low, wake=low.since + DOWN_AFTER)
-    return Target(
-        slots - 1, needed, f"{format_rate(state.offered)} requests/s have asked for less for {DOWN_AFTER:g} s", low
-    )
+        return Target(slots, needed, promised, low=low, wake=low.since + DOWN_AFTER)
+    message = f"{format_rate(state.offered)} requests/s have asked for less for {DOWN_AFTER:g} s"
+    return Target(slots - 1, needed, promised, message, low)
 
 
 def devices_needed(rate: float, seconds: float) -> int:

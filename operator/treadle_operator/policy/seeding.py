@@ -44,7 +44,8 @@ def _open(
     stay = [view for view in state.current if reasons[view.place] is None]
     demand = _typical(state, stay, fleet, knowledge)
     wanted = target(state, demand, slots, memory.low.get(tenant.key), now)
-    case = Case(state, wanted, PerSecond(state.offered / wanted.replicas))
+    carry = sum(leave is None or leave.serves for leave in reasons.values())  # all of its load, until others do
+    case = Case(state, wanted, PerSecond(state.offered / min(max(carry, 1), wanted.replicas)))
     for view in state.current:
         if (leave := reasons[view.place]) is None:
             _stay(case, view, fleet)

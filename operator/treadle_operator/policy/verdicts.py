@@ -18,13 +18,14 @@ def judge_case(case: Case, fleet: Fleet, judge: Judge) -> Verdict:
     can be.
     """
     if case.verdict is not None:
-        return case.verdict
+        return judge.with_offer(case, case.verdict)
     if (refused := _refused(case)) is not None:
         return Verdict(admitted=False, reason=refused.reason, message=refused.message)
     if not case.placements:
-        return judge.alone(case.tenant, fleet.kinds(case.tenant)) or judge.no_room(case.tenant, case.rate)
+        why = judge.alone(case.tenant, fleet.kinds(case.tenant)) or judge.no_room(case.tenant, case.rate)
+        return judge.with_offer(case, why)
     if (broken := judge.kept(case)) is not None:
-        return broken
+        return judge.with_offer(case, broken)
     if case.stuck:
         message = f"it stays where it is although {case.stuck}, since no other device takes it"
         return Verdict(admitted=True, reason=Reason.NOWHERE_TO_MOVE, message=message)

@@ -167,3 +167,59 @@ def test_of_a_lost_device_s_tenants_the_load_is_remembered() -> None:
     )
     found = plan(snapshot, Memory(), NOW)
     assert found.tenants[lost.key].placements[0].place == "n9/0", "the other one's device has no room for it"
+
+
+def test_an_edit_is_judged_as_a_newcomer_would_be() -> None:
+    greedy, other = tenant("greedy", 50.0), tenant("other", 50.0)
+    found = planned((told(greedy, age=9000.0, edited=True), ["n0/0"]), (told(other), ["n0/0"]))
+    assert found.tenants[greedy.key].verdict.counter_offer == CounterOffer(requests_per_second=30.0)
+    alone = planned((told(tenant("greedy", 90.0), edited=True), ["n0/0"]))
+    assert alone.tenants[greedy.key].verdict.counter_offer == CounterOffer(requests_per_second=80.0)
+
+
+def test_who_lacks_a_replica_has_all_of_its_load_where_it_is_from_the_start() -> None:
+    half = tenant("half", 60.0, replicas=(2, 2))
+    new = tenant("new", 40.0, priority=1)
+    found = planned((told(half), ["n0/0"]), new=[new])
+    assert found.tenants[half.key].verdict.reason == "Placed"
+    assert places(found, new) == []
+    assert found.tenants[new.key].verdict.counter_offer == CounterOffer(requests_per_second=20.0)
+
+
+@pytest.mark.parametrize("rate", [320.0, 240.0, 210.0])
+def test_nobody_gives_way_to_an_edit_that_is_refused_all_the_same(rate: float) -> None:
+    victim = tenant("victim", 100.0, priority=7, replicas=(1, 2))
+    greedy = tenant("greedy", rate, replicas=(1, 4))
+    served = (told(victim), ["n0/0", "n1/0"]), (told(greedy, edited=True), ["n2/0"])
+    found = planned(*served, nodes=3)
+    assert sorted(places(found, victim)) == ["n0/0", "n1/0"]
+    assert found.tenants[victim.key].verdict.reason == "Placed"
+    assert found.tenants[greedy.key].verdict.reason == "InsufficientCapacity"
+
+
+def test_nobody_gives_way_to_a_flood() -> None:
+    victim = tenant("victim", 120.0, priority=7, replicas=(1, 2))
+    flood = tenant("flood", 10.0, replicas=(1, 3))
+    served = (told(victim), ["n0/0", "n1/0"]), (told(flood), ["n2/0"])
+    found = planned(*served, nodes=3, figures={"flood": make_figures(60 * 200)})
+    assert sorted(places(found, victim)) == ["n0/0", "n1/0"]
+    assert found.tenants[victim.key].verdict.reason == "Placed"
+
+
+@pytest.mark.parametrize(("declared", "seen"), [(None, 90), (10.0, 70), (10.0, 300)])
+def test_a_flood_moves_no_neighbour(declared: float | None, seen: int) -> None:
+    flood, other = tenant("flood", declared), tenant("other", 50.0)
+    served = (told(flood, age=9000.0), ["n0/0"]), (told(other), ["n0/0"])
+    found = planned(*served, nodes=2, figures={"flood": make_figures(60 * seen), "other": make_figures(60 * 40)})
+    assert places(found, other) == ["n0/0"]
+    assert places(found, flood) == (["n1/0"] if seen <= 80 else ["n0/0"])
+
+
+def test_what_is_offered_to_who_is_served_holds_where_it_is() -> None:
+    wide, other = tenant("wide", 1000.0, replicas=(2, 2)), tenant("other", 60.0)
+    served = (told(wide, edited=True), ["n0/0", "n1/0"]), (told(other), ["n1/0"])
+    offer = planned(*served, nodes=2).tenants[wide.key].verdict.counter_offer
+    assert offer == CounterOffer(requests_per_second=40.0), "20 on each: they share it evenly"
+    changed = tenant("wide", 40.0, replicas=(2, 2))
+    taken = planned((told(changed, edited=True), ["n0/0", "n1/0"]), served[1], nodes=2)
+    assert taken.tenants[wide.key].verdict.admitted

@@ -107,7 +107,7 @@ def test_what_is_offered_is_admitted(
         return
     assert not found.verdict.admitted
     for changed in taken_up(tenant, offer):
-        said = ask(changed, nodes, others, [])
+        said = ask(changed, nodes, others, here)
         assert said.verdict.admitted, (changed, said.verdict)
 
 

@@ -345,3 +345,14 @@ def test_messages_alone_are_not_written() -> None:
     view, _ = served(make_figures(9900, late=100))
     more = make_replica(view, figures=make_figures(9910, late=90), tier="t0")
     assert planned(view, [more]).tenants[view.tenant.key].status == view.status
+
+
+def test_an_offer_that_does_not_hold_any_more_is_told_anew() -> None:
+    view = view_tenant(make_tenant(models=["large"], rate=2000.0), age=0.0)
+    other = view_tenant(make_tenant("other", ["small"], rate=4.0))
+    nodes, there = NODES[:1], [make_replica(other)]
+    before = in_the_end(make_snapshot([view], nodes, [], PROFILES), view)
+    told = replace(view, status=before)
+    after = in_the_end(make_snapshot([told, other], nodes, there, PROFILES), told, NOW + 100.0)
+    offers = [one.counter_offer.requests_per_second for one in (before, after) if one.counter_offer is not None]
+    assert offers == [800.0, 798.0], "by far less than a tenth"

@@ -97,7 +97,7 @@ def test_broken_promises_ask_for_one_more(figures: Figures, tier: str, age: floa
 def test_less_is_wanted_only_after_it_has_lasted() -> None:
     quiet = make_figures(10 * 60)
     first = decide(2, quiet)
-    assert first == Target(2, 1, low=LowLoad(NOW, 2), wake=NOW + DOWN_AFTER)
+    assert first == Target(2, 1, 1, low=LowLoad(NOW, 2), wake=NOW + DOWN_AFTER)
     assert decide(2, quiet, low=first.low, now=NOW + DOWN_AFTER - 1).replicas == 2
     last = decide(2, quiet, low=first.low, now=NOW + DOWN_AFTER)
     assert (last.replicas, last.low) == (1, first.low), "the timer stays until the replica has gone"
