@@ -25,87 +25,77 @@ class Offers:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
-    def make(
-        self, tenant: Tenant, here: Sequence[DeviceLedger], others: Sequence[DeviceLedger], seen: float
-    ) -> CounterOffer | None:
+    def make(self, tenant: Tenant, ledgers: Sequence[DeviceLedger], kept: int, seen: float) -> CounterOffer | None:
         """The nearest promises that could be kept to the tenant; None where no single one helps.
 
         Args:
             tenant: as its manifest has it.
-            here: the devices that it is on, and stays on; nothing of its own is booked there.
-            others: further ones that it may be on.
+            ledgers: the devices that it may be on; nothing of its own is booked there.
+            kept: the replicas that it has.
             seen: requests a second that are seen of it, whatever it declares.
         """
         offer = CounterOffer(
-            deadline=self._deadline(tenant, here, others, seen),
-            min_accuracy=self._accuracy(tenant, here, others, seen),
-            requests_per_second=self._rate(tenant, here, others, seen),
+            deadline=self._deadline(tenant, ledgers, kept, seen),
+            min_accuracy=self._accuracy(tenant, ledgers, kept, seen),
+            requests_per_second=self._rate(tenant, ledgers, kept, seen),
         )
         return offer if offer != CounterOffer() else None
 
-    def _deadline(
-        self, tenant: Tenant, here: Sequence[DeviceLedger], others: Sequence[DeviceLedger], seen: float
-    ) -> Seconds | None:
+    def _deadline(self, tenant: Tenant, ledgers: Sequence[DeviceLedger], kept: int, seen: float) -> Seconds | None:
         """The shortest deadline, longer than its own, that lets one more tier answer, and is enough."""
-        kinds = {ledger.state.model: ledger for ledger in (*here, *others)}.values()
+        kinds = {ledger.state.model: ledger for ledger in ledgers}.values()
         latest = DEADLINE_SHARE * tenant.slo.deadline
         may = tenant.served_tiers if tenant.pinned is None else [t for t in tenant.tiers if t.name == tenant.pinned]
         late = {p99 for one in kinds for tier in may if (p99 := self._fleet.cost(tenant, tier, one).p99) > latest}
         for deadline in sorted({_whole_milliseconds(p99 / DEADLINE_SHARE) for p99 in late}):
             longer = replace(tenant, slo=replace(tenant.slo, deadline=deadline))
-            if deadline <= LONGEST_DEADLINE and self._would_do(longer, here, others, seen):
+            if deadline <= LONGEST_DEADLINE and self._would_do(longer, ledgers, kept, seen):
                 return deadline
         return None
 
-    def _accuracy(
-        self, tenant: Tenant, here: Sequence[DeviceLedger], others: Sequence[DeviceLedger], seen: float
-    ) -> Percent | None:
+    def _accuracy(self, tenant: Tenant, ledgers: Sequence[DeviceLedger], kept: int, seen: float) -> Percent | None:
         """The highest accuracy floor, below its own, that lets one more tier answer, and is enough."""
         if tenant.pinned is not None:
             return None
         for tier in tenant.tiers[len(tenant.served_tiers) :]:
             lower = replace(tenant, slo=replace(tenant.slo, min_accuracy=tier.accuracy))
-            if self._would_do(lower, here, others, seen):
+            if self._would_do(lower, ledgers, kept, seen):
                 return tier.accuracy
         return None
 
-    def _rate(
-        self, tenant: Tenant, here: Sequence[DeviceLedger], others: Sequence[DeviceLedger], seen: float
-    ) -> PerSecond | None:
+    def _rate(self, tenant: Tenant, ledgers: Sequence[DeviceLedger], kept: int, seen: float) -> PerSecond | None:
         """The highest load, lower than what it declares, that the devices have room for."""
         declared = math.inf if tenant.requests_per_second is None else tenant.requests_per_second
         silent = replace(tenant, requests_per_second=None)  # nothing is assumed to be cheap because much is asked of it
-        rooms = self._rooms(silent, here, others)
+        rooms = self._rooms(silent, ledgers)
         most = math.inf if rooms.cheapest <= 0 else LIMIT / rooms.cheapest  # of one replica
         shares = rooms.shares[: tenant.replicas.maximum]
         rates = [count * min(share, most) for count, share in enumerate(shares, 1)]
         for rate in sorted({_round_down(rate) for rate in rates}, reverse=True):
             if rate > 0 and seen <= rate < declared:
                 less = replace(tenant, requests_per_second=rate)
-                if self._would_do(less, here, others, seen):
+                if self._would_do(less, ledgers, kept, seen):
                     return rate
         return None
 
-    def _would_do(
-        self, tenant: Tenant, here: Sequence[DeviceLedger], others: Sequence[DeviceLedger], seen: float
-    ) -> bool:
+    def _would_do(self, tenant: Tenant, ledgers: Sequence[DeviceLedger], kept: int, seen: float) -> bool:
         """Whether its promise could be kept: with as many replicas as it wants, or as many as its load needs."""
-        rooms = self._rooms(tenant, here, others)
+        rooms = self._rooms(tenant, ledgers)
         if not rooms.shares:
             return False
         offered = max(tenant.requests_per_second or 0.0, seen) or UNKNOWN_RATE
         bounds, needed = tenant.replicas, devices_needed(offered, rooms.cheapest)
-        wanted = max(min(max(bounds.minimum, needed), bounds.maximum), len(here))
+        wanted = max(min(max(bounds.minimum, needed), bounds.maximum), kept)
         fitting = rooms.fitting(offered / wanted)
-        if fitting >= wanted or here:  # who is served keeps all it has, and moves one that finds too little room
+        if fitting >= wanted or kept:  # who is served keeps all it has, and moves one that finds too little room
             return fitting >= wanted
         return fitting >= min(needed, wanted) and rooms.fitting(offered / fitting) >= fitting
 
-    def _rooms(self, tenant: Tenant, here: Sequence[DeviceLedger], others: Sequence[DeviceLedger]) -> _Rooms:
-        kinds = {ledger.state.model: ledger for ledger in (*here, *others)}
+    def _rooms(self, tenant: Tenant, ledgers: Sequence[DeviceLedger]) -> _Rooms:
+        kinds = {ledger.state.model: ledger for ledger in ledgers}
         demands = {model: self._fleet.imagine(tenant, ledger) for model, ledger in kinds.items()}
         costs = [(demand.floor is None, (demand.floor or demand.fastest).seconds) for demand in demands.values()]
-        rooms = [ledger.room(demands[ledger.state.model]) for ledger in (*here, *others)]
+        rooms = [ledger.room(demands[ledger.state.model]) for ledger in ledgers]
         return _Rooms(
             cheapest=min(costs, default=(True, 0.0))[1],
             shares=sorted((room for room in rooms if room > 0), reverse=True),

@@ -67,7 +67,7 @@ class Judge:
             return refused
         here, others = self._devices(case)
         with self._fleet.without(case.tenant, case.placements):
-            offer = self._offers.make(case.tenant, here, others, case.state.rate or 0.0)
+            offer = self._offers.make(case.tenant, [*here, *others], len(here), case.state.rate or 0.0)
         return replace(refused, message=refused.message + words(offer), counter_offer=offer)
 
     def _devices(self, case: Case) -> tuple[list[DeviceLedger], list[DeviceLedger]]:
