@@ -31,7 +31,7 @@ class Offers:
         Args:
             tenant: as its manifest has it.
             ledgers: the devices that it may be on; nothing of its own is booked there.
-            kept: the replicas that it has.
+            kept: how many of them, the first ones, it is on.
             seen: requests a second that are seen of it, whatever it declares.
         """
         offer = CounterOffer(
@@ -67,10 +67,10 @@ class Offers:
         """The highest load, lower than what it declares, that the devices have room for."""
         declared = math.inf if tenant.requests_per_second is None else tenant.requests_per_second
         silent = replace(tenant, requests_per_second=None)  # nothing is assumed to be cheap because much is asked of it
-        rooms = self._rooms(silent, ledgers)
+        rooms = self._rooms(silent, ledgers, kept)
         most = math.inf if rooms.cheapest <= 0 else LIMIT / rooms.cheapest  # of one replica
         shares = rooms.shares[: tenant.replicas.maximum]
-        rates = [count * min(share, most) for count, share in enumerate(shares, 1)]
+        rates = [count * min(share, rooms.least_kept, most) for count, share in enumerate(shares, 1)]
         for rate in sorted({_round_down(rate) for rate in rates}, reverse=True):
             if rate > 0 and seen <= rate < declared:
                 less = replace(tenant, requests_per_second=rate)
@@ -80,18 +80,18 @@ class Offers:
 
     def _would_do(self, tenant: Tenant, ledgers: Sequence[DeviceLedger], kept: int, seen: float) -> bool:
         """Whether its promise could be kept: with as many replicas as it wants, or as many as its load needs."""
-        rooms = self._rooms(tenant, ledgers)
+        rooms = self._rooms(tenant, ledgers, kept)
         if not rooms.shares:
             return False
         offered = max(tenant.requests_per_second or 0.0, seen) or UNKNOWN_RATE
         bounds, needed = tenant.replicas, devices_needed(offered, rooms.cheapest)
         wanted = max(min(max(bounds.minimum, needed), bounds.maximum), kept)
         fitting = rooms.fitting(offered / wanted)
-        if fitting >= wanted or kept:  # who is served keeps all it has, and moves one that finds too little room
-            return fitting >= wanted
+        if fitting >= wanted or kept:  # who is served keeps all it has, so each of these must do
+            return fitting >= wanted and offered / wanted <= rooms.least_kept * MARGIN
         return fitting >= min(needed, wanted) and rooms.fitting(offered / fitting) >= fitting
 
-    def _rooms(self, tenant: Tenant, ledgers: Sequence[DeviceLedger]) -> _Rooms:
+    def _rooms(self, tenant: Tenant, ledgers: Sequence[DeviceLedger], kept: int) -> _Rooms:
         kinds = {ledger.state.model: ledger for ledger in ledgers}
         demands = {model: self._fleet.imagine(tenant, ledger) for model, ledger in kinds.items()}
         costs = [(demand.floor is None, (demand.floor or demand.fastest).seconds) for demand in demands.values()]
@@ -99,6 +99,7 @@ class Offers:
         return _Rooms(
             cheapest=min(costs, default=(True, 0.0))[1],
             shares=sorted((room for room in rooms if room > 0), reverse=True),
+            least_kept=min(rooms[:kept], default=math.inf),
         )
 
 
@@ -107,11 +108,12 @@ class _Rooms:
     """What devices have left for a tenant.
 
     `cheapest`: device seconds of a request where it costs least. `shares`: the requests a second that each device has
-    room for, the largest first, without those that have none.
+    room for, the largest first, without those that have none; `least_kept`: the least of those that it is on.
     """
 
     cheapest: float
     shares: list[float]
+    least_kept: float
 
     def fitting(self, share: float) -> int:
         """On how many devices a replica with this share would fit."""

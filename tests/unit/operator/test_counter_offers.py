@@ -118,6 +118,15 @@ def test_unequal_devices_are_not_added_up() -> None:
     assert found.verdict.counter_offer == CounterOffer(requests_per_second=100.0), "not 125: each would get a half"
 
 
+def test_to_who_is_on_a_device_too_slow_for_it_no_load_is_offered() -> None:
+    nodes = [make_node("n0", [_MODELS_OF[CPU]]), make_node("n1", [_MODELS_OF[GPU]])]
+    tenant = make_tenant("new", MODELS, deadline=0.02, rate=201.0, replicas=(1, 2))
+    found = ask(tenant, nodes, [], ["n0/0"])
+    offer = found.verdict.counter_offer
+    assert not found.verdict.admitted
+    assert offer is None or offer.requests_per_second is None
+
+
 def test_an_offered_deadline_reckons_with_who_is_there() -> None:
     other = make_tenant("other", ["small"], rate=90.0)  # 0.72 of the device
     tenant = make_tenant("new", ["small"], deadline=0.005, rate=30.0)
