@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from enum import StrEnum
 
 from treadle_api.fields import Fields, FieldValueError
@@ -66,6 +66,11 @@ def find_condition(conditions: Iterable[Condition], type_: str) -> Condition | N
         if condition.type == type_:
             return condition
     return None
+
+
+def transition_time(now: float) -> str:
+    """A moment, in seconds since the epoch, as conditions have it: RFC 3339 in UTC, in whole seconds."""
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def read_conditions(status: Fields) -> tuple[Condition, ...]:

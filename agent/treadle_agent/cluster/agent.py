@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from importlib.metadata import version
 
 from treadle_agent.cluster.departure import Departure
@@ -27,7 +27,7 @@ from treadle_agent.frontend.site import Site
 from treadle_agent.node import Node
 from treadle_agent.node_agent import NodeAgent
 from treadle_api.backoff import Backoff
-from treadle_api.conditions import Condition, ConditionStatus, with_condition
+from treadle_api.conditions import Condition, ConditionStatus, transition_time, with_condition
 from treadle_api.leases import LEADER_LEASE
 from treadle_api.node import READY, STOPPING
 from treadle_api.node import Node as NodeObject
@@ -234,7 +234,7 @@ class ClusterAgent:
         self._reporter.mark(replicas)
 
     def _describe(self, told: NodeObject | None) -> NodeObject:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = transition_time(time.time())
         conditions = with_condition(told.conditions if told is not None else (), self._ready(), now)
         return NodeObject(
             name=self._settings.node,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from treadle_agent.cluster.assignments import Assignment, Assignments
 from treadle_agent.cluster.device import LocalDevice
 from treadle_agent.cluster.sinks import LeaderSink, ReplicaSink
 from treadle_agent.cluster.status import Observation, status_of, unreadable
 from treadle_agent.node_events import Refused
+from treadle_api.conditions import transition_time
 from treadle_api.replica import LoadedReason, Replica, ReplicaStatus
 
 _log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Duties:
 
     def status_of(self, key: str, told: ReplicaStatus) -> ReplicaStatus | None:
         """What is true of a replica now; `told` is what was said last. None for one that is not this node's."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = transition_time(time.time())
         assignment, problem = self._assignments.get(key), self.replicas.unreadable.get(key)
         if assignment is not None:
             seen = self._observation(assignment)

@@ -126,8 +126,7 @@ def _fill(case: Case, fleet: Fleet, donors: Iterable[Case]) -> list[Victim]:
 def _take_back(case: Case, fleet: Fleet, victims: list[Victim]) -> None:
     """As if it had not been tried."""
     for place in list(case.placements):
-        fleet.ledgers[place].remove(case.tenant.key, loaded=False)
-        del case.placements[place]
+        _leave_out(case, fleet, place)
     _spare(case, fleet, victims)
 
 
@@ -135,11 +134,16 @@ def _spare(case: Case, fleet: Fleet, victims: list[Victim]) -> None:
     """Leave those who were to give way what they had."""
     for victim in reversed(victims):
         if victim.place in case.placements:
-            fleet.ledgers[victim.place].remove(case.tenant.key, loaded=False)
-            del case.placements[victim.place]
+            _leave_out(case, fleet, victim.place)
         victim.case.placements[victim.place] = victim.placement
         del victim.case.given_up[victim.place]
         fleet.ledgers[victim.place].restore(victim.case.tenant.key, victim.demand, victim.rate)
+
+
+def _leave_out(case: Case, fleet: Fleet, place: str) -> None:
+    """Undo `put`."""
+    fleet.ledgers[place].remove(case.tenant.key, loaded=False)
+    del case.placements[place]
 
 
 def _stay_meanwhile(case: Case, fleet: Fleet) -> None:

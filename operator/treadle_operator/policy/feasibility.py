@@ -48,11 +48,10 @@ class Judge:
 
     def kept(self, case: Case) -> Verdict | None:
         """Why the promise to a tenant that is served already cannot be kept; None where it can."""
-        here, others = self._devices(case)
-        limit = limit_of(case)
+        here, limit = [self._fleet.ledgers[place] for place in case.placements], limit_of(case)
         refused = self._alone(case.tenant, kinds_of(here), limit, kept=True)
-        if refused is not None and others:
-            refused = self._alone(case.tenant, kinds_of([*here, *others]), limit, kept=True)
+        if refused is not None:  # looked at no sooner: nearly all are settled, and there are many devices
+            refused = self._alone(case.tenant, kinds_of(self._devices(case)), limit, kept=True)
         if refused is None and (short := case.short & case.placements.keys()):
             message = (
                 f"{format_rate(case.rate)} requests/s are more than {', '.join(sorted(short))} has left beside what is"
@@ -65,15 +64,14 @@ class Judge:
         """The same, with what could be promised instead; to be asked for once all have their places."""
         if refused.reason == Reason.NO_NODE_MATCHES:
             return refused
-        here, others = self._devices(case)
         with self._fleet.without(case.tenant, case.placements):
-            offer = self._offers.make(case.tenant, [*here, *others], len(here), case.state.rate or 0.0)
+            offer = self._offers.make(case.tenant, self._devices(case), len(case.placements), case.state.rate or 0.0)
         return replace(refused, message=refused.message + words(offer), counter_offer=offer)
 
-    def _devices(self, case: Case) -> tuple[list[DeviceLedger], list[DeviceLedger]]:
-        """Those that it is on, and others that it may be on."""
-        here = [self._fleet.ledgers[place] for place in case.placements]
-        return here, [one for one in self._fleet.open_to(case.tenant).values() if one not in here]
+    def _devices(self, case: Case) -> list[DeviceLedger]:
+        """Those that it is on, then others that it may be on."""
+        here, open_ = [self._fleet.ledgers[place] for place in case.placements], self._fleet.open_to(case.tenant)
+        return here + [ledger for place, ledger in open_.items() if place not in case.placements]
 
     def _alone(self, tenant: Tenant, kinds: Sequence[Kind], limit: float, *, kept: bool = False) -> Verdict | None:
         """`limit`: of a device's time; `kept`: it is served already."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 
-from treadle_api.conditions import Condition, ConditionStatus, find_condition
+from treadle_api.conditions import Condition, ConditionStatus, find_condition, transition_time
 from treadle_api.node import ALIVE
 from treadle_operator.policy.changes import TellAlive
 from treadle_operator.snapshot import NodeView
@@ -24,5 +23,5 @@ def liveness_changes(nodes: Mapping[str, NodeView], now: float) -> Iterator[Tell
         status, reason, message = _HEARD if view.alive else _SILENT
         told = find_condition(view.node.conditions, ALIVE)
         if told is None or (told.status, told.reason) != (status, reason):
-            time = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            yield TellAlive(name, Condition(ALIVE, status, reason, message, view.node.generation, time))
+            condition = Condition(ALIVE, status, reason, message, view.node.generation, transition_time(now))
+            yield TellAlive(name, condition)

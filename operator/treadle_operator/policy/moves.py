@@ -50,9 +50,8 @@ class Mover:
                     self._consider(case, view)
                 elif view.straggles:
                     case.straggling = Note("Moving", f"{view.place} is slower than it should be, and is being left")
-        short = {place for case in self._cases for place in case.short}
-        for place, ledger in self._fleet.ledgers.items():
-            if place in short or ledger.floor.total > OVERLOADED:
+        for ledger in self._fleet.ledgers.values():
+            if ledger.overbooked or ledger.floor.total > OVERLOADED:
                 self._relieve(ledger)
 
     def _consider(self, case: Case, view: ReplicaView) -> None:

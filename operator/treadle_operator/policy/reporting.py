@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 
 from treadle_api import histogram
-from treadle_api.conditions import ConditionStatus, find_condition
+from treadle_api.conditions import ConditionStatus, find_condition, transition_time
 from treadle_api.units import PerSecond, Seconds, TierName
 from treadle_operator.policy import conditions, promise
 from treadle_operator.policy.case import Case
@@ -32,7 +31,7 @@ class Reporter:
         self._memory = memory
         self._alive = {name for name, node in snapshot.nodes.items() if node.alive}
         self._now = now
-        self._time = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._time = transition_time(now)
         self.held: dict[str, Held] = {}
         self.written: dict[str, float] = {}
         self.idle_since: dict[str, float] = {}

@@ -79,14 +79,11 @@ def test_an_edit_that_asks_for_too_much_closes_no_device_and_moves_nobody(rate: 
 
 def test_what_is_offered_instead_is_what_others_have_left() -> None:
     greedy, other = tenant("greedy", 60.0), tenant("other", 50.0)
-    found = planned((told(greedy, edited=True), ["n0/0"]), (told(other), ["n0/0"])).tenants[greedy.key]
+    asked = planned((told(greedy, edited=True), ["n0/0"]), (told(other), ["n0/0"]))
+    found = asked.tenants[greedy.key]
     assert found.verdict.counter_offer == CounterOffer(requests_per_second=30.0)
     assert "60 requests/s are more than n0/0 has left" in found.verdict.message
-    assert places_of(found) == ["n0/0"], "it is served as well as can be"
-
-
-def places_of(found: object) -> list[str]:
-    return [placement.place for placement in found.placements]  # type: ignore[attr-defined]
+    assert places(asked, greedy) == ["n0/0"], "it is served as well as can be"
 
 
 def test_whoever_finds_too_little_left_moves_to_where_there_is_enough() -> None:

@@ -9,9 +9,9 @@ import asyncio
 import dataclasses
 import hashlib
 import logging
+import time
 from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from treadle_agent.cluster.assignments import Assignments, key_of
 from treadle_agent.cluster.errors import ConflictError, KubeError, NotFoundError
@@ -23,7 +23,7 @@ from treadle_agent.cluster.reporting import held
 from treadle_agent.cluster.settings import ClusterSettings
 from treadle_agent.cluster.sinks import LeaderSink
 from treadle_api.backoff import Backoff, BackoffTiming
-from treadle_api.conditions import Condition, ConditionStatus, with_condition
+from treadle_api.conditions import Condition, ConditionStatus, transition_time, with_condition
 from treadle_api.fields import Fields
 from treadle_api.leases import LEADER_LEASE
 from treadle_api.node import Device, Node
@@ -375,4 +375,4 @@ def digest(tier: Tier) -> str:
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return transition_time(time.time())
