@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 2
         absent, folder = ("CONTROL PLANE", "tests/cluster")
         if options.model_servers:
-            absent, folder = ("MODEL SERVERS", "tests/cluster/models")
+            absent, folder = ("MODEL SERVERS", "tests/cluster/agent/models")
         _tell(f"NO {absent}, so the tests in {folder} will be SKIPPED: {error}")
         return 0
     except BuildError as error:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import json
 import logging
-import ssl
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
+from model_registry import BASIC, LOGIN, MANIFEST, PASSWORD, Pushing, layer
 from model_server import Server, in_a_thread
 
-from bed.program import Program
 from treadle_agent.models.errors import (
     DigestError,
     FetchError,
@@ -30,73 +27,9 @@ from treadle_agent.models.secrets import Secret, SecretError
 from treadle_agent.models.store import ModelStore
 from treadle_api.tenant import Model
 
-PASSWORD = "open-sesame"
-HTPASSWD = "reader:$2b$05$abcdefghijklmnopqrstuutXu9KzOt.1yBoZUeFWoT/914/JfszCO"
-LOGIN = {"username": "reader", "password": PASSWORD}
-BASIC = f"Basic {base64.b64encode(f'reader:{PASSWORD}'.encode()).decode()}"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 BODY = bytes(range(256)) * 20_000
 DIGEST = hashlib.sha256(BODY).hexdigest()
 Store = Callable[..., ModelStore]
-
-
-def layer(body: bytes, title: str | None) -> dict[str, Any]:
-    annotations = {"annotations": {"org.opencontainers.image.title": title}} if title else {}
-    digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
-    return {"mediaType": "application/octet-stream", "digest": digest, "size": len(body), **annotations}
-
-
-class Pushing:
-    """Puts artifacts into a registry, as its API has it."""
-
-    def __init__(self, host: str, trust: ssl.SSLContext) -> None:
-        self.host = host
-        self._trust = trust
-
-    def _send(self, method: str, url: str, body: bytes, kind: str) -> str:
-        headers = {"Authorization": BASIC, "Content-Type": kind}
-        request = urllib.request.Request(url, body, headers, method=method)
-        with urllib.request.urlopen(request, timeout=20, context=self._trust) as response:
-            return str(response.headers.get("Location", ""))
-
-    def blob(self, repository: str, body: bytes) -> None:
-        kind = "application/octet-stream"
-        place = self._send("POST", f"https://{self.host}/v2/{repository}/blobs/uploads/", b"", kind)
-        self._send("PUT", f"{place}&digest=sha256:{hashlib.sha256(body).hexdigest()}", body, kind)
-
-    def artifact(self, repository: str, tag: str, *files: tuple[bytes, str | None]) -> str:
-        """Its digest."""
-        for body, _ in (*files, (b"{}", None)):
-            self.blob(repository, body)
-        config = {**layer(b"{}", None), "mediaType": "application/vnd.oci.empty.v1+json"}
-        layers = [layer(body, title) for body, title in files]
-        manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}).encode()
-        self._send("PUT", f"https://{self.host}/v2/{repository}/manifests/{tag}", manifest, MANIFEST)
-        return f"sha256:{hashlib.sha256(manifest).hexdigest()}"
-
-
-@pytest.fixture
-def registry(
-    servers: Path,
-    served: Callable[..., Program],
-    certificate: tuple[Path, Path],
-    port: int,
-    tmp_path: Path,
-    trust: ssl.SSLContext,
-) -> Pushing:
-    """A registry that lets in the reader alone."""
-    (tmp_path / "htpasswd").write_text(HTPASSWD)
-    cert, key = map(str, certificate)
-    settings = {
-        "version": 0.1,
-        "log": {"accesslog": {"disabled": False}},
-        "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
-        "http": {"addr": f"127.0.0.1:{port}", "tls": {"certificate": cert, "key": key}, "secret": "of the test"},
-        "auth": {"htpasswd": {"realm": "registry", "path": str(tmp_path / "htpasswd")}},
-    }
-    (tmp_path / "registry.yaml").write_text(json.dumps(settings))  # JSON is YAML
-    served("registry", port, servers / "registry", "serve", tmp_path / "registry.yaml")
-    return Pushing(f"127.0.0.1:{port}", trust)
 
 
 def fetch(store: ModelStore, uri: str, sha256: str | None = None, secret: str | None = "reader") -> Any:

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import model_bucket
 import pytest
+from model_bucket import ID, KEY, Bucket
 from yarl import URL
 
-from bed.program import Program
 from treadle_agent.models.errors import FetchError, NotAllowedError, NotFoundError, RefusedByServerError
 from treadle_agent.models.places import Place
 from treadle_agent.models.s3 import s3_place
@@ -21,7 +22,6 @@ from treadle_agent.models.sources import shown
 from treadle_agent.models.store import ModelStore
 from treadle_api.tenant import Model
 
-ID, KEY = "AKIAREADER", "its-secret-access-key"
 BODY = bytes(range(256)) * 20_000
 DIGEST = hashlib.sha256(BODY).hexdigest()
 OBJECT = "s3://models/digits/large v1+a~é.onnx"
@@ -29,16 +29,10 @@ Store = Callable[..., ModelStore]
 
 
 @pytest.fixture
-def s3(servers: Path, served: Callable[..., Program], certificate: tuple[Path, Path], port: int, tmp_path: Path) -> str:
+def s3(bucket: Bucket) -> str:
     """The endpoint of a server with one object."""
-    place = tmp_path / "data" / "models" / "digits" / "large v1+a~é.onnx"
-    place.parent.mkdir(parents=True)
-    place.write_bytes(BODY)
-    files = ["--cert", certificate[0], "--key", certificate[1]]
-    login = {"ROOT_ACCESS_KEY": ID, "ROOT_SECRET_KEY": KEY}
-    listen = ["--port", f"127.0.0.1:{port}", *files, "posix", "--nometa", tmp_path / "data"]
-    served("versitygw", port, servers / "versitygw", *listen, **login)
-    return f"127.0.0.1:{port}"
+    assert bucket.put(OBJECT.removeprefix("s3://models/"), BODY) == OBJECT
+    return bucket.host
 
 
 def fetch(store: ModelStore, uri: str = OBJECT, sha256: str | None = DIGEST, secret: str | None = "reader") -> Any:
@@ -49,14 +43,7 @@ def fetch(store: ModelStore, uri: str = OBJECT, sha256: str | None = DIGEST, sec
 
 
 def keys(host: str, **changed: str) -> dict[str, dict[str, str]]:
-    return {
-        "reader": {
-            "AWS_ACCESS_KEY_ID": ID,
-            "AWS_SECRET_ACCESS_KEY": KEY,
-            "AWS_ENDPOINT_URL": f"https://{host}",
-            **changed,
-        }
-    }
+    return {"reader": model_bucket.keys(host, **changed)}
 
 
 def test_an_object_is_fetched_by_the_secrets_keys(s3: str, store: Store) -> None:

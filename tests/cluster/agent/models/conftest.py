@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import ssl
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import trustme
+from model_bucket import ID, KEY, Bucket
+from model_registry import HTPASSWD, Pushing
 
 from bed.addresses import free_port
 from bed.eventually import eventually
@@ -102,5 +105,36 @@ def served(tmp_path: Path) -> Iterator[Callable[..., Program]]:
 
 
 @pytest.fixture
-def port() -> int:
-    return free_port()
+def bucket(servers: Path, served: Callable[..., Program], certificate: tuple[Path, Path], tmp_path: Path) -> Bucket:
+    """Of a server that lets in whoever has the keys."""
+    (tmp_path / "data" / "models").mkdir(parents=True)
+    files = ["--cert", certificate[0], "--key", certificate[1]]
+    login = {"ROOT_ACCESS_KEY": ID, "ROOT_SECRET_KEY": KEY}
+    place = free_port()
+    listen = ["--port", f"127.0.0.1:{place}", *files, "posix", "--nometa", tmp_path / "data"]
+    served("versitygw", place, servers / "versitygw", *listen, **login)
+    return Bucket(f"127.0.0.1:{place}", tmp_path / "data")
+
+
+@pytest.fixture
+def registry(
+    servers: Path,
+    served: Callable[..., Program],
+    certificate: tuple[Path, Path],
+    tmp_path: Path,
+    trust: ssl.SSLContext,
+) -> Pushing:
+    """A registry that lets in the reader alone."""
+    (tmp_path / "htpasswd").write_text(HTPASSWD)
+    cert, key = map(str, certificate)
+    place = free_port()
+    settings = {
+        "version": 0.1,
+        "log": {"accesslog": {"disabled": False}},
+        "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
+        "http": {"addr": f"127.0.0.1:{place}", "tls": {"certificate": cert, "key": key}, "secret": "of the test"},
+        "auth": {"htpasswd": {"realm": "registry", "path": str(tmp_path / "htpasswd")}},
+    }
+    (tmp_path / "registry.yaml").write_text(json.dumps(settings))  # JSON is YAML
+    served("registry", place, servers / "registry", "serve", tmp_path / "registry.yaml")
+    return Pushing(f"127.0.0.1:{place}", trust)
