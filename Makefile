@@ -90,17 +90,20 @@ bench: $(READY) ## the serving benchmark against its peers (half an hour); write
 	$(BIN)/python benchmarks/readme_figures.py
 	$(BIN)/python benchmarks/check_expected.py
 
-papers: $(READY) ## the papers' figures on the simulated GPU (some minutes); writes docs/papers.md
+papers: $(READY) ## the papers' figures on the simulated GPU, and 60 models in memory (some minutes); writes docs/papers.md
 	$(BIN)/treadle bench kernels --json benchmarks/results/kernels-simulated-v100.json
 	$(BIN)/treadle simulate multiplexing --json benchmarks/results/multiplexing.json --plots docs/papers
 	$(BIN)/treadle simulate goodput --json benchmarks/results/goodput.json
+	$(BIN)/treadle bench memory --size 64 --json benchmarks/results/memory.json
 	$(BIN)/python benchmarks/papers_page.py
+	$(BIN)/python benchmarks/readme_figures.py
 	$(BIN)/python benchmarks/check_papers.py
 
 executor: $(READY) ## the executor beside ONNX Runtime, and a million requests through its scheduler; writes docs/executor.md
 	-$(BIN)/treadle bench host --json benchmarks/results/host.json
 	-$(BIN)/treadle bench scheduling --json benchmarks/results/scheduling.json
 	$(BIN)/python benchmarks/executor_page.py
+	$(BIN)/python benchmarks/readme_figures.py
 	$(BIN)/python benchmarks/check_executor.py
 
 switching: $(READY) ## model switching on a simulated clock (some minutes); writes docs/model-switching.md

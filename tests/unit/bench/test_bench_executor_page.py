@@ -111,5 +111,5 @@ def test_what_is_committed_is_fresh_and_judged_by_todays_targets(script) -> None
 def test_make_runs_and_checks_it() -> None:
     [rule] = re.findall(r"^executor: .*?(?=^\S|\Z)", (ROOT / "Makefile").read_text(), re.MULTILINE | re.DOTALL)
     assert re.findall(r"bench (\w+)|benchmarks/(\w+)\.py", rule) == [
-        ("host", ""), ("scheduling", ""), ("", "executor_page"), ("", "check_executor"),
+        ("host", ""), ("scheduling", ""), ("", "executor_page"), ("", "readme_figures"), ("", "check_executor"),
     ]  # fmt: skip
