@@ -50,6 +50,10 @@ class Banks:
 
     def take(self, rows: Sequence[int]) -> Place:
         """A slot for each row; a row that several problems share has banks of its own."""
+        page = rows[0] // PAGE_ROWS
+        begin = page * PAGE_ROWS
+        if begin <= min(rows) <= max(rows) < begin + PAGE_ROWS and len(set(rows)) == len(rows):
+            return self._take_page(rows, page)
         taken: list[tuple[Hashable, int]] = []
         blocks: list[Block] = []
         slots: dict[int, list[int]] = {}
@@ -70,6 +74,14 @@ class Banks:
             blocks += (Block(first + start, page * PAGE_ROWS + start, size) for start, size in covered)
             slots.update((page * PAGE_ROWS + index, [first + index]) for index in range(PAGE_ROWS) if mask >> index & 1)
         return Place([slots[row].pop() for row in rows], blocks, taken)
+
+    def _take_page(self, rows: Sequence[int], page: int) -> Place:
+        """What `take` gives for different rows of one page, as they mostly are, in half the time."""
+        taken: list[tuple[Hashable, int]] = []
+        begin, first = page * PAGE_ROWS, self._bank(page, taken)
+        _, covered = cover(sum([1 << row - begin for row in rows]), self._padding)
+        blocks = [Block(first + start, begin + start, size) for start, size in covered]
+        return Place([row - begin + first for row in rows], blocks, taken)
 
     def give(self, place: Place) -> None:
         """Give a group's banks back."""

@@ -66,7 +66,7 @@ def _recurrent(data: TensorType, weight: TensorType, recurrent: TensorType, *, b
     """All inputs projected at once, then a product a time step; directions are problems."""
     batch, length = data.shape[:2] if batch_first else data.shape[1::-1]
     directions, gates, size = weight.shape
-    hidden = recurrent.shape[-1]
+    hidden = recurrent.elements // (directions * gates)
     return (
         Step(Product(gates, batch * length, size), directions),
         Step(Product(gates, batch, hidden), directions, length),

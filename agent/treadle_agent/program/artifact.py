@@ -23,7 +23,7 @@ from treadle_agent.program.model import DType, Program, Shape, TensorType
 
 ROW_COUNTS = (1, 2, 4, 8, 16, 32)  # programs of a batchable, launch-bound model; a request has at most the last
 LAUNCH_BOUND_SECONDS = 0.002  # a row that takes ONNX Runtime longer is arithmetic: merging it gains nothing
-ARTIFACT_VERSION = 2
+ARTIFACT_VERSION = 3
 SAFE_KEY = re.compile(r"[\w.,=-]{1,150}", re.ASCII)
 
 

@@ -59,14 +59,22 @@ def lower(graph: StaticGraph, table: Sequence[Array] | None = None) -> Lowered:
         taken = [
             node.inputs[index] if index is not None and index < len(node.inputs) else "" for index in canonical.operands
         ]
-        inputs = tuple(values.find(name) or operands.find(name) if name else None for name in taken)
+        attributes, axes = dict(canonical.attributes), dict[int, tuple[int, ...]]()
+        layout = registry.LAYOUT.get(canonical.op)
+        if layout is not None and all(taken[index] in graph.known for index in layout.operands):
+            axes = dict.fromkeys(layout.operands, layout.axes)
+            attributes[layout.attribute] = True
+        inputs = tuple(
+            values.find(name) or operands.find(name, axes.get(index)) if name else None
+            for index, name in enumerate(taken)
+        )
         if canonical.view:
             source = inputs[0]
             assert isinstance(source, Activation), "a view of what is known at load is folded"
             values.add(node.outputs[0], graph.types[node.outputs[0]], storage=values.storage[source.index])
             continue
         outputs = tuple(values.add(name, graph.types[name]) for name in node.outputs if name)
-        kernels.append(Kernel(canonical.op, tuple(sorted(canonical.attributes.items())), inputs, outputs))
+        kernels.append(Kernel(canonical.op, tuple(sorted(attributes.items())), inputs, outputs))
     for name in graph.outputs:
         if values.find(name) is None:  # the answer is known at load, and still has to be written in each request
             source = operands.find(name)
@@ -168,7 +176,7 @@ class _Operands:
     table: Sequence[Array] | None
     weights: list[Array] = field(init=False)
     constants: list[ConstantTensor] = field(default_factory=list)
-    places: dict[str, Operand] = field(default_factory=dict)
+    places: dict[tuple[str, tuple[int, ...] | None], Operand] = field(default_factory=dict)
     shared: dict[ConstantTensor, Constant] = field(default_factory=dict)
     unmatched: dict[tuple[TensorType, bytes], list[int]] = field(default_factory=dict)
 
@@ -177,10 +185,12 @@ class _Operands:
         for index, weight in enumerate(self.weights):
             self.unmatched.setdefault(_content(weight), []).append(index)
 
-    def find(self, name: str) -> Operand:
-        if name not in self.places:
-            self.places[name] = self._place(name, self.graph.known[name])
-        return self.places[name]
+    def find(self, name: str, axes: tuple[int, ...] | None = None) -> Operand:
+        """The operand of a name; with its axes in another order, it is another operand."""
+        if (name, axes) not in self.places:
+            value = self.graph.known[name]
+            self.places[name, axes] = self._place(name, value if axes is None else value.transpose(axes))
+        return self.places[name, axes]
 
     def _place(self, name: str, value: Array) -> Operand:
         # A float without dimensions is a number of the structure (an exponent, an epsilon), not a tenant's weight.

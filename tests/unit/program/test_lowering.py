@@ -137,6 +137,24 @@ def test_states_sized_by_the_batch_are_structure(lower: Lower) -> None:
     assert many.program.constants[0].type.shape == (1, 4, 2)
 
 
+def test_weights_lie_as_their_kernel_likes_them(lower: Lower) -> None:
+    weights = {"w": random(0, 1, 6, 3), "r": random(1, 1, 6, 2), "b": random(2, 1, 12)}
+    lowered = lower(GRU, weights, {"x": (5, 1, 3)})
+    (gru,) = lowered.program.kernels
+    assert dict(gru.attributes)["weights_by_input"] is True
+    assert [weight.shape for weight in lowered.program.weights] == [(1, 3, 6), (1, 2, 6), (1, 12)]
+    for laid, name in zip(lowered.weights, "wr", strict=False):
+        np.testing.assert_array_equal(laid, weights[name].swapaxes(1, 2))
+
+
+def test_what_is_not_known_at_load_lies_as_it_comes(lower: Lower) -> None:
+    text = """g (float[5, 1, 3] x, float[1, 6, 2] r) => (float[5, 1, 1, 2] y) {
+      y, last = GRU<hidden_size = 2>(x, w, r)
+    }"""
+    (gru,) = lower(text, {"w": random(0, 1, 6, 3)}, {"x": (5, 1, 3), "r": (1, 6, 2)}).program.kernels
+    assert "weights_by_input" not in dict(gru.attributes)
+
+
 def test_equal_weights_keep_their_places_in_every_binding(lower: Lower) -> None:
     text = "g (float[N, 4] x) => (float[N, 4] y) { a = Add(x, b)\n m = Mul(a, c)\n y = Sub(m, b) }"
     weights = {"b": np.zeros(4, np.float32), "c": np.zeros(4, np.float32)}

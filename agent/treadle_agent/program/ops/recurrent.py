@@ -13,10 +13,12 @@ from treadle_agent.program.ops.problems import pieces
 from treadle_agent.program.ops.recurrence import FRAME_BYTES, Layer, problem_bytes
 from treadle_agent.program.ops.recurrent_activations import resolve
 from treadle_agent.program.ops.registry import (
+    LAYOUT,
     Array,
     Attributes,
     Canonical,
     Launch,
+    Layout,
     Node,
     UnsupportedError,
     kernel,
@@ -29,6 +31,8 @@ Inputs = Sequence[Array | None]
 DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 RESULTS = {"LSTM": ("Y", "Y_h", "Y_c"), "GRU": ("Y", "Y_h"), "RNN": ("Y", "Y_h")}
 DIRECTIONS = {"forward": 1, "reverse": 1, "bidirectional": 2}
+# Weights with a row for each number that they are multiplied with: products of one or a few rows take less time so.
+_BY_INPUT = Layout(operands=(1, 2), axes=(0, 2, 1), attribute="weights_by_input")
 
 
 @operator("LSTM", "GRU", "RNN", oldest=7, newest=22)
@@ -75,6 +79,8 @@ def _layer(attributes: Attributes, inputs: Inputs, outputs: Sequence[Array]) -> 
     assert data is not None
     assert weight is not None
     assert recurrent is not None
+    if attributes.get(_BY_INPUT.attribute):  # views in ONNX's order, of which the cells take the transpose again
+        weight, recurrent = weight.swapaxes(-1, -2), recurrent.swapaxes(-1, -2)
     return Layer(
         directions=("forward", "reverse")
         if attributes["direction"] == "bidirectional"
@@ -112,6 +118,7 @@ def _bind(cell: Callable[[Layer], Launch], attributes: Attributes, inputs: Input
     )
 
 
+LAYOUT.update(dict.fromkeys(RESULTS, _BY_INPUT))
 kernel("RNN")(per_thread(partial(_bind, rnn)))
 kernel("GRU")(per_thread(partial(_bind, gru)))
 kernel("LSTM")(per_thread(partial(_bind, lstm)))

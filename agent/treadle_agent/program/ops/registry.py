@@ -76,8 +76,21 @@ class Operator:
     versions: range  # since-versions accepted; a newer, unknown one is refused rather than guessed
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a kernel likes some of its operands where all of them are known at load: with these axes of the file's.
+
+    `attribute` tells the kernel so, by True.
+    """
+
+    operands: tuple[int, ...]
+    axes: tuple[int, ...]
+    attribute: str
+
+
 NORMALISE: dict[str, Operator] = {}
 BIND: dict[str, Bind] = {}
+LAYOUT: dict[str, Layout] = {}
 
 
 def operator(*names: str, newest: int, oldest: int = 1) -> Callable[[Normalise], Normalise]:
