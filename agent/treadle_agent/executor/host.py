@@ -89,7 +89,7 @@ class HostDevice:
             problems = body.place([row_of(one) for one in group.streams])
             group.place = place = MergedPlace(problems, ())  # before anything can fail: `free` gives the slots back
             place.composed = body.compose(problems)
-            place.lined = lined = _lined(body, problems.slots, group.streams)
+            place.lined = lined = _lined(body, problems, group.streams)
             if lined is not None:
                 ports = lined.inputs
                 lined.bank[lined.slots + ports.slot] = self._lines[lined.blocks + ports.block]
@@ -182,18 +182,19 @@ class HostDevice:
             row += request.rows
 
 
-def _lined(body: MergedProgram, slots: Sequence[int], streams: Sequence[Stream]) -> Lined | None:
+def _lined(body: MergedProgram, place: Place, streams: Sequence[Stream]) -> Lined | None:
     """How to copy a group's tensors at once; None where they are few, or large, or do not lie alike."""
-    if len(streams) < FEWEST_LINED or (found := body.lines(slots)) is None:
+    if len(streams) < FEWEST_LINED:
         return None
-    if any(len(stream.requests) != 1 for stream in streams):
+    batches = [stream.requests for stream in streams]
+    if max(map(len, batches)) > 1 or (found := body.lines(place)) is None:
         return None
-    requests = cast("list[Submit]", [stream.requests[0] for stream in streams])
+    requests = cast("list[Submit]", [batch[0] for batch in batches])
     first = requests[0]
-    if any(request.rows != first.rows for request in requests):
+    if len({request.rows for request in requests}) > 1:
         return None
     inputs, outputs = body.ports(binding_of(streams[0], first), first.rows)
     if len(inputs.slot) + len(outputs.slot) > MOST_LINED:
         return None
-    bank, begins = found
-    return Lined(bank, starts_of(begins), starts_of([request.block for request in requests]), inputs, outputs)
+    bank, slots = found
+    return Lined(bank, slots, starts_of([request.block for request in requests]), inputs, outputs)

@@ -81,17 +81,17 @@ class MergedProgram:
             bank = self._memory[number] = memoryview(reserve(PAGE_ROWS * self.stride))
         return bank[index * self.stride :]
 
-    def lines(self, slots: Sequence[int]) -> tuple[Array, list[int]] | None:
-        """The bank of these slots by lines, and at which bytes in it they begin; None where they are of several."""
-        number = slots[0] // PAGE_ROWS
-        begin = number * PAGE_ROWS
-        if not begin <= min(slots) <= max(slots) < begin + PAGE_ROWS:
+    def lines(self, place: Place) -> tuple[Array, Array] | None:
+        """A place's bank by lines, and at which lines its slots begin, ``(R, 1)``; None where it has several banks."""
+        if len(place.banks) != 1:
             return None
+        [(_, number)] = place.banks
         bank = self._lines.get(number)
         if bank is None:
-            self.memory(begin)
+            self.memory(number * PAGE_ROWS)
             bank = self._lines[number] = by_lines(self._memory[number])
-        return bank, [(slot - begin) * self.stride for slot in slots]
+        slots = np.array(place.slots, np.intp).reshape(-1, 1)
+        return bank, (slots - number * PAGE_ROWS) * (self.stride // ALIGNMENT)
 
     def ports(self, binding: Binding, rows: int) -> tuple[Ports, Ports]:
         """Where inputs and outputs of a request with `rows` rows lie: alike for all of one architecture."""
