@@ -9,6 +9,7 @@ import threading
 import time
 import tracemalloc
 
+import numpy as np
 import pytest
 
 GOOD = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]}
@@ -137,6 +138,31 @@ def test_json_is_bounded_apart_from_binary(make_site):
     assert status == 413
     assert "ask for binary_data_output" in answer["error"]
     assert site.infer(GOOD)[0] == 200
+
+
+@pytest.mark.parametrize("rows", [10, 1000])
+def test_large_json_is_answered_like_small(site, rows, weights):
+    x = [[row / 8 + column for column in range(4)] for row in range(32)]
+    document = {"id": " " * rows, "inputs": [{"name": "x", "datatype": "FP32", "shape": [32, 4], "data": x}]}
+    body = json.dumps(document, indent=rows).encode()
+    assert (len(body) > 65536) == (rows == 1000)
+    status, answer = site.infer(body)
+    assert (status, answer["id"]) == (200, document["id"])
+    assert answer["outputs"][0]["data"] == pytest.approx((np.array(x) @ weights).ravel().tolist())
+    assert (site.front_end._inference._large_json._process is not None) == (rows == 1000), "in a process of its own"
+    x[3][2] = "7"
+    status, answer = site.infer(json.dumps(document, indent=rows).encode())
+    assert status == 400
+    assert "expected FP32 values" in answer["error"]
+
+
+def test_an_error_repeats_no_more_than_a_page_of_the_request(site):
+    status, answer = site.infer({"inputs": [{**GOOD["inputs"][0], "name": "x" * 60_000}]})
+    assert status == 400
+    assert 1000 < len(answer["error"]) <= 4096
+    status, answer = site.infer({"inputs": GOOD["inputs"] * 500})
+    assert status == 400
+    assert len(answer["error"]) < 1000
 
 
 def test_bodies_of_all_clients_together_are_bounded(make_site):
