@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import socket
@@ -194,6 +195,43 @@ def test_connections_are_bounded(make_site):
         first.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
         assert read_response(first)[0] == 200
     site.wait_for(lambda: site.request("GET", "/v2/health/live")[0] == 200)
+
+
+def test_who_says_nothing_gives_way_to_who_asks(make_site):
+    site = make_site(max_connections=3)
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    with contextlib.ExitStack() as stack:
+        asking, slow, silent = (stack.enter_context(site.connect()) for _ in range(3))
+        asking.sendall(request)
+        assert read_response(asking)[0] == 200
+        slow.sendall(HEAD)
+        site.wait_for(lambda: len(site.front_end._server.connections) == 3)
+        for gone in (slow, silent):
+            newcomer = stack.enter_context(site.connect())
+            newcomer.sendall(request)
+            assert read_response(newcomer)[0] == 200
+            status, fields, body = read_response(gone)
+            assert (status, fields["connection"]) == (503, "close")
+            assert json.loads(body) == {"error": "too many connections"}
+            assert closed(gone)
+            asking.sendall(request)
+            assert read_response(asking)[0] == 200
+        refused = stack.enter_context(site.connect())
+        assert read_response(refused)[0] == 503, "all others have asked"
+
+
+def test_a_request_refused_at_the_door_is_one(make_site):
+    site = make_site(max_connections=1)
+    site.call(site.front_end._turn.stop)
+    site.front_end._turn.sustained = 60.0
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    with site.connect() as first:
+        first.sendall(request)
+        assert read_response(first)[0] == 503
+        with site.connect() as second:
+            assert b"too many connections" in read_response(second)[2]
+        first.sendall(request)
+        assert b"more requests arrive" in read_response(first)[2]
 
 
 def test_expect_continue_is_answered_before_the_body_or_refused(site):
