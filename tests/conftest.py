@@ -29,7 +29,8 @@ class RoomScheduling(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         planes = ("tests/cluster/agent/", "tests/cluster/chart/", "tests/cluster/")  # each with a control plane
-        rooms = (*planes, "tests/conformance/test_node")  # and ONNX's own cases
+        # Also ONNX's own cases, and a server that is attacked.
+        rooms = (*planes, "tests/conformance/test_node", "tests/limits/")
         return next((room for room in rooms if file.startswith(room)), file)
 
 

@@ -109,6 +109,7 @@ class FrontEnd:
             self._server.pre_shutdown()
             # For responses that are being written; 0 would mean for ever.
             await self._server.shutdown(timeout=0.01 if self._hurried else 1.0)
+        self._inference.close()
         await self._forwarder.close()
         if self._renewing is not None:
             self._renewing.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import hdrs, web
 
@@ -18,7 +19,13 @@ from treadle_agent.frontend.settings import FrontEndSettings
 
 THREAD_BYTES = 65536  # larger ones are decompressed in a thread: zlib works without the interpreter's lock
 LOOP_BYTES = 262144  # and so is what a smaller one has beyond this: deflate makes a thousand bytes of one
+_STEP_BYTES = 131072  # with the interpreter's lock held no more is copied at once
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}  # deflate is the zlib format (RFC 9110, section 8.4.1.2)
+
+# One thread: several would take the processors from the executor, and each may have a whole body's memory.
+_inflating = ThreadPoolExecutor(1, thread_name_prefix="inflate")
+
+Body = bytes | bytearray
 
 
 class BodyReader:
@@ -28,7 +35,7 @@ class BodyReader:
         self._settings = settings
         self._arriving = 0  # bytes of bodies that are not complete yet
 
-    async def read(self, request: web.BaseRequest) -> bytes:
+    async def read(self, request: web.BaseRequest) -> Body:
         """The whole body, decompressed.
 
         aiohttp could decompress, but takes truncated and damaged streams for good ones.
@@ -81,7 +88,7 @@ class BodyReader:
         return b"".join(parts)
 
 
-async def decompress(body: bytes, coding: str, limit: int) -> bytes:
+async def decompress(body: bytes, coding: str, limit: int) -> Body:
     """Undo a content coding; no step on the event loop takes longer than `LOOP_BYTES` do.
 
     Raises:
@@ -90,7 +97,7 @@ async def decompress(body: bytes, coding: str, limit: int) -> bytes:
     """
     inflation = _Inflation(body, coding)
     if len(body) > THREAD_BYTES or not inflation.reach(min(LOOP_BYTES, limit + 1)):
-        await asyncio.to_thread(inflation.reach, limit + 1)
+        await asyncio.get_running_loop().run_in_executor(_inflating, inflation.reach, limit + 1)
     if len(inflation.content) > limit:
         raise _too_large(limit)
     if not inflation.whole:
@@ -105,27 +112,34 @@ class _Inflation:
         bits = _WINDOW_BITS.get(coding.lower())
         if bits is None:
             raise BadRequestError(f"Content-Encoding {coding!r} is not known; use gzip or deflate")
-        self.content = b""
+        self.content = bytearray()
         self._coding = coding
-        self._left = body
+        self._body = body
+        self._taken = 0  # bytes of it
         self._stream = zlib.decompressobj(bits)
 
     @property
     def whole(self) -> bool:
         """Whether the body was exactly one stream, and that is decompressed."""
-        return self._stream.eof and not self._stream.unused_data
+        return self._stream.eof and not self._stream.unused_data and self._taken >= len(self._body)
 
     def reach(self, size: int) -> bool:
         """Decompress until there are `size` bytes; False where there may be more."""
-        most = size - len(self.content)
-        if most <= 0:  # for zlib 0 would mean without a bound
-            return False
-        try:
-            self.content += self._stream.decompress(self._left, most)
-        except zlib.error as error:
-            raise BadRequestError(f"the body is not {self._coding}: {error}") from None
-        self._left = self._stream.unconsumed_tail
+        while len(self.content) < size and not self._stream.eof:
+            given = self._stream.unconsumed_tail or self._take()
+            try:
+                made = self._stream.decompress(given, min(_STEP_BYTES, size - len(self.content)))
+            except zlib.error as error:
+                raise BadRequestError(f"the body is not {self._coding}: {error}") from None
+            self.content += made
+            if not given and not made:
+                break
         return self._stream.eof or len(self.content) < size
+
+    def _take(self) -> bytes:
+        """The next part of the body: what is left of a part that is given whole would be copied at every step."""
+        begin, self._taken = self._taken, self._taken + _STEP_BYTES
+        return self._body[begin : self._taken]
 
 
 def _too_large(limit: int) -> TooLargeError:

@@ -21,6 +21,7 @@ from treadle_agent.policy.admission import Admission
 from treadle_agent.program.artifact import ROW_COUNTS, TensorSpec
 from treadle_agent.program.model import ITEM_BYTES, Shape
 
+_NAMED = 32  # inputs in a message: a request could have any number
 MOST_ROWS = ROW_COUNTS[-1]  # no program takes more; splitting a request could answer it from two tiers
 
 
@@ -100,7 +101,8 @@ class Contract:
         """
         ports = tuple(self._input(tensor) for tensor in tensors)
         if len({port.position for port in ports}) != len(self.inputs) or len(ports) != len(self.inputs):
-            given = ", ".join(repr(tensor.name) for tensor in tensors) or "none"
+            given = ", ".join(repr(tensor.name) for tensor in tensors[:_NAMED]) or "none"
+            given += ", …" if len(tensors) > _NAMED else ""
             expected = ", ".join(map(str, self.inputs))
             raise BadRequestError(f"inputs: expected each of {expected} once; got {given}")
         if self.served.batchable:

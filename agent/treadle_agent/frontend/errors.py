@@ -122,6 +122,14 @@ class FullOfBodiesError(RequestError):
     retry_after = 1
 
 
+class NotReadError(RequestError):
+    """Raised when the process that reads large requests has ended."""
+
+    status = 503
+    outcome = RequestOutcome.SHED
+    retry_after = 1
+
+
 class NotServedYetError(RequestError):
     """Raised when the tenant is known and no version of it serves."""
 

@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 from aiohttp import hdrs, web
 
+from treadle_agent.frontend.body import Body
 from treadle_agent.frontend.errors import ShedError
 from treadle_agent.frontend.messages import RequestParameters
 from treadle_agent.frontend.moves import Move
@@ -57,7 +58,7 @@ class Forwarder:
         self._session: aiohttp.ClientSession | None = None
         self._turn = 0
 
-    async def forward(self, request: web.BaseRequest, body: bytes, move: Move, arrival: float) -> Reply | None:
+    async def forward(self, request: web.BaseRequest, body: Body, move: Move, arrival: float) -> Reply | None:
         """The answer of a successor; None where none can be reached, or the request was passed on too often already.
 
         `body` is decompressed; `arrival` in seconds of the clock.
@@ -87,7 +88,7 @@ class Forwarder:
         if self._session is not None:
             await self._session.close()
 
-    async def _send(self, successor: str, key: str, body: bytes, headers: list[tuple[str, str]]) -> Reply:
+    async def _send(self, successor: str, key: str, body: Body, headers: list[tuple[str, str]]) -> Reply:
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0)
             patience = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
@@ -111,7 +112,7 @@ def _hops(headers: Mapping[str, str]) -> int:
     return int(text) if text.isdecimal() and len(text) <= 3 else MOST_HOPS
 
 
-def _timeout(body: bytes, header_length: str | None) -> float:
+def _timeout(body: Body, header_length: str | None) -> float:
     """The request's own timeout in seconds; 0 where it has none, or cannot be read: the successor will say so."""
     try:
         size = len(body) if header_length is None else int(header_length)

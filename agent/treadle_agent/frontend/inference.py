@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 
 from treadle_agent.executor.gateway import Call, FullError, GoneError, OversizeError, RefusedError
 from treadle_agent.executor.protocol import Done, Outcome
-from treadle_agent.frontend.body import BodyReader
+from treadle_agent.frontend.body import Body, BodyReader
 from treadle_agent.frontend.contract import Contract
 from treadle_agent.frontend.directory import Directory
 from treadle_agent.frontend.errors import (
@@ -26,8 +26,9 @@ from treadle_agent.frontend.errors import (
     TooManyRequestsError,
 )
 from treadle_agent.frontend.forwarding import Forwarder, elapsed
+from treadle_agent.frontend.large_json import LARGE_BYTES, LargeJson
 from treadle_agent.frontend.messages import BinaryOutput, BinaryParameters, InferResponse, JsonOutput
-from treadle_agent.frontend.query import Query, read_query
+from treadle_agent.frontend.query import Query, json_part, read_query
 from treadle_agent.frontend.reply import BINARY, HEADER_LENGTH, Reply, compress
 from treadle_agent.frontend.settings import FrontEndSettings
 from treadle_agent.frontend.tensors import fill, list_values
@@ -44,7 +45,7 @@ _log = logging.getLogger(__name__)
 class _LeftError(NotFoundError):
     """Raised when a tenant left this node while a request for it arrived; `body` is what had."""
 
-    def __init__(self, message: str, body: bytes) -> None:
+    def __init__(self, message: str, body: Body) -> None:
         super().__init__(message)
         self.body = body
 
@@ -63,6 +64,11 @@ class Inference:
         self._clock = clock
         self._way_back = WayBack()
         self._bodies = BodyReader(settings)
+        self._large_json = LargeJson()
+
+    def close(self) -> None:
+        """Give up what is still being read."""
+        self._large_json.close()
 
     async def infer(self, request: web.BaseRequest, name: str, version: str | None, came: float) -> Reply:
         """Answer one request, and count how it ended; `came`: when it did, in seconds of the clock.
@@ -84,7 +90,7 @@ class Inference:
             return forwarded
 
     async def _infer_here(
-        self, request: web.BaseRequest, name: str, version: str | None, arrival: float, body: bytes | None
+        self, request: web.BaseRequest, name: str, version: str | None, arrival: float, body: Body | None
     ) -> Reply:
         """Answer on a device of this node; `body` is None where it is still to be read."""
         try:
@@ -130,7 +136,7 @@ class Inference:
                 await compress(reply, accept)
         return reply
 
-    async def _read(self, request: web.BaseRequest, contract: Contract) -> bytes:
+    async def _read(self, request: web.BaseRequest, contract: Contract) -> Body:
         """The body. The gate judges what arrives whole; what comes in pieces is judged here."""
         whole = request.content.is_eof()
         body = await self._bodies.read(request)
@@ -138,7 +144,7 @@ class Inference:
             raise TooManyRequestsError
         return body
 
-    async def _forward(self, request: web.BaseRequest, name: str, body: bytes, arrival: float) -> Reply | None:
+    async def _forward(self, request: web.BaseRequest, name: str, body: Body, arrival: float) -> Reply | None:
         """The answer of the replica that took over, which counts it, too; None where this node is to answer."""
         move = self._directory.move(name)
         if move is None:
@@ -150,13 +156,15 @@ class Inference:
             raise
 
     async def _open(
-        self, request: web.BaseRequest, name: str, version: str | None, arrival: float, body: bytes
+        self, request: web.BaseRequest, name: str, version: str | None, arrival: float, body: Body
     ) -> tuple[Contract, Query, Call]:
         """Check the request against the version that serves now, and write its tensors into a new call.
 
         The version may be replaced while the body or a program is awaited: then the next one answers.
         """
         header_length = request.headers.get(HEADER_LENGTH)
+        text = json_part(body, header_length, self._settings)
+        read = await self._large_json.read(text) if len(text) > LARGE_BYTES else None
         gone: Contract | None = None
         while True:
             try:
@@ -165,7 +173,7 @@ class Inference:
                 raise _LeftError(str(error), body) from None
             if contract is gone:
                 raise ShedError(f"model {name!r} is being replaced; try again")
-            query, sources = read_query(body, header_length, contract, self._settings)
+            query, sources = read_query(body, header_length, contract, self._settings, read)
             try:
                 if not contract.gateway.bound(contract.served, query.shapes):
                     deadline = arrival + (query.timeout or contract.served.version.deadline)

@@ -41,6 +41,12 @@ class FlatTensor(InputTensor):
     data: list[float] = []
 
 
+class PackedTensor(InputTensor):
+    """One input whose values another process has read: `data` is little-endian, of the type that `datatype` says."""
+
+    data: bytes = b""
+
+
 T = TypeVar("T", bound=InputTensor)
 
 

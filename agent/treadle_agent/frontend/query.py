@@ -7,9 +7,17 @@ from dataclasses import dataclass
 
 import msgspec
 
+from treadle_agent.frontend.body import Body
 from treadle_agent.frontend.contract import Contract, Port, tensor_bytes
 from treadle_agent.frontend.errors import BadRequestError, TooLargeError
-from treadle_agent.frontend.messages import FlatTensor, InferRequest, InputTensor, RawTensor, RequestedOutput
+from treadle_agent.frontend.messages import (
+    FlatTensor,
+    InferRequest,
+    InputTensor,
+    PackedTensor,
+    RawTensor,
+    RequestedOutput,
+)
 from treadle_agent.frontend.settings import FrontEndSettings
 from treadle_agent.frontend.tensors import Source, check_count, parse_json
 from treadle_agent.frontend.wishes import read_wishes
@@ -37,10 +45,29 @@ class Query:
     forbidden: int
 
 
+def json_part(body: Body, header_length: str | None, settings: FrontEndSettings) -> memoryview:
+    """The JSON of a request body; `header_length` is its Inference-Header-Content-Length, None when all of it is.
+
+    Raises:
+        BadRequestError: the header says no size within the body.
+        TooLargeError: it exceeds `max_json_bytes`.
+    """
+    size = len(body) if header_length is None else _json_bytes(header_length, len(body))
+    if size > settings.max_json_bytes:
+        raise TooLargeError(
+            f"the JSON part of a request may have {settings.max_json_bytes} bytes; send larger tensors in binary"
+        )
+    return memoryview(body)[:size]
+
+
 def read_query(
-    body: bytes, header_length: str | None, contract: Contract, settings: FrontEndSettings
+    body: Body,
+    header_length: str | None,
+    contract: Contract,
+    settings: FrontEndSettings,
+    read: InferRequest[PackedTensor] | None = None,
 ) -> tuple[Query, tuple[Source, ...]]:
-    """Read a request body; `header_length` is its Inference-Header-Content-Length, None when all of it is JSON.
+    """Read a request body; `header_length` as in `json_part`, `read` is what another process has read in its JSON.
 
     The sources, in the order of the model's inputs, refer to the body's memory or are lists of Python's numbers, which
     are larger still: only the query may be kept while the request waits.
@@ -49,19 +76,14 @@ def read_query(
         BadRequestError: it does not fit the protocol or the contract; says what was expected.
         TooLargeError: the JSON part exceeds `max_json_bytes`.
     """
-    json_bytes = len(body) if header_length is None else _json_bytes(header_length, len(body))
-    if json_bytes > settings.max_json_bytes:
-        raise TooLargeError(
-            f"the JSON part of a request may have {settings.max_json_bytes} bytes; send larger tensors in binary"
-        )
-    view = memoryview(body)
-    request = _decoded(view[:json_bytes], flat=header_length is None and contract.takes_floats)
+    text = json_part(body, header_length, settings)
+    request = read or _decoded(text, flat=header_length is None and contract.takes_floats)
     parameters = request.parameters
     if parameters.timeout > settings.max_timeout * 1e6:
         raise BadRequestError(f"parameters.timeout: at most {settings.max_timeout:g} s, in microseconds")
     tier, forbidden = read_wishes(contract.served.version, parameters.tier, parameters.forbid_tiers)
     ports = contract.match(request.inputs)
-    shapes, sources = _order(ports, request.inputs, _sources(ports, request.inputs, view, json_bytes))
+    shapes, sources = _order(ports, request.inputs, _sources(ports, request.inputs, memoryview(body), len(text)))
     query = Query(
         id=request.id,
         shapes=shapes,
@@ -97,7 +119,10 @@ def _json_bytes(header_length: str, body_bytes: int) -> int:
 
 
 def _sources(
-    ports: Sequence[Port], tensors: Sequence[FlatTensor] | Sequence[RawTensor], body: memoryview, start: int
+    ports: Sequence[Port],
+    tensors: Sequence[FlatTensor] | Sequence[RawTensor] | Sequence[PackedTensor],
+    body: memoryview,
+    start: int,
 ) -> list[Source]:
     sources: list[Source] = []
     for index, port in enumerate(ports):
@@ -130,9 +155,11 @@ def _sources(
     return sources
 
 
-def _values(tensor: FlatTensor | RawTensor, port: Port) -> Source:
+def _values(tensor: FlatTensor | RawTensor | PackedTensor, port: Port) -> Source:
     if isinstance(tensor, RawTensor):
         return parse_json(tensor.data, port.datatype, tensor.shape)
+    if isinstance(tensor, PackedTensor):
+        return memoryview(tensor.data)
     check_count(tensor.data, tensor.shape)
     return tensor.data
 

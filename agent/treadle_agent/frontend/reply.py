@@ -19,6 +19,7 @@ JSON = "application/json"
 BINARY = "application/octet-stream"
 HEADER_LENGTH = "Inference-Header-Content-Length"  # bytes of a body's JSON; tensors follow it
 
+LONGEST_MESSAGE = 4096  # of an error: some repeat what the client sent
 THREAD_BYTES = 65536  # compressing more than this takes a millisecond: that is left to a thread
 COPY_BYTES = 16384  # up to here one more copy is cheaper than a second write
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
@@ -117,7 +118,7 @@ _date = _Date()
 def error_reply(error: RequestError) -> Reply:
     """``{"error": message}`` with the condition's status."""
     retry = f"Retry-After: {error.retry_after}\r\n" if error.retry_after is not None else ""
-    body = msgspec.json.encode({"error": str(error)})
+    body = msgspec.json.encode({"error": str(error)[:LONGEST_MESSAGE]})
     return Reply(body, status=error.status, headers=retry + error.headers)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -33,11 +34,13 @@ def connection_limit(wanted: int, open_files: int) -> int:
 class Connection(RequestHandler):
     """One client's connection. `refusal` may answer a whole request that arrives while the connection is idle."""
 
-    __slots__ = ("_refusal", "_torn")
+    __slots__ = ("_asked", "_refusal", "_server", "_torn")
 
     def __init__(self, manager: Server, refusal: Refusal, **options: Any) -> None:
         super().__init__(manager, **options)
+        self._server = manager
         self._refusal = refusal
+        self._asked = False  # a whole head has come
         self._torn = False  # part of a request's head has arrived
 
     def data_received(self, data: bytes) -> None:
@@ -45,13 +48,23 @@ class Connection(RequestHandler):
         if not self._torn and self._is_idle() and (refusal := self._refusal(data)) is not None:
             assert self.transport is not None
             self.transport.write(refusal)
-            return
-        super().data_received(data)
-        self._torn = self._is_idle()
+        else:
+            super().data_received(data)
+            self._torn = self._is_idle()
+        if not self._asked and not self._torn:
+            self._asked = True
+            self._server.heard_of(self)
 
     def _is_idle(self) -> bool:
         """No request is being read, handled or waiting."""
         return self._current_request is None and not self._messages
+
+    def refuse(self) -> None:
+        """Say that there are too many connections, and close this one."""
+        if self.transport is not None:
+            reply = error_reply(TooManyConnectionsError("too many connections"))
+            self.transport.write(reply.head(close=True) + reply.content)
+            self.transport.close()
 
     def handle_error(
         self,
@@ -73,7 +86,11 @@ class Connection(RequestHandler):
 
 
 class Server(web.Server):
-    """Makes connections, and counts them."""
+    """Makes connections, and counts them.
+
+    Where there is one too many, the one that has been silent for longest gives way, of those that have never sent a
+    whole head: who opens thousands and says nothing keeps nobody out.
+    """
 
     def __init__(self, handler: Handler, settings: FrontEndSettings, refusal: Refusal) -> None:
         # A client that closes its connection cancels its request: nobody is left to answer.
@@ -81,6 +98,7 @@ class Server(web.Server):
         self._settings = settings
         self._refusal = refusal
         self._count = 0
+        self._silent: OrderedDict[RequestHandler, None] = OrderedDict()  # in the order in which they came
         self._most = connection_limit(settings.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
     def __call__(self) -> RequestHandler:
@@ -101,15 +119,21 @@ class Server(web.Server):
         )
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Count a connection; one too many is told so and closed."""
+        """Count a connection; one too many, this or a silent one, is told so and closed."""
         super().connection_made(handler, transport)
         self._count += 1
+        self._silent[handler] = None
         if self._count > self._most:
-            reply = error_reply(TooManyConnectionsError("too many connections"))
-            transport.write(reply.head(close=True) + reply.content)
-            transport.close()
+            leaving, _ = self._silent.popitem(last=False)
+            assert isinstance(leaving, Connection)
+            leaving.refuse()
+
+    def heard_of(self, connection: Connection) -> None:
+        """A connection has sent its first whole head."""
+        self._silent.pop(connection, None)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Forget a connection."""
         super().connection_lost(handler, exc)
+        self._silent.pop(handler, None)
         self._count -= 1

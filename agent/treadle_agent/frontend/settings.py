@@ -20,8 +20,9 @@ class FrontEndSettings:
             answered 413. JSON is parsed on the event loop, so this bounds how long one client can stop the others.
             Tensors beyond it travel in the binary extension.
         max_timeout: Longest `timeout` a request may ask for, in seconds.
-        max_connections: Connections open at a time, or what the process's limit of open files leaves; one more is
-            answered 503 and closed.
+        max_connections: Connections open at a time, or what the process's limit of open files leaves. Beyond it the
+            one that has been open for longest without a whole request head, else the newest, is answered 503 and
+            closed.
         max_header_bytes: Longest request line, and longest header field.
         max_headers: Number of header fields.
         body_timeout: Seconds a client may take to send a body, then 408; and to read a response, then it is cut off.

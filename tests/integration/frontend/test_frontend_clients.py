@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import socket
@@ -9,6 +10,7 @@ import threading
 import time
 import tracemalloc
 
+import numpy as np
 import pytest
 
 GOOD = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]}
@@ -139,6 +141,31 @@ def test_json_is_bounded_apart_from_binary(make_site):
     assert site.infer(GOOD)[0] == 200
 
 
+@pytest.mark.parametrize("rows", [10, 1000])
+def test_large_json_is_answered_like_small(site, rows, weights):
+    x = [[row / 8 + column for column in range(4)] for row in range(32)]
+    document = {"id": " " * rows, "inputs": [{"name": "x", "datatype": "FP32", "shape": [32, 4], "data": x}]}
+    body = json.dumps(document, indent=rows).encode()
+    assert (len(body) > 65536) == (rows == 1000)
+    status, answer = site.infer(body)
+    assert (status, answer["id"]) == (200, document["id"])
+    assert answer["outputs"][0]["data"] == pytest.approx((np.array(x) @ weights).ravel().tolist())
+    assert (site.front_end._inference._large_json._process is not None) == (rows == 1000), "in a process of its own"
+    x[3][2] = "7"
+    status, answer = site.infer(json.dumps(document, indent=rows).encode())
+    assert status == 400
+    assert "expected FP32 values" in answer["error"]
+
+
+def test_an_error_repeats_no_more_than_a_page_of_the_request(site):
+    status, answer = site.infer({"inputs": [{**GOOD["inputs"][0], "name": "x" * 60_000}]})
+    assert status == 400
+    assert 1000 < len(answer["error"]) <= 4096
+    status, answer = site.infer({"inputs": GOOD["inputs"] * 500})
+    assert status == 400
+    assert len(answer["error"]) < 1000
+
+
 def test_bodies_of_all_clients_together_are_bounded(make_site):
     site = make_site(max_arriving_bytes=100_000, lingering_time=0.2)
     connections = [site.connect() for _ in range(3)]
@@ -168,6 +195,43 @@ def test_connections_are_bounded(make_site):
         first.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
         assert read_response(first)[0] == 200
     site.wait_for(lambda: site.request("GET", "/v2/health/live")[0] == 200)
+
+
+def test_who_says_nothing_gives_way_to_who_asks(make_site):
+    site = make_site(max_connections=3)
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    with contextlib.ExitStack() as stack:
+        asking, slow, silent = (stack.enter_context(site.connect()) for _ in range(3))
+        asking.sendall(request)
+        assert read_response(asking)[0] == 200
+        slow.sendall(HEAD)
+        site.wait_for(lambda: len(site.front_end._server.connections) == 3)
+        for gone in (slow, silent):
+            newcomer = stack.enter_context(site.connect())
+            newcomer.sendall(request)
+            assert read_response(newcomer)[0] == 200
+            status, fields, body = read_response(gone)
+            assert (status, fields["connection"]) == (503, "close")
+            assert json.loads(body) == {"error": "too many connections"}
+            assert closed(gone)
+            asking.sendall(request)
+            assert read_response(asking)[0] == 200
+        refused = stack.enter_context(site.connect())
+        assert read_response(refused)[0] == 503, "all others have asked"
+
+
+def test_a_request_refused_at_the_door_is_one(make_site):
+    site = make_site(max_connections=1)
+    site.call(site.front_end._turn.stop)
+    site.front_end._turn.sustained = 60.0
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    with site.connect() as first:
+        first.sendall(request)
+        assert read_response(first)[0] == 503
+        with site.connect() as second:
+            assert b"too many connections" in read_response(second)[2]
+        first.sendall(request)
+        assert b"more requests arrive" in read_response(first)[2]
 
 
 def test_expect_continue_is_answered_before_the_body_or_refused(site):

@@ -108,6 +108,32 @@ def test_a_large_body_is_left_to_a_thread_whole(computed):
     assert not any(on_loop for _, on_loop in computed)
 
 
+@pytest.mark.parametrize("coding", sorted(PACK))
+def test_a_stream_that_ends_where_a_step_does(coding, monkeypatch):
+    packed = PACK[coding](b"tensor")
+    monkeypatch.setattr(module, "_STEP_BYTES", len(packed))
+    assert decompress(packed, coding, 1000) == b"tensor"
+    with pytest.raises(BadRequestError, match="goes on after its end"):
+        decompress(packed + b"\0", coding, 1000)
+
+
+@pytest.mark.parametrize("coding", sorted(PACK))
+def test_a_large_body_cut_off_or_continued_anywhere_is_refused(coding):
+    packed = PACK[coding](random.Random(5).randbytes(3 * THREAD_BYTES))
+    for cut in (1, THREAD_BYTES, 2 * THREAD_BYTES, len(packed) - 1):
+        with pytest.raises(BadRequestError, match="cut off"):
+            decompress(packed[:cut], coding, 10 * THREAD_BYTES)
+    for rest in (b"\0", packed, bytes(3 * THREAD_BYTES)):
+        with pytest.raises(BadRequestError, match="goes on after its end"):
+            decompress(packed + rest, coding, 10 * THREAD_BYTES)
+
+
+def test_the_loop_goes_on_while_much_is_decompressed(computed):
+    body = bytes(40_000_000)
+    assert decompress(gzip.compress(body), "gzip", len(body)) == body
+    assert max(part for part, _ in computed) <= LOOP_BYTES
+
+
 def test_content_of_any_kind_is_the_same_in_two_steps():
     numbers = random.Random(4)
     pieces = [numbers.randbytes(numbers.choice([1, 3, 300])) * numbers.choice([1, 50, 5000]) for _ in range(40)]

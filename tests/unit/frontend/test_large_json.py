@@ -1,0 +1,127 @@
+"""Large requests: read elsewhere to the same values, or refused with the same reason."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from treadle_agent.frontend import large_json
+from treadle_agent.frontend.errors import BadRequestError, FullOfBodiesError, NotReadError
+from treadle_agent.frontend.large_json import LARGE_BYTES, LargeJson, pack
+from treadle_agent.frontend.messages import InferRequest, PackedTensor
+from treadle_agent.frontend.tensors import DATATYPES
+
+
+def tensor(**changes: object) -> dict[str, object]:
+    return {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4], **changes}
+
+
+def encoded(document: object) -> bytes:
+    return document if isinstance(document, bytes) else json.dumps(document).encode()
+
+
+def read(document: object) -> InferRequest[PackedTensor]:
+    return msgspec.msgpack.decode(pack(encoded(document)), type=InferRequest[PackedTensor])
+
+
+@given(st.data(), st.sampled_from(sorted(DATATYPES)), st.booleans())
+def test_values_are_packed_and_the_rest_is_kept(data, dtype, nested):
+    elements = {"allow_nan": False, "allow_infinity": False} if dtype == "float32" else {}
+    shape = data.draw(hnp.array_shapes(max_dims=3, max_side=5))
+    array = data.draw(hnp.arrays(dtype, shape, elements=hnp.from_dtype(np.dtype(dtype), **elements)))
+    one = tensor(datatype=DATATYPES[dtype].name, shape=shape, data=array.tolist() if nested else array.ravel().tolist())
+    binary = {"name": "z", "datatype": "FP32", "shape": [1, 4], "parameters": {"binary_data_size": 16}}
+    rest = {"id": "7", "parameters": {"timeout": 5}, "outputs": [{"name": "y", "parameters": {"binary_data": True}}]}
+    found = read({"inputs": [one, binary], **rest})
+    np.testing.assert_array_equal(np.frombuffer(found.inputs[0].data, array.dtype).reshape(shape), array)
+    assert [(given.name, given.shape) for given in found.inputs] == [("x", shape), ("z", (1, 4))]
+    assert found.inputs[1].parameters.binary_data_size == 16
+    assert (found.id, found.parameters.timeout, found.outputs[0].parameters.binary_data) == ("7", 5, True)
+
+
+BAD = [
+    (b'{"inputs": [' + b"[" * 100_000, "the request's JSON"),
+    (b"\xff\xfe", "the request's JSON"),
+    ({"inputs": [tensor(data=[1, 2, 3])]}, "input 'x': data has 3 values"),
+    ({"inputs": [tensor(data=[1, 2, 3, "4"])]}, "input 'x': data: .* expected FP32 values"),
+    ({"inputs": [tensor(data=[1, 2, 3, 1e300])]}, "out of range for FP32"),
+    ({"inputs": [tensor(datatype="UINT8", data=[1, 2, 3, 256])]}, "out of range for UINT8"),
+    ({"inputs": [tensor()] * 2000}, "bytes beside its tensors' data; at most 65536"),
+    ({"inputs": [tensor(name="x" * LARGE_BYTES)]}, "bytes beside its tensors' data; at most 65536"),
+    ({"inputs": [tensor()], "id": "i" * LARGE_BYTES}, "bytes beside its tensors' data; at most 65536"),
+]
+
+
+@pytest.mark.parametrize(("document", "reason"), BAD, ids=range(len(BAD)))
+def test_what_is_wrong_is_told(document, reason):
+    with pytest.raises(BadRequestError, match=reason):
+        read(document)
+
+
+def test_a_type_that_is_not_known_is_left_to_the_contract():
+    assert read({"inputs": [tensor(datatype="BYTES", data=["a"])]}).inputs[0].datatype == "BYTES"
+
+
+@pytest.fixture
+def reader() -> Iterator[LargeJson]:
+    made = LargeJson()
+    yield made
+    made.close()
+
+
+def ask(reader: LargeJson, document: object) -> InferRequest[PackedTensor]:
+    return asyncio.run(reader.read(memoryview(encoded(document))))
+
+
+def test_the_process_answers_one_after_another(reader):
+    big = {"inputs": [tensor(shape=[100_000], data=[0.5] * 100_000)]}
+    assert ask(reader, big).inputs[0].data == np.full(100_000, 0.5, "<f4").tobytes()
+    first = reader._process.pid
+    with pytest.raises(BadRequestError, match="data has 3 values"):
+        ask(reader, {"inputs": [tensor(data=[1, 2, 3])]})
+    assert ask(reader, {"inputs": [tensor()]}).inputs[0].data == np.array([1, 2, 3, 4], "<f4").tobytes()
+    assert reader._process.pid == first
+
+
+def test_one_that_has_died_costs_one_request(reader):
+    ask(reader, {"inputs": [tensor()]})
+    os.kill(reader._process.pid, signal.SIGKILL)
+    with pytest.raises(NotReadError):
+        ask(reader, {"inputs": [tensor()]})
+    assert ask(reader, {"inputs": [tensor()]}).inputs[0].name == "x"
+
+
+def test_no_more_wait_than_there_is_memory_for(reader, monkeypatch):
+    monkeypatch.setattr(large_json, "MOST_WAITING", 3)
+
+    async def run() -> list[object]:
+        text = memoryview(encoded({"inputs": [tensor()]}))
+        return await asyncio.gather(*(reader.read(text) for _ in range(5)), return_exceptions=True)
+
+    found = asyncio.run(run())
+    assert [type(one) for one in found] == [InferRequest] * 3 + [FullOfBodiesError] * 2
+    assert ask(reader, {"inputs": [tensor()]}).inputs[0].name == "x"
+
+
+def test_who_waits_is_told_when_it_closes(reader):
+    async def run() -> None:
+        text = memoryview(encoded({"inputs": [tensor()]}))
+        await reader.read(text)
+        os.kill(reader._process.pid, signal.SIGSTOP)
+        waiting = asyncio.create_task(reader.read(text))
+        await asyncio.sleep(0.05)
+        reader.close()
+        with pytest.raises(NotReadError):
+            await waiting
+
+    asyncio.run(run())
