@@ -65,6 +65,7 @@ lock: ## requirements/*.lock, anew: the newest versions of what the images insta
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet uv==0.13.9
 	$(LOCK) -o requirements/build.lock requirements/build.in
+	$(LOCK) -o requirements/sbom.lock requirements/sbom.in
 	$(LOCK) -o requirements/operator.lock requirements/operator.in
 	$(LOCK) -o requirements/agent-none.lock pyproject.toml --extra agent
 	$(LOCK) -o requirements/agent-12.lock pyproject.toml requirements/cuda12.in --extra agent --extra cuda12
