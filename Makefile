@@ -7,10 +7,10 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test e2e check bench executor gpu papers controlplane controlplane-if-possible model-servers cluster clean switching switching-live scale soak chart-files images lock
+.PHONY: help install demo test e2e check bench executor gpu papers controlplane controlplane-if-possible model-servers cluster demo-cluster clean switching switching-live scale soak chart-files images lock
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "treadle needs Python 3.11 or newer; set PYTHON=…"; exit 2; }
@@ -41,6 +41,14 @@ cluster: $(READY) ## a control plane, the operator and two agents to try things 
 	@$(BUILD_CONTROLPLANE) > /dev/null
 	@PYTHONPATH=tests/cluster $(BIN)/python -m bed
 
+# What a real node is made of: binaries, images, and Debian's containerd, CNI plugins and iptables.
+NODE_PARTS = $(BUILD_CONTROLPLANE) > /dev/null && $(BUILD_IMAGES) > /dev/null && \
+	PYTHONPATH=tests/images:tests/e2e $(PYTHON) -m node.tools
+
+demo-cluster: $(READY) ## a node with real Pods on this machine (as root), the chart and the examples on it, and a live view, until Ctrl-C
+	@$(NODE_PARTS)
+	@PYTHONPATH=tests/cluster:tests/images:tests/e2e $(BIN)/python -m node
+
 chart-files: $(READY) ## the chart's copies of what lies elsewhere in the tree
 	cp crds/*.yaml charts/treadle/files/crds/
 	PYTHONPATH=charts $(BIN)/python -m monitoring charts/treadle/files/monitoring
@@ -56,15 +64,14 @@ images: $(READY) ## build the images of operator and agent (ten minutes once, th
 	$(BIN)/python -m pytest -m images tests/images $(TEST_ARGS)
 
 e2e: $(READY) ## a node with real Pods on this machine, the chart installed there, and all that must hold while it serves
-	@$(BUILD_CONTROLPLANE) > /dev/null
-	@$(BUILD_IMAGES) > /dev/null
-	@PYTHONPATH=tests/images:tests/e2e $(PYTHON) -m node.tools
+	@$(NODE_PARTS)
 	$(BIN)/python -m pytest -m e2e $(TEST_ARGS) tests/e2e
 
 lock: ## requirements/*.lock, anew: the newest versions of what the images install, with the hashes of their files
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet uv==0.13.9
 	$(LOCK) -o requirements/build.lock requirements/build.in
+	$(LOCK) -o requirements/sbom.lock requirements/sbom.in
 	$(LOCK) -o requirements/operator.lock requirements/operator.in
 	$(LOCK) -o requirements/agent-none.lock pyproject.toml --extra agent
 	$(LOCK) -o requirements/agent-12.lock pyproject.toml requirements/cuda12.in --extra agent --extra cuda12

@@ -38,6 +38,7 @@ class Device:
     `id` is unique on the node ("0", a GPU's UUID, or "host"); `model` names what profiles are about. `memory` is what
     tenants may use in all, `used` what they hold. `utilisation`: busy share (0–1) of the last window. `stretch`:
     observed over expected kernel time, over all tenants (1.0 is as expected). `reason`: why it is not healthy.
+    `merge_factor`: kernels of single requests a launch, over the last window; None where it launched none.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Device:
     stretch: float
     healthy: bool
     reason: str
+    merge_factor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,4 +128,5 @@ def _read_device(device: Fields) -> Device:
         stretch=read_decimal(device, "stretch"),
         healthy=device.boolean("healthy"),
         reason=device.text("reason", None, 1024, "", least=0),
+        merge_factor=read_decimal(device, "mergeFactor") if device.has("mergeFactor") else None,
     )

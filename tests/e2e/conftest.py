@@ -66,7 +66,7 @@ def installed(cluster: Cluster, helm: Helm) -> Cluster:
     cluster.kubectl("create", "namespace", SYSTEM_NAMESPACE)
     cluster.kubectl("label", "namespace", SYSTEM_NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     cluster.apply(tenant.models(SYSTEM_NAMESPACE))
-    release.install(helm)
+    release.install(helm, tenant.VALUES)
     release.wait(cluster)
     return cluster
 

@@ -19,6 +19,10 @@ def test_the_page_lists_the_images() -> None:
     assert [f"localhost/{name}:{tag}" for name, tag in listed] == [image.reference for image in IMAGES.values()]
 
 
+def test_the_bill_is_where_the_page_reads_it() -> None:
+    assert f"{IMAGES['agent'].reference.partition('/')[2]} /{IMAGES['agent'].bill} " in PAGE
+
+
 def test_the_ports_and_the_user_are_the_images(image: Image) -> None:
     config = facts(image)["Config"]
     (port,) = config["ExposedPorts"]

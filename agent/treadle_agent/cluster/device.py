@@ -92,6 +92,7 @@ class LocalDevice:
 
     def describe(self) -> Device:
         """As an InferenceNode's status has it."""
+        merge_factor = self._gauge.merge_factor
         return Device(
             id=self.facts.id,
             model=self.facts.model,
@@ -101,6 +102,7 @@ class LocalDevice:
             stretch=round(self._gauge.stretch, 3),
             healthy=not self._reason,
             reason=self._reason,
+            merge_factor=round(merge_factor, 2) if merge_factor is not None else None,
         )
 
     def _on_event(self, event: Event) -> None:

@@ -32,6 +32,24 @@ class VersionFigures:
         return not self.straggling and self.stretch < LIMIT
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a device has done since some moment: seconds busy, launches, and the kernels of single requests in these."""
+
+    busy: float = 0.0
+    launches: int = 0
+    problems: int = 0
+
+    def since(self, before: _Work) -> _Work:
+        """What came on top; counters that fell began anew."""
+        if self.busy < before.busy or self.launches < before.launches:
+            return self
+        return _Work(self.busy - before.busy, self.launches - before.launches, self.problems - before.problems)
+
+    def __add__(self, more: _Work) -> _Work:
+        return _Work(self.busy + more.busy, self.launches + more.launches, self.problems + more.problems)
+
+
 class DeviceGauge:
     """What adds up over reports, whose counters begin anew with each executor process."""
 
@@ -39,9 +57,9 @@ class DeviceGauge:
         self._versions: dict[int, TenantStatistics] = {}
         self._isolated: dict[int, str] = {}
         self._seconds: dict[str, float] = {}  # device time by tenant
-        self._busy_seconds = 0.0  # at the last report
-        self._busy = 0.0
-        self._looks: deque[tuple[float, float]] = deque()
+        self._counted = _Work()  # by the executor process of the last report
+        self._done = _Work()  # by all of them
+        self._looks: deque[tuple[float, _Work]] = deque()
         self._silent = 0
         self._stretch = 1.0
 
@@ -54,9 +72,10 @@ class DeviceGauge:
             self._silent += 1
             return
         self._silent = 0
-        self._busy += _risen(self._busy_seconds, document.busy_seconds)
-        self._busy_seconds = document.busy_seconds
-        self._looks.append((now, self._busy))
+        counted = _Work(document.busy_seconds, document.launches, document.problems)
+        self._done += counted.since(self._counted)
+        self._counted = counted
+        self._looks.append((now, self._done))
         while len(self._looks) > 1 and self._looks[1][0] <= now - WINDOW:
             self._looks.popleft()
         self._stretch = document.stretch
@@ -88,10 +107,14 @@ class DeviceGauge:
     @property
     def utilisation(self) -> float:
         """Share (0–1) of the last minute that the device was busy."""
-        if len(self._looks) < 2:
-            return 0.0
-        (start, before), (end, busy) = self._looks[0], self._looks[-1]
-        return min((busy - before) / (end - start), 1.0) if end > start else 0.0
+        seconds, work = self._window
+        return min(work.busy / seconds, 1.0) if seconds > 0 else 0.0
+
+    @property
+    def merge_factor(self) -> float | None:
+        """Kernels of single requests a launch, over the last minute; None where it launched none."""
+        _, work = self._window
+        return work.problems / work.launches if work.launches else None
 
     @property
     def stretch(self) -> float:
@@ -107,6 +130,14 @@ class DeviceGauge:
     def fault(self) -> str:
         """Why the device serves nothing; "" where it does."""
         return "its executor process does not answer" if self._silent >= SILENT_LOOKS else ""
+
+    @property
+    def _window(self) -> tuple[float, _Work]:
+        """The seconds that figures are of, at most a minute, and what was done in them."""
+        if not self._looks:
+            return 0.0, _Work()
+        (start, before), (end, after) = self._looks[0], self._looks[-1]
+        return end - start, after.since(before)
 
 
 def _risen(before: float, after: float) -> float:

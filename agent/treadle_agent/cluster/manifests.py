@@ -94,7 +94,7 @@ def _figures(figures: Figures) -> Mapping[str, object]:
 
 
 def _device(device: Device) -> Mapping[str, object]:
-    return {
+    manifest: Manifest = {
         "id": device.id,
         "model": device.model,
         "memoryBytes": device.memory,
@@ -104,3 +104,6 @@ def _device(device: Device) -> Mapping[str, object]:
         "healthy": device.healthy,
         "reason": device.reason,
     }
+    if device.merge_factor is not None:
+        manifest["mergeFactor"] = format_decimal(device.merge_factor)
+    return manifest

@@ -100,6 +100,7 @@ def _moved(before: Device, after: Device) -> bool:
         differs(before.used, after.used)
         or abs(after.utilisation - before.utilisation) > BUSIER
         or differs(before.stretch, after.stretch)
+        or differs(before.merge_factor, after.merge_factor)
     )
 
 

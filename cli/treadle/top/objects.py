@@ -80,6 +80,7 @@ def _device(node: Node, device: Device, tenants: int) -> DeviceRow:
         device=device.id,
         healthy=device.healthy and not silent,
         busy=device.utilisation,
+        merge_factor=device.merge_factor,
         tenants=tenants,
         used_bytes=device.used,
         memory_bytes=device.memory,

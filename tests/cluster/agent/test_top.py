@@ -21,19 +21,23 @@ from treadle.top.columns import NOTHING, TENANTS
 TITLES = {column.title.upper(): column.title for column in TENANTS} | {"NAME": "Tenant"}
 
 
-def rows_of(text: str) -> dict[str, dict[str, str]]:
-    """What kubectl printed in the columns that are top's, too, by tenant; what it has not, as top writes that."""
+def table_of(text: str) -> list[dict[str, str]]:
+    """What kubectl printed, by its titles; what it has not, as top writes that."""
     head, *lines = text.splitlines()
     titles = [(found.group(), found.start()) for found in re.finditer(r"\S+(?: \S+)*", head)]
     ends = [start for _, start in titles[1:]] + [None]
-    rows = [
+    return [
         {
-            TITLES[title]: NOTHING if (cell := line[start:end].strip()) in {"", "<none>"} else cell
+            title: NOTHING if (cell := line[start:end].strip()) in {"", "<none>"} else cell
             for (title, start), end in zip(titles, ends, strict=True)
-            if title in TITLES
         }
         for line in lines
     ]
+
+
+def rows_of(text: str) -> dict[str, dict[str, str]]:
+    """The columns of kubectl's that are top's, too, by tenant."""
+    rows = [{TITLES[title]: cell for title, cell in row.items() if title in TITLES} for row in table_of(text)]
     return {row.pop("Tenant"): row for row in rows}
 
 
@@ -72,9 +76,14 @@ def test_top_tells_what_kubectl_tells(
         code = main(["top", "--once", "--kubeconfig", str(cluster.kubeconfig), "-n", namespace, *options])
         return code, capsys.readouterr().out
 
+    def merge_told() -> str:
+        """The merge factor of the one device, as kubectl shows it."""
+        [node] = table_of(cluster.kubectl("get", "inode", "-o", "wide"))
+        return node["MERGE"]
+
     def agree() -> bool:
         """Figures move: all are asked until no status is written in between."""
-        said = cluster.kubectl("get", "it", "-o", "wide", "-n", namespace)
+        said, merged = cluster.kubectl("get", "it", "-o", "wide", "-n", namespace), merge_told()
         code, document = top("--json")
         _, printed = top()
         wanted, rows = rows_of(said), {row["name"]: row for row in json.loads(document)["tenants"]}
@@ -90,7 +99,10 @@ def test_top_tells_what_kubectl_tells(
             assert seen.items() <= {title: cell.replace(NOTHING, "") for title, cell in wanted[name].items()}.items()
         assert (rows["under-load"]["devices"], rows["absent"]["devices"]) == (["node-a/host"], [])
         assert re.search(rf"^! +{namespace} +absent .*Admitted: ModelNotFound", printed, re.MULTILINE), printed
-        assert re.search(r"^ +node-a/host +True ", printed, re.MULTILINE), printed
+        [device] = json.loads(document)["devices"]
+        assert merge_told() == merged, "it was written in between"
+        assert float(merged) == device["mergeFactor"] >= 1.0, printed
+        assert re.search(rf"^ +node-a/host +True +\S+ +{re.escape(merged)} ", printed, re.MULTILINE), printed
         return True
 
     eventually(agree, seconds=90)

@@ -28,6 +28,7 @@ CONTROLLER_NAMES = (
     "namespace-controller",
     "root-ca-certificate-publisher-controller",
     "serviceaccount-controller",
+    "serviceaccount-token-controller",
 )
 
 # Who used which permission: enough to compare a role's rules with.
@@ -147,6 +148,7 @@ class ControlPlane:
             "--secure-port=0",  # nobody asks it anything
             "--leader-elect=false",
             f"--root-ca-file={self.credentials.authority}",
+            f"--service-account-private-key-file={self.credentials.service_account_key}",  # for Secrets with tokens
             f"--controllers={','.join(CONTROLLER_NAMES)}",
         ]
 

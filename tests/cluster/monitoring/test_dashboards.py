@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import subprocess
 import sys
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from bed import deployment
 from bed.addresses import LOOPBACK, free_port
 from bed.cluster import TREE, Cluster
 from bed.eventually import eventually
-from bed.program import Program
+from bed.prometheus import Prometheus
 from monitoring.dashboards import DASHBOARDS
 from monitoring.grafana import Variable
 
@@ -35,46 +32,27 @@ QUERIES = [
     for query in panel.queries
 ]
 VARIABLES = {variable.name: variable for dashboard in DASHBOARDS for variable in dashboard.variables}
-SCRAPE = "1s"
 RATE_INTERVAL = "15s"  # at least four scrapes
 
 
-class Prometheus:
-    """One that scrapes an operator and an agent, and evaluates the chart's rules."""
-
-    def __init__(self, program: Program, url: str) -> None:
-        self.program = program
-        self._url = url
+class Monitored(Prometheus):
+    """One that evaluates the dashboards' queries."""
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The samples of an expression now; Grafana's variables stand for all."""
         for name in VARIABLES:
             expression = expression.replace(f"${name}", ".*")
-        return self._get("query", query=expression.replace("$__rate_interval", RATE_INTERVAL))["result"]
+        return super().query(expression.replace("$__rate_interval", RATE_INTERVAL))
 
     def values(self, variable: Variable) -> list[str]:
         """What a dashboard's variable would offer."""
         samples = self.query(variable.metric)
         return sorted({sample["metric"][variable.label] for sample in samples})
 
-    def rules(self) -> list[dict[str, Any]]:
-        """All, with their health."""
-        return [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
-
-    def _get(self, path: str, **parameters: str) -> Any:
-        url = f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        try:
-            with urllib.request.urlopen(url, timeout=30) as response:
-                return json.load(response)["data"]
-        except urllib.error.HTTPError as error:
-            with error:
-                raise AssertionError(error.read().decode()) from error
-
 
 def configuration(targets: dict[str, tuple[str, str]], rules: Path) -> dict[str, Any]:
     """Scrapes as the chart's PodMonitors make them; `targets`: address and node by job."""
     return {
-        "global": {"scrape_interval": SCRAPE, "scrape_timeout": SCRAPE, "evaluation_interval": SCRAPE},
         "rule_files": [str(rules)],
         "scrape_configs": [
             {
@@ -89,26 +67,19 @@ def configuration(targets: dict[str, tuple[str, str]], rules: Path) -> dict[str,
 @pytest.fixture(scope="module")
 def loaded(
     cluster: Cluster, binaries: Path, rules: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Prometheus]:
+) -> Iterator[Monitored]:
     """A tenant under more load than its best tier can bear, and requests that are wrong; all of it scraped."""
     cluster.wipe()
     cluster.apply_rbac()
     folder = tmp_path_factory.mktemp("monitored")
     subprocess.run([sys.executable, EXAMPLES / "make_models.py", folder / "models"], timeout=120, check=True)
-    probes, here = f"{LOOPBACK}:{free_port()}", f"{LOOPBACK}:{free_port()}"
+    probes = f"{LOOPBACK}:{free_port()}"
     agent = deployment.agent(cluster, "node-a", folder=folder)
     targets = {
         "treadle-operator": (probes, ""),
         "treadle-agent": (agent.url.removeprefix("http://"), "node-a"),
     }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(targets, rules)))
-    command = [
-        binaries / "prometheus",
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address={here}",
-    ]
-    prometheus = Prometheus(cluster.program("prometheus", *command, folder=folder), f"http://{here}")
+    prometheus = Monitored(binaries, cluster, folder, configuration(targets, rules))
     operator = deployment.operator(cluster, "operator", "--listen", probes)
     load = (sys.executable, EXAMPLES / "load.py", agent.url, TENANT, "--rate", "900", "--seconds", "120")
     with ExitStack() as stack:
@@ -138,7 +109,7 @@ def refused(url: str) -> bool:
 
 
 @pytest.mark.parametrize("expression", QUERIES)
-def test_it_returns_data(loaded: Prometheus, expression: str) -> None:
+def test_it_returns_data(loaded: Monitored, expression: str) -> None:
     def numbers() -> list[float]:
         found = [float(sample["value"][1]) for sample in loaded.query(expression)]
         return [number for number in found if not math.isnan(number)]
@@ -147,15 +118,15 @@ def test_it_returns_data(loaded: Prometheus, expression: str) -> None:
 
 
 @pytest.mark.parametrize("variable", VARIABLES.values(), ids=VARIABLES.keys())
-def test_its_variables_have_values(loaded: Prometheus, variable: Variable) -> None:
+def test_its_variables_have_values(loaded: Monitored, variable: Variable) -> None:
     assert loaded.values(variable)
 
 
-def test_all_rules_are_evaluated(loaded: Prometheus, eventually: Callable[..., Any]) -> None:
+def test_all_rules_are_evaluated(loaded: Monitored, eventually: Callable[..., Any]) -> None:
     eventually(lambda: all(rule["health"] == "ok" for rule in loaded.rules()), 20.0)
 
 
-def test_every_recorded_series_is_there(loaded: Prometheus) -> None:
+def test_every_recorded_series_is_there(loaded: Monitored) -> None:
     recorded = {(rule["name"], rule["labels"]["sloth_slo"]) for rule in loaded.rules() if rule["type"] == "recording"}
     absent = {(name, slo) for name, slo in recorded if not loaded.query(f'{name}{{sloth_slo="{slo}"}}')}
     assert absent == set()

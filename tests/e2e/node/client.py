@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from bed.cluster import Cluster
@@ -49,14 +51,14 @@ class Client:
         Raises:
             KubectlError: it does not.
         """
-        data: list[float] = json.loads(self._cluster.kubectl(*_exec(host, tenant, "soon")))
+        data: list[float] = json.loads(self._cluster.kubectl(*_calling(host, tenant, "soon")))
         return data
 
     @contextmanager
     def load(self, host: str, tenant: str) -> Iterator[Outcome]:
         """Requests to a tenant, for as long as the context lasts; the outcome is there once it has ended."""
         outcome = Outcome()
-        command: list[str | Path] = [self._cluster.kubectl_binary, *_exec(host, tenant, "until-told")]
+        command: list[str | Path] = [self._cluster.kubectl_binary, *_calling(host, tenant, "until-told")]
         environment = self._cluster.environment()
         pipe = subprocess.PIPE
         with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as sending:
@@ -76,9 +78,13 @@ def let_in(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("create", "rolebinding", NAME, "-n", namespace, "--clusterrole=treadle-infer", account)
 
 
-def _exec(host: str, tenant: str, how: str) -> list[str]:
-    script = Path(caller.__file__).read_text()
-    return ["exec", WORKLOAD, "-n", NAMESPACE, "-i", "--", "python", "-c", script, host, tenant, how]
+def running(script: ModuleType, *words: str) -> list[str]:
+    """kubectl's words that run a script of the standard library's in the Pod."""
+    return ["exec", WORKLOAD, "-n", NAMESPACE, "-i", "--", "python", "-c", inspect.getsource(script), *words]
+
+
+def _calling(host: str, tenant: str, how: str) -> list[str]:
+    return running(caller, host, tenant, how)
 
 
 def _daemon_set(image: str) -> dict[str, Any]:

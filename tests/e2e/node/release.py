@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from bed.cluster import SYSTEM_NAMESPACE, Cluster
-from bed.helm import CHART, RELEASE, Helm
-from node import tenant
+from bed.helm import CHART, RELEASE, Helm, Values
 
-VALUES: dict[str, Any] = {
-    "operator": {"resources": {"requests": {"cpu": "50m"}}},
-    "agent": {
-        "device": "host",
-        "leaveSeconds": 10,
-        "resources": {"requests": {"cpu": "100m"}},
-        **tenant.VALUES,
-    },
-}
+OPERATOR: Values = {"resources": {"requests": {"cpu": "50m"}}}
+AGENT: Values = {"device": "host", "leaveSeconds": 10, "resources": {"requests": {"cpu": "100m"}}}
 WORKLOADS = ("deployment/treadle-operator", "daemonset/treadle-agent")
 
 
-def install(helm: Helm) -> None:
-    """Install the chart."""
-    helm("install", RELEASE, CHART, "--namespace", SYSTEM_NAMESPACE, values=VALUES)
+def install(helm: Helm, models: Values) -> None:
+    """Install the chart; `models`: values of the agent by which it has models."""
+    values = {"operator": OPERATOR, "agent": AGENT | models}
+    helm("install", RELEASE, CHART, "--namespace", SYSTEM_NAMESPACE, values=values)
 
 
 def change(helm: Helm, value: str) -> None:

@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     for image in wanted:
         print(store.archive(image))
+        _tell(f"what {image.name} holds is listed in {store.bill(image)}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
 import time
@@ -29,14 +30,15 @@ def build(image: Image, tell: Tell) -> None:
     def say(what: str) -> None:
         tell(f"{image.name:<12} {time.monotonic() - start:4.0f} s  {what}")
 
-    archive = store.archive(image)
-    if archive.exists() and store.is_there(store.local(image)):
+    archive, bill = store.archive(image), store.bill(image)
+    if archive.exists() and bill.exists() and store.is_there(store.local(image)):
         archive.touch()
         return
     base = make_base(say)
     with tempfile.TemporaryDirectory(prefix="treadle-images-") as folder:
         _bud(image, base, secrets(Path(folder)), say)
-    say("writing its archive")
+    say("writing its bill of materials, and its archive")
+    _copy_bill(image, bill)
     whole = archive.with_suffix(".part")
     whole.unlink(missing_ok=True)
     # Pushed by its ID: by its name, the archive would have that name, too.
@@ -81,6 +83,16 @@ def _bud(image: Image, base: str, mounted: list[str], say: Tell) -> None:
             raise
     if process.returncode != 0:
         raise BuildError(f"{image.dockerfile} does not build", "\n".join(words))
+
+
+def _copy_bill(image: Image, path: Path) -> None:
+    """Copy out what the image says is in it."""
+    name = store.local(image)
+    root = Path(store.said(store.podman("image", "mount", name)).strip())
+    try:
+        shutil.copyfile(root / image.bill, path)
+    finally:
+        store.said(store.podman("image", "unmount", name))
 
 
 def _revision() -> str:

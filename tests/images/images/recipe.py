@@ -13,7 +13,16 @@ TREE = Path(__file__).parents[3]
 PACKAGES = ("crds", "agent", "operator", "cli")
 BUILDER = "tests/images/images/build.py"
 BASE_BUILDER = "tests/images/images/base.py"
-SHARED = ("pyproject.toml", "README.md", "LICENSE", ".containerignore", "requirements/build.lock", BUILDER)
+SHARED = (
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    ".containerignore",
+    "requirements/build.lock",
+    "requirements/sbom.lock",
+    "requirements/sbom.py",
+    BUILDER,
+)
 
 # Stands in for Debian's own slim image, whose date the Dockerfiles give. Like there, documentation and translations are
 # left out, of packages that are installed later, too.
@@ -36,6 +45,11 @@ class Image:
     def repository(self) -> str:
         """The image's name where it is used; `localhost` is never asked for over a network."""
         return f"localhost/treadle-{self.dockerfile.removeprefix('Dockerfile.')}"
+
+    @property
+    def bill(self) -> str:
+        """Where in it its software bill of materials lies, from its root."""
+        return f"var/lib/db/sbom/{self.repository.rpartition('/')[2]}.cdx.json"
 
     @property
     def reference(self) -> str:

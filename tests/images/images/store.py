@@ -28,6 +28,11 @@ def archive(image: Image) -> Path:
     return root() / f"treadle-{image.name}-{digest(image)}.tar"
 
 
+def bill(image: Image) -> Path:
+    """Its software bill of materials, as it is in the image."""
+    return archive(image).with_suffix(".cdx.json")
+
+
 def local(image: Image) -> str:
     """Its name in the store: other trees' images lie there, too."""
     return f"{image.repository}:{image.name}-{digest(image)}"
@@ -91,6 +96,7 @@ def forget_the_oldest(image: Image) -> None:
     for old in archives[KEPT:]:
         tag = old.stem.removeprefix("treadle-")
         subprocess.run(buildah("rmi", f"{image.repository}:{tag}"), capture_output=True, check=False)
+        old.with_suffix(".cdx.json").unlink(missing_ok=True)
         old.unlink()
 
 

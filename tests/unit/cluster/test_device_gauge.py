@@ -17,6 +17,12 @@ def report(busy: float = 0.0, isolated: dict[str, str] | None = None, **seconds:
     return Report("host", document, SupervisorCounters(0, 0, isolated or {}))
 
 
+def launched(launches: int, problems: int) -> Report:
+    """What an executor reports that has launched so often, for so many kernels of single requests."""
+    document = Document("host", "space-time", launches=launches, problems=problems)
+    return Report("host", document, SupervisorCounters(0, 0))
+
+
 SILENCE = Report("host", None, None)
 
 
@@ -39,6 +45,20 @@ def test_a_new_process_counts_from_zero():
     assert abs(it.utilisation - 0.3) < 1e-9
     assert abs(it.seconds("digits.default") - 13.0) < 1e-9
     assert it.seconds("nobody.default") == 0.0
+
+
+def test_the_merge_factor_is_of_the_last_minute_and_of_no_launches_there_is_none():
+    it = DeviceGauge()
+    assert it.merge_factor is None
+    it.add(launched(1000, 1000), 0.0)
+    assert it.merge_factor is None, "of what was before the first look nobody knows when it was"
+    it.add(launched(1010, 1040), 5.0)
+    assert it.merge_factor == 4.0
+    it.add(launched(10, 20), 10.0)  # a new process
+    assert it.merge_factor == 3.0
+    for step in range(3, 40):
+        it.add(launched(10, 20), 5.0 * step)
+    assert it.merge_factor is None
 
 
 def test_stretch_is_the_executors():

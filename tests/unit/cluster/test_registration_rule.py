@@ -13,7 +13,7 @@ from treadle_api.conditions import Condition, ConditionStatus
 from treadle_api.node import Device, Node
 from treadle_api.units import Bytes
 
-DEVICE = Device("host", "a CPU", Bytes(1 << 34), Bytes(1000), 0.4, 1.0, healthy=True, reason="")
+DEVICE = Device("host", "a CPU", Bytes(1 << 34), Bytes(1000), 0.4, 1.0, healthy=True, reason="", merge_factor=2.0)
 READY = Condition("Ready", ConditionStatus.TRUE, "Serving", "", 0, "2026-11-22T20:00:00Z")
 NODE = Node(
     name="alpha", unschedulable=False, cordoned=(), address="h:1", devices=(DEVICE,), conditions=(READY,), generation=1
@@ -31,6 +31,9 @@ NODE = Node(
         ({"utilisation": 0.51}, True),
         ({"stretch": 1.09}, False),
         ({"stretch": 1.2}, True),
+        ({"merge_factor": 2.19}, False),
+        ({"merge_factor": 2.21}, True),
+        ({"merge_factor": None}, True),
         ({"healthy": False, "reason": "it does not answer"}, True),
     ],
 )

@@ -202,7 +202,10 @@ def test_a_node_and_a_profile_likewise():
         unschedulable=False,
         cordoned=(),
         address=ADDRESS,
-        devices=(Device("host", "a CPU", Bytes(1 << 34), Bytes(4096), 0.42, 1.02, healthy=True, reason=""),),
+        devices=tuple(
+            Device(id_, "a CPU", Bytes(1 << 34), Bytes(4096), 0.42, 1.02, healthy=True, reason="", merge_factor=merged)
+            for id_, merged in (("host", 3.75), ("idle", None))
+        ),
         conditions=(Condition("Ready", ConditionStatus.TRUE, "Serving", "it serves", 0, NOW),),
         generation=3,
         agent_version="0.1.0",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from treadle_api.conditions import ConditionStatus
@@ -68,9 +70,11 @@ def test_a_node(object_cases):
     assert (found.agent_version, found.generation, found.observed_generation) == ("0.1.0", 2, 2)
     assert found.cordoned == (CordonedDevice("GPU-00000000", "slows all of its tenants"),)
     assert [one.type for one in found.conditions] == ["Ready"]
-    assert found.devices[0] == Device(
+    first, second = found.devices
+    assert replace(first, merge_factor=None) == Device(
         "GPU-5c9b1f0e", "NVIDIA A100-SXM4-80GB", 85899345920, 1048576, 0.42, 1.02, healthy=True, reason=""
     )
+    assert (first.merge_factor, second.merge_factor) == (3.75, None)
     assert (found.devices[1].healthy, found.devices[1].reason) == (False, "XID 79")
 
 

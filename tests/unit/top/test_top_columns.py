@@ -89,12 +89,13 @@ def test_replicas_tell_devices_and_tiers() -> None:
     row = tenant_row(view, [*serving, loading])
     assert row.devices == ("n0/0", "n1/0")
     assert row.tiers == {"b": 0.5, "a": 0.5}
-    busy, faulty = make_device(utilisation=0.4, used=7), make_device("1", healthy=False, reason="XID 79")
+    busy = make_device(utilisation=0.4, used=7, merge_factor=3.5)
+    faulty = make_device("1", healthy=False, reason="XID 79")
     rows = device_rows([make_node("n1").node, make_node("n0", (busy, faulty)).node], [*serving, loading])
-    assert [(one.place, one.healthy, one.busy, one.tenants, one.reason) for one in rows] == [
-        ("n0/0", True, 0.4, 1, ""),
-        ("n0/1", False, 0.0, 0, "XID 79"),
-        ("n1/0", True, 0.0, 1, ""),
+    assert [(one.place, one.healthy, one.busy, one.merge_factor, one.tenants, one.reason) for one in rows] == [
+        ("n0/0", True, 0.4, 3.5, 1, ""),
+        ("n0/1", False, 0.0, None, 0, "XID 79"),
+        ("n1/0", True, 0.0, None, 1, ""),
     ]
     [silent] = device_rows([make_node("n2", alive=False).node], [])
     assert (silent.healthy, silent.reason) == (False, "its agent is not heard of")
