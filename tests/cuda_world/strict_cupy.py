@@ -70,8 +70,8 @@ class Block:
 class World:
     """The device: its memory, and who touched what."""
 
-    def __init__(self, memory: int = 1 << 30) -> None:
-        self.memory, self.used = memory, 0
+    def __init__(self, memory: int = 1 << 30, capability: tuple[int, int] = (9, 0)) -> None:
+        self.memory, self.used, self.capability = memory, 0, capability
         self.lock = threading.RLock()
         self.blocks: dict[int, weakref.ref[Block]] = {}
         self.graveyard: list[Any] = []
@@ -331,24 +331,39 @@ class Device:
 
 
 class Cublas:
+    """`computed`: in which precision each product was. A handle's mode holds until it is set again, as in cuBLAS."""
+
     def __init__(self, world: World) -> None:
         self._world = world
         self.calls = {"stride": 0, "pointer": 0}
+        self.computed: list[str] = []
+        self._modes: dict[int, int] = {}
 
     def handle(self) -> int:
         thread = threading.get_ident()
         return self._world.handles.setdefault(thread, 0x1000 + len(self._world.handles))
+
+    def setMathMode(self, handle: int, mode: int) -> None:  # noqa: N802 - cuBLAS's
+        assert mode in {0, 3}, "cuBLAS's default, or TF32"
+        self._own(handle)
+        self._modes[handle] = mode
+
+    def _own(self, handle: int) -> None:
+        if self._world.handles.get(threading.get_ident()) != handle:
+            raise RefusedError("wrong thread: a cuBLAS handle belongs to the thread that it was made for")
 
     def gemmStridedBatchedEx(  # noqa: N802 - cuBLAS's
         self, handle: int, transa: int, transb: int, m: int, n: int, k: int, alpha: int, a: int, a_type: int, lda: int,
         a_step: int, b: int, b_type: int, ldb: int, b_step: int, beta: int, c: int, c_type: int, ldc: int, c_step: int,
         count: int, compute: int, algorithm: int,
     ) -> None:  # fmt: skip
-        assert (a_type, b_type, c_type, compute, algorithm) == (0, 0, 0, 68, -1), "float32 without TF32"
+        assert (a_type, b_type, c_type, algorithm) == (0, 0, 0, -1), "float32 operands"
+        assert compute in {68, 77}, "float32, or with TF32"
         self.calls["stride"] += 1
         problems = [tuple(base + 4 * step * index for base, step in ((a, a_step), (b, b_step), (c, c_step)))
                     for index in range(count)]  # fmt: skip
-        self._multiply(handle, (transa, transb), (m, n, k), (alpha, beta), lambda _: problems, (lda, ldb, ldc))
+        self._multiply(handle, (transa, transb), (m, n, k), (alpha, beta), lambda _: problems, (lda, ldb, ldc),
+                       tf32=compute == 77)  # fmt: skip
 
     def sgemmBatched(  # noqa: N802 - cuBLAS's
         self, handle: int, transa: int, transb: int, m: int, n: int, k: int, alpha: int, a: int, lda: int, b: int,
@@ -368,11 +383,14 @@ class Cublas:
 
     def _multiply(
         self, handle: int, transposed: tuple[int, int], extents: tuple[int, int, int], scalars: tuple[int, int],
-        problems: Callable[[Operation], list[tuple[int, ...]]], leading: tuple[int, int, int],
+        problems: Callable[[Operation], list[tuple[int, ...]]], leading: tuple[int, int, int], *, tf32: bool = False,
     ) -> None:  # fmt: skip
         world = self._world
-        if world.handles.get(threading.get_ident()) != handle:
-            raise RefusedError("wrong thread: a cuBLAS handle belongs to the thread that it was made for")
+        self._own(handle)
+        tf32 = tf32 or self._modes.get(handle) == 3
+        if tf32 and world.capability < (8, 0):
+            raise RefusedError("TF32 on a GPU that has none: cuBLAS computes float32, and nobody is told")
+        self.computed.append("tf32" if tf32 else "float32")
         m, n, k = extents
         alpha, beta = (ctypes.c_float.from_address(one).value for one in scalars)  # read by the host, at once
         shapes = ((k, m) if transposed[0] else (m, k), (n, k) if transposed[1] else (k, n), (m, n))
@@ -389,11 +407,17 @@ class Cublas:
                     world.access(operation, _granules(address, nbytes), write=number == 2)
                     flat = np.ctypeslib.as_array((ctypes.c_float * (nbytes // 4)).from_address(address))
                     views.append(np.lib.stride_tricks.as_strided(flat, (rows, columns), (4, 4 * step)))
-                a, b, c = views
+                a, b, c = (_to_tf32(views[0]), _to_tf32(views[1]), views[2]) if tf32 else views
                 product = alpha * ((a.T if transposed[0] else a) @ (b.T if transposed[1] else b))
                 c[...] = product if beta == 0 else product + beta * c
 
         world.enqueue(run, world.stream())
+
+
+def _to_tf32(values: np.ndarray) -> np.ndarray:
+    """Rounded to the nearest float with 10 bits of mantissa, ties away from zero."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    return ((bits + 0x1000) & ~np.uint32(0x1FFF)).view(np.float32)
 
 
 def modules(world: World) -> tuple[Any, Cublas]:
@@ -420,7 +444,9 @@ def modules(world: World) -> tuple[Any, Cublas]:
         runtime=SimpleNamespace(
             CUDARuntimeError=CUDARuntimeError,
             driverGetVersion=lambda: 12090,
-            getDeviceProperties=lambda _: {"name": b"stand-in", "major": 9, "minor": 0},
+            getDeviceProperties=lambda _: dict(
+                zip(("name", "major", "minor"), (b"stand-in", *world.capability), strict=True)
+            ),
             memGetInfo=lambda: (world.memory - world.used, world.memory),
         ),
     )

@@ -12,6 +12,7 @@ from treadle_agent.executor.tuner import Profile, Tuner
 from treadle_agent.executor.tuning_cache import TuningCache
 from treadle_agent.program.artifact import WeightEntry
 from treadle_agent.program.model import Program, TensorType
+from treadle_api.tenant import Precision
 
 
 class KeptTuner:
@@ -28,9 +29,13 @@ class KeptTuner:
         """The inner tuner's."""
         return self._tuner.identity
 
-    def slab(self, entries: Sequence[WeightEntry], row_bytes: int) -> Weights:
+    def refuses(self, precision: Precision) -> str:
+        """The inner tuner's."""
+        return self._tuner.refuses(precision)
+
+    def slab(self, entries: Sequence[WeightEntry], row_bytes: int, precision: Precision) -> Weights:
         """Room for the weights of an architecture."""
-        return self._tuner.slab(entries, row_bytes)
+        return self._tuner.slab(entries, row_bytes, precision)
 
     def body(self, program: Program, slab: Weights, capacity: int, profile: Profile) -> object:
         """A program, as the device runs it."""
@@ -38,7 +43,7 @@ class KeptTuner:
 
     def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
         """The profile of a program's kernels, merged."""
-        what = ("merged", program.architecture, str(slab.row_bytes))
+        what = ("merged", program.architecture, str(slab.row_bytes), slab.precision)
         return self._cache.recall(what, len(program.kernels), partial(self._tuner.merged, program, slab, weights))
 
     def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:

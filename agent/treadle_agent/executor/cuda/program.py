@@ -16,10 +16,19 @@ from treadle_agent.executor.cuda.lowering import constant_layout, lower
 from treadle_agent.executor.cuda.slab import GpuSlab
 from treadle_agent.executor.cuda.steps import Convolution, Lowered, Place, Points, Product, Rows, Step
 from treadle_agent.executor.cuda.tables import MATRICES, PLACE, SHAPE, TENSORS
-from treadle_agent.executor.cuda.variants import POINT_STEPS, POINT_THREADS, ROW_THREADS, Tile, Variant, generated
+from treadle_agent.executor.cuda.variants import (
+    POINT_STEPS,
+    POINT_THREADS,
+    ROW_THREADS,
+    Element,
+    Tile,
+    Variant,
+    generated,
+)
 from treadle_agent.executor.slots import Slots
 from treadle_agent.executor.statistics import Lookups
 from treadle_agent.program.model import Program
+from treadle_api.tenant import Precision
 
 SLOT_ALIGNMENT = 256  # bytes
 
@@ -87,14 +96,18 @@ class GpuProgram:
         plans: Lookups | None = None,
     ) -> None:  # fmt: skip
         constants, offsets = constant_layout(program)
-        self.lowered = lower(program, [entry.offset for entry in slab.entries], offsets)
+        self.lowered = lower(program, [weight.offset for weight in slab.weights], offsets, slab.halves)
         self.program = program
         self.slab = slab
         self.slots = Slots(capacity)
         self.stride = -(-max(program.arena_bytes, 1) // SLOT_ALIGNMENT) * SLOT_ALIGNMENT
         self.input_offsets = [program.offsets[port.value] for port in program.inputs]
         self.output_offsets = [program.offsets[port.value] for port in program.outputs]
-        self.signatures = [one.signature for one in self.lowered]
+        self._tf32 = slab.precision is Precision.TF32
+        self.signatures = [
+            f"{one.signature} tf32" if self._tf32 and index in library else one.signature
+            for index, one in enumerate(self.lowered)
+        ]
         self._gpu = gpu
         self.by_library = library
         self._lookups = Lookups() if plans is None else plans
@@ -242,7 +255,7 @@ class GpuProgram:
 
     def _library_product(self, step: Product, problems: int, tables: _Tables) -> Callable[[int], tuple[Launch, ...]]:
         """By cuBLAS, whose matrices are column-major: it computes the transposed product."""
-        gpu = self._gpu
+        gpu, tf32 = self._gpu, self._tf32
         m, n, k = step.extents
         extents = (n, m, k)
         transposed = (step.b_strides[1] != 1, step.a_strides[1] != 1)
@@ -266,17 +279,19 @@ class GpuProgram:
             if count == 1 or (jumps == jumps[:, :1]).all():
                 steps = [0, 0, 0] if count == 1 else [int(jump) // 4 for jump in jumps[:, 0]]
                 left, right, result = ((int(addresses[each, 0]), leading[each], steps[each]) for each in range(3))
-                gpu.multiply_by_stride(transposed, extents, step.alpha, 0.0, left, right, result, count)
+                gpu.multiply_by_stride(transposed, extents, step.alpha, 0.0, left, right, result, count, tf32=tf32)
                 return
             first, second, third = ((base + at + each * 8 * count, leading[each]) for each in range(3))
-            gpu.multiply_by_pointer(transposed, extents, step.alpha, 0.0, first, second, third, count)
+            gpu.multiply_by_pointer(transposed, extents, step.alpha, 0.0, first, second, third, count, tf32=tf32)
 
         return lambda base: (partial(launch, base),)
 
     def library_products(self) -> frozenset[int]:
-        """The kernels that cuBLAS can compute: products whose bias would not take a launch of its own."""
+        """The kernels that cuBLAS can compute: float32 products whose bias would not take a launch of its own."""
         return frozenset(
-            index for index, one in enumerate(self.lowered) if isinstance(one.step, Product) and one.step.bias is None
+            index
+            for index, one in enumerate(self.lowered)
+            if isinstance(one.step, Product) and one.step.bias is None and not any(one.step.halves)
         )
 
 
@@ -290,7 +305,8 @@ def _product_function(gpu: Gpu, step: Product, problems: int) -> tuple[Tile, int
     """The tile for so many problems, how many a product has, and the kernel."""
     m, n, _ = step.extents
     tile = tile_for(m, n, problems * len(step.batch))
-    return tile, tile.tiles(m, n), gpu.function(Variant("gemm", tile, "float32").source, "grouped_gemm")
+    left, right = (_element(half) for half in step.halves)
+    return tile, tile.tiles(m, n), gpu.function(Variant("gemm", tile, left, right).source, "grouped_gemm")
 
 
 def _convolution_function(gpu: Gpu, step: Convolution, problems: int) -> tuple[Tile, tuple[int, int], Any]:
@@ -299,8 +315,12 @@ def _convolution_function(gpu: Gpu, step: Convolution, problems: int) -> tuple[T
     groups, columns = shape["groups"], shape["samples"] * shape["out_height"] * shape["out_width"]
     filters = shape["filters"] // groups
     tile = tile_for(filters, columns, problems * groups)
-    function = gpu.function(Variant("convolution", tile, "float32").source, "convolution")
+    function = gpu.function(Variant("convolution", tile, _element(step.half)).source, "convolution")
     return tile, (tile.tiles(filters, columns), groups), function
+
+
+def _element(half: bool) -> Element:  # noqa: FBT001 - a value, not a switch
+    return "float16" if half else "float32"
 
 
 def source_of(lowered: Sequence[Lowered], *, per_thread: int) -> str:
