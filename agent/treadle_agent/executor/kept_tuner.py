@@ -41,10 +41,14 @@ class KeptTuner:
         """A program, as the device runs it."""
         return self._tuner.body(program, slab, capacity, profile)
 
+    def launches(self, program: Program) -> int:
+        """The inner tuner's."""
+        return self._tuner.launches(program)
+
     def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
         """The profile of a program's kernels, merged."""
         what = ("merged", program.architecture, str(slab.row_bytes), slab.precision)
-        return self._cache.recall(what, len(program.kernels), partial(self._tuner.merged, program, slab, weights))
+        return self._cache.recall(what, self.launches(program), partial(self._tuner.merged, program, slab, weights))
 
     def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:
         """The profile of a chain; chains of one architecture that are cut alike cost alike."""

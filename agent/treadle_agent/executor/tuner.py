@@ -79,8 +79,11 @@ class Tuner(Protocol):
     def body(self, program: Program, slab: Weights, capacity: int, profile: Profile) -> object:
         """A program with an arena of `capacity` slots, as the device runs it and as `profile` found it fastest."""
 
+    def launches(self, program: Program) -> int:
+        """How many launches a program is on this device: so many shares a profile tells."""
+
     def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
-        """The profile of a program's kernels, merged; None where merging is not worth a trial."""
+        """The profile of a program's launches, merged; None where merging is not worth a trial."""
 
     def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:
         """The profile of a chain for these input types, rows included. Called where `runs_segments` only."""
@@ -102,6 +105,10 @@ class HostMemory:
         """Room for weights in the host's memory."""
         assert precision is Precision.FLOAT32
         return Slab(entries, row_bytes)
+
+    def launches(self, program: Program) -> int:
+        """One for each kernel."""
+        return len(program.kernels)
 
     def body(self, program: Program, slab: Weights, capacity: int, profile: Profile) -> object:  # noqa: ARG002 - a Tuner
         """A program over the host's memory."""

@@ -38,8 +38,7 @@ def lower(
         fix = "set precision Float32" if halves else "serve with --device host"
         raise UnsupportedOnGpuError(f"the cuda device cannot run {'; '.join(reasons)}: {fix}")
     lowered, index = [], 0
-    while index < len(program.kernels):
-        count = _run_length(program, index)
+    for count in runs(program):
         kernels = program.kernels[index : index + count]
         name, last = "+".join(one.op for one in kernels[:-1]), signature(program, kernels[-1], halves)
         text = f"{name}+{last}" if name else last
@@ -48,6 +47,16 @@ def lower(
         lowered.append(Lowered(text, step, count))
         index += count
     return tuple(lowered)
+
+
+def runs(program: Program) -> list[int]:
+    """How many kernels of a program each launch covers, in order."""
+    lengths: list[int] = []
+    index = 0
+    while index < len(program.kernels):
+        lengths.append(_run_length(program, index))
+        index += lengths[-1]
+    return lengths
 
 
 def _refusal(layout: Layout, kernel: Kernel) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from treadle_agent.executor.cuda.device import timed
 from treadle_agent.executor.cuda.gpu import FIRST_WITH_TF32, Gpu
+from treadle_agent.executor.cuda.lowering import runs
 from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.cuda.slab import GpuSlab
 from treadle_agent.executor.segment_chain import SegmentChain
@@ -51,6 +52,10 @@ class GpuTuner:
         """A program with the implementations that measured fastest."""
         assert isinstance(slab, GpuSlab)
         return GpuProgram(self._gpu, program, slab, capacity, frozenset(profile.library), self.plans)
+
+    def launches(self, program: Program) -> int:
+        """Element-wise runs are fused."""
+        return len(runs(program))
 
     def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
         """Time a program alone and merged, on memory of its own that is given back afterwards.
