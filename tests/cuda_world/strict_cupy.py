@@ -82,6 +82,8 @@ class World:
         self.current = threading.local()
         self.handles: dict[int, int] = {}
         self.operations = 0
+        self.kernels = 0  # launched one by one
+        self.graphs: list[int] = []  # launched: how many kernels each has
         self.fails_at: int | None = None
         self.broken = False
 
@@ -95,15 +97,26 @@ class World:
         if self.broken:
             raise CUDARuntimeError("cudaErrorIllegalAddress: an illegal memory access was encountered")
 
-    def enqueue(self, work: Callable[[Operation], None], stream: Stream) -> None:
+    def enqueue(self, work: Callable[[Operation], None], stream: Stream, *, kernel: bool = False) -> None:
         with self.lock:
             self.check()
+            if stream.captured is not None:
+                if not kernel:
+                    raise RefusedError("in capture: only kernels are captured here")
+                stream.captured.append(work)
+                return
             self.operations += 1
             if self.fails_at is not None and self.operations >= self.fails_at:
                 self.broken = True
                 self.check()
             _merge(stream.clock, self.host)
             stream.queue.append(Operation(stream, work))
+
+    def uncaptured(self, what: str) -> None:
+        """Refuse what a thread must not do while its current stream captures."""
+        stream = getattr(self.current, "stream", None)
+        if stream is not None and stream.captured is not None:
+            raise RefusedError(f"in capture: {what}")
 
     def stream(self, given: Stream | None = None) -> Stream:
         """The stream that a call uses."""
@@ -160,6 +173,8 @@ class Stream:
         world.graveyard.append(self)  # its work goes on, whoever forgets it
         self.world, self.thread = world, threading.get_ident()
         self.queue: deque[Operation] = deque()
+        self.captured: list[Callable[[Operation], None]] | None = None  # None: not capturing
+        self.priority = priority
         self.clock: Clock = {}
         self.sequence = 0
         self._outer: list[Stream | None] = []
@@ -173,6 +188,19 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         self.world.current.stream = self._outer.pop()
 
+    def begin_capture(self) -> None:
+        self.world.check()
+        if self.world.stream(self).captured is not None:
+            raise CUDARuntimeError("cudaErrorIllegalState: the stream captures already")
+        self.captured = []
+
+    def end_capture(self) -> Graph:
+        self.world.check()
+        captured, self.captured = self.world.stream(self).captured, None
+        if captured is None:
+            raise CUDARuntimeError("cudaErrorIllegalState: the stream does not capture")
+        return Graph(self.world, captured, self.priority)
+
     def wait_event(self, event: Event) -> None:
         with self.world.lock:
             if event.recorded is None:
@@ -184,6 +212,8 @@ class Stream:
     def synchronize(self) -> None:
         with self.world.lock:
             self.world.check()
+            if self.captured is not None:
+                raise RefusedError("in capture: nothing runs, so nothing can be waited for")
             self.drain(self.sequence)
             _merge(self.world.host, self.clock)
 
@@ -192,6 +222,25 @@ class Stream:
         while self.queue and self.queue[0].sequence <= sequence:
             operation = self.queue.popleft()
             operation.work(operation)
+
+
+class Graph:
+    """What was captured; it runs when it is launched, as often as that."""
+
+    def __init__(self, world: World, captured: list[Callable[[Operation], None]], priority: int) -> None:
+        self._world, self._captured, self.priority = world, captured, priority
+
+    def upload(self, stream: Stream) -> None:
+        if self._world.stream(stream).captured is not None:
+            raise RefusedError("in capture: a graph is uploaded beside it")
+
+    def launch(self, stream: Stream | None = None) -> None:
+        stream = self._world.stream(stream)
+        if stream.captured is not None:
+            raise RefusedError("in capture: graphs in graphs are not made here")
+        self._world.graphs.append(len(self._captured))
+        for work in self._captured:
+            self._world.enqueue(work, stream, kernel=True)
 
 
 class Event:
@@ -212,6 +261,7 @@ class Event:
     def synchronize(self) -> None:
         with self._world.lock:
             self._world.check()
+            self._world.uncaptured("nothing is waited for")
             if self.recorded is None:
                 raise RefusedError("synchronises with an event that was never recorded")
             stream, sequence, clock = self.recorded
@@ -269,6 +319,7 @@ class Pool:
         with world.lock:
             world.check()
             world.stream()
+            world.uncaptured("memory is allocated before")
             if world.used + size > self._limit:
                 raise OutOfMemoryError(f"out of memory allocating {size} bytes (allocated so far: {world.used} bytes)")
             world.used += size
@@ -277,6 +328,7 @@ class Pool:
 
 def _pinned(world: World, size: int) -> Any:
     world.check()
+    world.uncaptured("memory is allocated before")
     block = Block(world, size, pinned=True)
     # An array of ctypes has the buffer protocol, as CuPy's pointer has.
     kind = type("Pinned", (ctypes.c_uint8 * size,), {})
@@ -302,7 +354,9 @@ class Function:
             world.access(operation, read, write=False)
             world.access(operation, written, write=True)
 
-        world.enqueue(run, world.stream())
+        stream = world.stream()
+        world.kernels += stream.captured is None
+        world.enqueue(run, stream, kernel=True)
 
 
 class Module:

@@ -10,7 +10,7 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -122,6 +122,27 @@ class Gpu:
         module = self._cupy.RawModule(code=source, options=OPTIONS)
         module.compile()  # now, rather than at the first launch
         return module
+
+    def record(self, launches: Iterable[Callable[[], None]]) -> Any:
+        """A graph of these launches of kernels, which may be launched on any stream; nothing runs now.
+
+        Capture is relaxed, which is CuPy's default: in any other mode it would forbid other threads to allocate.
+        """
+        stream = getattr(self._threads, "recording", None)
+        if stream is None:
+            self._cupy.cuda.Device(0).use()
+            # Kernels of a graph have the priority of the stream that they were captured on.
+            stream = self._threads.recording = self._cupy.cuda.Stream(non_blocking=True, priority=URGENT)
+        with stream:
+            stream.begin_capture()
+            try:
+                for launch in launches:
+                    launch()
+            finally:
+                graph = stream.end_capture()
+            graph.upload(stream)
+            stream.synchronize()
+        return graph
 
     def multiply_by_stride(
         self, transposed: tuple[bool, bool], extents: tuple[int, int, int], alpha: float, beta: float,

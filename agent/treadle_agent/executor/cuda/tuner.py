@@ -9,6 +9,7 @@ from pathlib import Path
 
 from treadle_agent.executor.cuda.device import timed
 from treadle_agent.executor.cuda.gpu import FIRST_WITH_TF32, Gpu
+from treadle_agent.executor.cuda.graphs import Recorder, Replay
 from treadle_agent.executor.cuda.lowering import runs
 from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.cuda.slab import GpuSlab
@@ -30,6 +31,7 @@ class GpuTuner:
 
     def __init__(self, gpu: Gpu) -> None:
         self._gpu = gpu
+        self._recorder = Recorder()
         self.plans = Lookups()
 
     @property
@@ -51,7 +53,8 @@ class GpuTuner:
     def body(self, program: Program, slab: Weights, capacity: int, profile: Profile) -> GpuProgram:
         """A program with the implementations that measured fastest."""
         assert isinstance(slab, GpuSlab)
-        return GpuProgram(self._gpu, program, slab, capacity, frozenset(profile.library), self.plans)
+        replay = Replay(profile.shares, self._recorder.put)
+        return GpuProgram(self._gpu, program, slab, capacity, frozenset(profile.library), self.plans, replay)
 
     def launches(self, program: Program) -> int:
         """Element-wise runs are fused."""
