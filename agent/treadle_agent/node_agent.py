@@ -209,7 +209,7 @@ class NodeAgent:
             priority=tenant.priority,
             queue_limit=self._settings.queue_limit,
             tiers=tuple(
-                TierSpec(tier.name, tier.accuracy, str(folder))
+                TierSpec(tier.name, tier.accuracy, str(folder), tier.precision)
                 for tier, (folder, _) in zip(tiers, artifacts, strict=True)
             ),
             pinned=next((index for index, tier in enumerate(tiers) if tier.name == tenant.pinned), -1),

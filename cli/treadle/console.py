@@ -16,7 +16,7 @@ from treadle_agent.frontend.catalog import AmbiguousTenantError, Catalog
 from treadle_agent.frontend.tensors import DATATYPES
 from treadle_agent.node_events import Event, Leaking, Loading, Refused, Removed, Serving
 from treadle_agent.program.artifact import TensorSpec
-from treadle_api.tenant import Tenant
+from treadle_api.tenant import Tenant, in_words
 
 SLOW_SECONDS = 2.0  # a load that takes longer is spoken of
 _FEW_ELEMENTS = 8  # a request with more is not written out, but made by a line of Python
@@ -114,7 +114,7 @@ class ServeConsole:
             measured = (
                 f"{how}  {seconds * 1e3:.3g} ms a row" if seconds > 0 else "measured once a request gives its shapes"
             )
-            lines.append(f"  tier {tier.name}  {tier.accuracy:g} %  {measured}{pinned}")
+            lines.append(f"  tier {tier.name}  {tier.accuracy:g} %{in_words(tier.precision)}  {measured}{pinned}")
         lines += [
             f"  tier {tier.name}  {tier.accuracy:g} %  not served: below minAccuracy {tenant.slo.min_accuracy:g}"
             for tier in tenant.tiers

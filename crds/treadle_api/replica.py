@@ -31,7 +31,15 @@ from treadle_api.objects import (
     read_decimal,
     read_generation,
 )
-from treadle_api.tenant import MOST_TIERS, Tenant, read_namespace, read_tenant_name, read_tenant_spec
+from treadle_api.tenant import (
+    MOST_TIERS,
+    Precision,
+    Tenant,
+    read_namespace,
+    read_precision,
+    read_tenant_name,
+    read_tenant_spec,
+)
 from treadle_api.units import Bytes, Seconds, TierName, parse_duration
 
 KIND = "InferenceReplica"
@@ -64,6 +72,7 @@ class LoadedReason(StrEnum):
     MODEL_INVALID = "ModelInvalid"
     MODEL_UNSUPPORTED = "ModelUnsupported"
     TIERS_DIFFER = "TiersDiffer"
+    PRECISION_UNSUPPORTED = "PrecisionUnsupported"  # by this device
     LOAD_FAILED = "LoadFailed"  # on this device
     EXECUTOR_FAILED = "ExecutorFailed"  # loading it, or its requests, killed the executor
     STORAGE_FAILED = "StorageFailed"
@@ -107,6 +116,7 @@ class TierFigures:
     implementation: str
     service_seconds: Seconds
     memory: Bytes
+    precision: Precision = Precision.FLOAT32
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +207,7 @@ def _read_tier(tier: Fields) -> TierFigures:
         implementation=tier.text("implementation", PRINTABLE, 128),
         service_seconds=Seconds(read_decimal(tier, "serviceSeconds")),
         memory=Bytes(tier.integer("memoryBytes", 0, MOST_BYTES)),
+        precision=read_precision(tier),
     )
 
 

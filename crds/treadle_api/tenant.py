@@ -58,6 +58,24 @@ class SwitchingMode(StrEnum):
     PINNED = "Pinned"
 
 
+class Precision(StrEnum):
+    """How precisely a GPU computes a tier; the schema says what each is."""
+
+    FLOAT32 = "Float32"
+    TF32 = "TF32"
+    FLOAT16 = "Float16"
+
+
+def in_words(precision: Precision) -> str:
+    """What to say of it behind a tier: nothing where it is what everybody expects."""
+    return "" if precision is Precision.FLOAT32 else f", {precision}"
+
+
+def at_precision(name: str, precision: Precision) -> str:
+    """A model's or an architecture's name with how precisely it is computed: what differs in that shares nothing."""
+    return name if precision is Precision.FLOAT32 or not name else f"{name} {precision}"
+
+
 @dataclass(frozen=True, slots=True)
 class Slo:
     """The promise: `objective` percent of a `window`'s requests are answered within `deadline`, by tiers of at least
@@ -89,6 +107,7 @@ class Tier:
     name: TierName
     accuracy: Percent
     model: Model
+    precision: Precision = Precision.FLOAT32
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +221,16 @@ def _read_tier(tier: Fields) -> Tier:
             model.text("sha256", SHA256, 64) if model.has("sha256") else None,
             model.text("secretName", SUBDOMAIN, SUBDOMAIN_LENGTH) if model.has("secretName") else None,
         ),
+        precision=read_precision(tier),
     )
+
+
+def read_precision(tier: Fields) -> Precision:
+    """A tier's member `precision`; raises FieldError."""
+    name = tier.text("precision", None, 16, Precision.FLOAT32)
+    if name not in Precision.__members__.values():
+        raise FieldValueError(tier.field("precision"), f"{name!r} must be one of {', '.join(Precision)}")
+    return Precision(name)
 
 
 def _read_load(load: Fields) -> PerSecond:

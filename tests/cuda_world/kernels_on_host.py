@@ -20,15 +20,6 @@ CACHE = Path(tempfile.gettempdir()) / f"treadle-kernels-{os.getuid()}"
 # Hidden: what is inline in one library must not be taken for that of another.
 FLAGS = ("-std=c++17", "-O1", "-fPIC", "-shared", "-Wno-attributes", "-ffp-contract=off", "-fvisibility=hidden")
 
-HALF = """
-half_bits to_half(float x) {
-  _Float16 value = (_Float16)x;
-  half_bits result;
-  memcpy(&result, &value, sizeof value);
-  return result;
-}
-"""
-
 
 class KernelFaultError(Exception):
     """Raised when a kernel does what a GPU would not survive, or answer at random; the message says which thread."""
@@ -71,7 +62,7 @@ class HostKernels:
             f" {{ return shim::launch({name}, shape, arguments, count); }}\n"
             for name in names
         )
-        self._library = shared_library(f'#include "{SHIM.name}"\n{source}\n{HALF}{exported}', *FLAGS)
+        self._library = shared_library(f'#include "{SHIM.name}"\n{source}\n{exported}', *FLAGS)
         for name in names:
             getattr(self._library, f"run_{name}").restype = ctypes.c_char_p
 

@@ -70,8 +70,8 @@ class Block:
 class World:
     """The device: its memory, and who touched what."""
 
-    def __init__(self, memory: int = 1 << 30) -> None:
-        self.memory, self.used = memory, 0
+    def __init__(self, memory: int = 1 << 30, capability: tuple[int, int] = (9, 0)) -> None:
+        self.memory, self.used, self.capability = memory, 0, capability
         self.lock = threading.RLock()
         self.blocks: dict[int, weakref.ref[Block]] = {}
         self.graveyard: list[Any] = []
@@ -82,6 +82,8 @@ class World:
         self.current = threading.local()
         self.handles: dict[int, int] = {}
         self.operations = 0
+        self.kernels = 0  # launched one by one
+        self.graphs: list[int] = []  # launched: how many kernels each has
         self.fails_at: int | None = None
         self.broken = False
 
@@ -95,15 +97,26 @@ class World:
         if self.broken:
             raise CUDARuntimeError("cudaErrorIllegalAddress: an illegal memory access was encountered")
 
-    def enqueue(self, work: Callable[[Operation], None], stream: Stream) -> None:
+    def enqueue(self, work: Callable[[Operation], None], stream: Stream, *, kernel: bool = False) -> None:
         with self.lock:
             self.check()
+            if stream.captured is not None:
+                if not kernel:
+                    raise RefusedError("in capture: only kernels are captured here")
+                stream.captured.append(work)
+                return
             self.operations += 1
             if self.fails_at is not None and self.operations >= self.fails_at:
                 self.broken = True
                 self.check()
             _merge(stream.clock, self.host)
             stream.queue.append(Operation(stream, work))
+
+    def uncaptured(self, what: str) -> None:
+        """Refuse what a thread must not do while its current stream captures."""
+        stream = getattr(self.current, "stream", None)
+        if stream is not None and stream.captured is not None:
+            raise RefusedError(f"in capture: {what}")
 
     def stream(self, given: Stream | None = None) -> Stream:
         """The stream that a call uses."""
@@ -160,6 +173,8 @@ class Stream:
         world.graveyard.append(self)  # its work goes on, whoever forgets it
         self.world, self.thread = world, threading.get_ident()
         self.queue: deque[Operation] = deque()
+        self.captured: list[Callable[[Operation], None]] | None = None  # None: not capturing
+        self.priority = priority
         self.clock: Clock = {}
         self.sequence = 0
         self._outer: list[Stream | None] = []
@@ -173,6 +188,19 @@ class Stream:
     def __exit__(self, *_: object) -> None:
         self.world.current.stream = self._outer.pop()
 
+    def begin_capture(self) -> None:
+        self.world.check()
+        if self.world.stream(self).captured is not None:
+            raise CUDARuntimeError("cudaErrorIllegalState: the stream captures already")
+        self.captured = []
+
+    def end_capture(self) -> Graph:
+        self.world.check()
+        captured, self.captured = self.world.stream(self).captured, None
+        if captured is None:
+            raise CUDARuntimeError("cudaErrorIllegalState: the stream does not capture")
+        return Graph(self.world, captured, self.priority)
+
     def wait_event(self, event: Event) -> None:
         with self.world.lock:
             if event.recorded is None:
@@ -184,6 +212,8 @@ class Stream:
     def synchronize(self) -> None:
         with self.world.lock:
             self.world.check()
+            if self.captured is not None:
+                raise RefusedError("in capture: nothing runs, so nothing can be waited for")
             self.drain(self.sequence)
             _merge(self.world.host, self.clock)
 
@@ -192,6 +222,25 @@ class Stream:
         while self.queue and self.queue[0].sequence <= sequence:
             operation = self.queue.popleft()
             operation.work(operation)
+
+
+class Graph:
+    """What was captured; it runs when it is launched, as often as that."""
+
+    def __init__(self, world: World, captured: list[Callable[[Operation], None]], priority: int) -> None:
+        self._world, self._captured, self.priority = world, captured, priority
+
+    def upload(self, stream: Stream) -> None:
+        if self._world.stream(stream).captured is not None:
+            raise RefusedError("in capture: a graph is uploaded beside it")
+
+    def launch(self, stream: Stream | None = None) -> None:
+        stream = self._world.stream(stream)
+        if stream.captured is not None:
+            raise RefusedError("in capture: graphs in graphs are not made here")
+        self._world.graphs.append(len(self._captured))
+        for work in self._captured:
+            self._world.enqueue(work, stream, kernel=True)
 
 
 class Event:
@@ -212,6 +261,7 @@ class Event:
     def synchronize(self) -> None:
         with self._world.lock:
             self._world.check()
+            self._world.uncaptured("nothing is waited for")
             if self.recorded is None:
                 raise RefusedError("synchronises with an event that was never recorded")
             stream, sequence, clock = self.recorded
@@ -269,6 +319,7 @@ class Pool:
         with world.lock:
             world.check()
             world.stream()
+            world.uncaptured("memory is allocated before")
             if world.used + size > self._limit:
                 raise OutOfMemoryError(f"out of memory allocating {size} bytes (allocated so far: {world.used} bytes)")
             world.used += size
@@ -277,6 +328,7 @@ class Pool:
 
 def _pinned(world: World, size: int) -> Any:
     world.check()
+    world.uncaptured("memory is allocated before")
     block = Block(world, size, pinned=True)
     # An array of ctypes has the buffer protocol, as CuPy's pointer has.
     kind = type("Pinned", (ctypes.c_uint8 * size,), {})
@@ -302,7 +354,9 @@ class Function:
             world.access(operation, read, write=False)
             world.access(operation, written, write=True)
 
-        world.enqueue(run, world.stream())
+        stream = world.stream()
+        world.kernels += stream.captured is None
+        world.enqueue(run, stream, kernel=True)
 
 
 class Module:
@@ -331,24 +385,39 @@ class Device:
 
 
 class Cublas:
+    """`computed`: in which precision each product was. A handle's mode holds until it is set again, as in cuBLAS."""
+
     def __init__(self, world: World) -> None:
         self._world = world
         self.calls = {"stride": 0, "pointer": 0}
+        self.computed: list[str] = []
+        self._modes: dict[int, int] = {}
 
     def handle(self) -> int:
         thread = threading.get_ident()
         return self._world.handles.setdefault(thread, 0x1000 + len(self._world.handles))
+
+    def setMathMode(self, handle: int, mode: int) -> None:  # noqa: N802 - cuBLAS's
+        assert mode in {0, 3}, "cuBLAS's default, or TF32"
+        self._own(handle)
+        self._modes[handle] = mode
+
+    def _own(self, handle: int) -> None:
+        if self._world.handles.get(threading.get_ident()) != handle:
+            raise RefusedError("wrong thread: a cuBLAS handle belongs to the thread that it was made for")
 
     def gemmStridedBatchedEx(  # noqa: N802 - cuBLAS's
         self, handle: int, transa: int, transb: int, m: int, n: int, k: int, alpha: int, a: int, a_type: int, lda: int,
         a_step: int, b: int, b_type: int, ldb: int, b_step: int, beta: int, c: int, c_type: int, ldc: int, c_step: int,
         count: int, compute: int, algorithm: int,
     ) -> None:  # fmt: skip
-        assert (a_type, b_type, c_type, compute, algorithm) == (0, 0, 0, 68, -1), "float32 without TF32"
+        assert (a_type, b_type, c_type, algorithm) == (0, 0, 0, -1), "float32 operands"
+        assert compute in {68, 77}, "float32, or with TF32"
         self.calls["stride"] += 1
         problems = [tuple(base + 4 * step * index for base, step in ((a, a_step), (b, b_step), (c, c_step)))
                     for index in range(count)]  # fmt: skip
-        self._multiply(handle, (transa, transb), (m, n, k), (alpha, beta), lambda _: problems, (lda, ldb, ldc))
+        self._multiply(handle, (transa, transb), (m, n, k), (alpha, beta), lambda _: problems, (lda, ldb, ldc),
+                       tf32=compute == 77)  # fmt: skip
 
     def sgemmBatched(  # noqa: N802 - cuBLAS's
         self, handle: int, transa: int, transb: int, m: int, n: int, k: int, alpha: int, a: int, lda: int, b: int,
@@ -368,11 +437,14 @@ class Cublas:
 
     def _multiply(
         self, handle: int, transposed: tuple[int, int], extents: tuple[int, int, int], scalars: tuple[int, int],
-        problems: Callable[[Operation], list[tuple[int, ...]]], leading: tuple[int, int, int],
+        problems: Callable[[Operation], list[tuple[int, ...]]], leading: tuple[int, int, int], *, tf32: bool = False,
     ) -> None:  # fmt: skip
         world = self._world
-        if world.handles.get(threading.get_ident()) != handle:
-            raise RefusedError("wrong thread: a cuBLAS handle belongs to the thread that it was made for")
+        self._own(handle)
+        tf32 = tf32 or self._modes.get(handle) == 3
+        if tf32 and world.capability < (8, 0):
+            raise RefusedError("TF32 on a GPU that has none: cuBLAS computes float32, and nobody is told")
+        self.computed.append("tf32" if tf32 else "float32")
         m, n, k = extents
         alpha, beta = (ctypes.c_float.from_address(one).value for one in scalars)  # read by the host, at once
         shapes = ((k, m) if transposed[0] else (m, k), (n, k) if transposed[1] else (k, n), (m, n))
@@ -389,11 +461,17 @@ class Cublas:
                     world.access(operation, _granules(address, nbytes), write=number == 2)
                     flat = np.ctypeslib.as_array((ctypes.c_float * (nbytes // 4)).from_address(address))
                     views.append(np.lib.stride_tricks.as_strided(flat, (rows, columns), (4, 4 * step)))
-                a, b, c = views
+                a, b, c = (_to_tf32(views[0]), _to_tf32(views[1]), views[2]) if tf32 else views
                 product = alpha * ((a.T if transposed[0] else a) @ (b.T if transposed[1] else b))
                 c[...] = product if beta == 0 else product + beta * c
 
         world.enqueue(run, world.stream())
+
+
+def _to_tf32(values: np.ndarray) -> np.ndarray:
+    """Rounded to the nearest float with 10 bits of mantissa, ties away from zero."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    return ((bits + 0x1000) & ~np.uint32(0x1FFF)).view(np.float32)
 
 
 def modules(world: World) -> tuple[Any, Cublas]:
@@ -420,7 +498,9 @@ def modules(world: World) -> tuple[Any, Cublas]:
         runtime=SimpleNamespace(
             CUDARuntimeError=CUDARuntimeError,
             driverGetVersion=lambda: 12090,
-            getDeviceProperties=lambda _: {"name": b"stand-in", "major": 9, "minor": 0},
+            getDeviceProperties=lambda _: dict(
+                zip(("name", "major", "minor"), (b"stand-in", *world.capability), strict=True)
+            ),
             memGetInfo=lambda: (world.memory - world.used, world.memory),
         ),
     )

@@ -8,6 +8,7 @@ from treadle_api.conditions import Condition
 from treadle_api.node import Device, Node
 from treadle_api.profile import Profile
 from treadle_api.replica import Figures, ReplicaStatus, TierFigures
+from treadle_api.tenant import Precision
 from treadle_api.units import format_decimal, format_duration
 
 Manifest = dict[str, object]
@@ -77,7 +78,7 @@ def _tier(tier: TierFigures) -> Mapping[str, object]:
         "implementation": tier.implementation,
         "serviceSeconds": format_decimal(tier.service_seconds),
         "memoryBytes": tier.memory,
-    }
+    } | ({"precision": str(tier.precision)} if tier.precision is not Precision.FLOAT32 else {})
 
 
 def _figures(figures: Figures) -> Mapping[str, object]:

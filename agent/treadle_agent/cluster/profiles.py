@@ -15,6 +15,7 @@ from treadle_agent.cluster.reporting import differs
 from treadle_api.fields import FieldError
 from treadle_api.profile import BatchLatency, Profile, profile_name, read_profile
 from treadle_api.replica import TierFigures
+from treadle_api.tenant import Precision
 from treadle_api.units import Seconds
 
 _log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Profiles:
 
     def measured(self, tier: TierFigures, device_model: str, batches: Sequence[tuple[int, float]]) -> None:
         """A tier takes these seconds for launches of these rows, alone on this kind of device; rows ascend from 1."""
-        if not batches:
+        if not batches or tier.precision is not Precision.FLOAT32:  # profiles are of models as they are
             return
         name = profile_name(tier.sha256, device_model)
         settled = self._settled.get(name)

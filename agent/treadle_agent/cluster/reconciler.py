@@ -7,12 +7,14 @@ import logging
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Protocol
 
+from treadle_agent.executor.precision import stored
+from treadle_agent.executor.protocol import TierSpec
 from treadle_agent.frontend.site import Site
 from treadle_agent.node_events import Event, Leaking, Loading, Refused, Removed, Serving
 from treadle_agent.program.artifact import Artifact
 from treadle_api.backoff import Backoff
 from treadle_api.replica import Replica, TierFigures
-from treadle_api.tenant import Tenant
+from treadle_api.tenant import Tenant, at_precision
 from treadle_api.units import Bytes, Seconds, TierName
 
 _log = logging.getLogger(__name__)
@@ -78,9 +80,9 @@ class Reconciler:
                 self._trying.discard(tenant.key)
                 self._refused.pop(tenant.key, None)
                 self._loaded[tenant.key] = tuple(
-                    _figures(name, how, seconds, artifact)
-                    for name, how, seconds, artifact in zip(
-                        (tier.name for tier in served.version.tiers),
+                    _figures(tier, how, seconds, artifact)
+                    for tier, how, seconds, artifact in zip(
+                        served.version.tiers,
                         served.implementations,
                         served.service_seconds,
                         artifacts,
@@ -115,14 +117,15 @@ class Reconciler:
         return self._refused.get(key)
 
     @property
-    def models(self) -> dict[str, Bytes]:
-        """All loaded models by digest, with the bytes of their weights; one that several tiers share is there once."""
-        return {tier.sha256: tier.memory for tiers in self._loaded.values() for tier in tiers}
+    def models(self) -> frozenset[str]:
+        """The digests of all loaded models."""
+        return frozenset(tier.sha256 for tiers in self._loaded.values() for tier in tiers)
 
     @property
     def used(self) -> Bytes:
-        """Bytes of all loaded weights."""
-        return Bytes(sum(self.models.values()))
+        """Bytes of all loaded weights; a model that several tiers share is there once at each precision."""
+        tiers = (tier for each in self._loaded.values() for tier in each)
+        return Bytes(sum({at_precision(tier.sha256, tier.precision): tier.memory for tier in tiers}.values()))
 
     async def run(self, agent: Agent) -> None:
         """Apply what is wanted whenever it changes, and what was refused when its wait is over; never returns.
@@ -177,12 +180,14 @@ class Reconciler:
         return entry.tenant if entry is not None and entry.served is not None else None
 
 
-def _figures(name: str, how: str, seconds: float, artifact: Artifact) -> TierFigures:
+def _figures(tier: TierSpec, how: str, seconds: float, artifact: Artifact) -> TierFigures:
+    _, nbytes = stored(artifact.weights, artifact.weight_bytes, tier.precision)
     return TierFigures(
-        name=TierName(name),
+        name=TierName(tier.name),
         sha256=artifact.model_sha256,
         architecture=artifact.architecture,
         implementation=how,
         service_seconds=Seconds(seconds),
-        memory=Bytes(artifact.weight_bytes),
+        memory=Bytes(nbytes),
+        precision=tier.precision,
     )

@@ -61,7 +61,10 @@ def _facts(status: ReplicaStatus) -> tuple[object, ...]:
         status.observed_epoch,
         status.address,
         [(one.type, one.status, one.reason, one.observed_generation) for one in _sorted(status.conditions)],
-        [(tier.name, tier.sha256, tier.architecture, tier.implementation, tier.memory) for tier in status.tiers],
+        [
+            (one.name, one.sha256, one.architecture, one.implementation, one.precision, one.memory)
+            for one in status.tiers
+        ],
     )
 
 

@@ -12,6 +12,7 @@ from treadle_agent.executor.tuner import Profile, Tuner
 from treadle_agent.executor.tuning_cache import TuningCache
 from treadle_agent.program.artifact import WeightEntry
 from treadle_agent.program.model import Program, TensorType
+from treadle_api.tenant import Precision
 
 
 class KeptTuner:
@@ -28,18 +29,26 @@ class KeptTuner:
         """The inner tuner's."""
         return self._tuner.identity
 
-    def slab(self, entries: Sequence[WeightEntry], row_bytes: int) -> Weights:
+    def refuses(self, precision: Precision) -> str:
+        """The inner tuner's."""
+        return self._tuner.refuses(precision)
+
+    def slab(self, entries: Sequence[WeightEntry], row_bytes: int, precision: Precision) -> Weights:
         """Room for the weights of an architecture."""
-        return self._tuner.slab(entries, row_bytes)
+        return self._tuner.slab(entries, row_bytes, precision)
 
     def body(self, program: Program, slab: Weights, capacity: int, profile: Profile) -> object:
         """A program, as the device runs it."""
         return self._tuner.body(program, slab, capacity, profile)
 
+    def launches(self, program: Program) -> int:
+        """The inner tuner's."""
+        return self._tuner.launches(program)
+
     def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
         """The profile of a program's kernels, merged."""
-        what = ("merged", program.architecture, str(slab.row_bytes))
-        return self._cache.recall(what, len(program.kernels), partial(self._tuner.merged, program, slab, weights))
+        what = ("merged", program.architecture, str(slab.row_bytes), slab.precision)
+        return self._cache.recall(what, self.launches(program), partial(self._tuner.merged, program, slab, weights))
 
     def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:
         """The profile of a chain; chains of one architecture that are cut alike cost alike."""

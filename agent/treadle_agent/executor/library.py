@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from treadle_agent.executor.precision import PrecisionError
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.slab import Weights
 from treadle_agent.executor.tuner import Profile, Tuner, merging_wins
@@ -23,6 +24,8 @@ from treadle_agent.program.artifact import (
     read_program,
 )
 from treadle_agent.program.model import Program, TensorType
+from treadle_api.replica import LoadedReason
+from treadle_api.tenant import Precision
 
 MERGED = "merged"
 SEGMENTS = "segments"
@@ -34,11 +37,12 @@ CHAIN_BATCH_SECONDS = 0.010  # a batch of several requests through a segment cha
 class LoadedTier(Tier):
     """A tier with its model's artifact. `row`: where its weights lie in its slab, while an architecture merges it."""
 
-    __slots__ = ("_chain", "artifact", "folder", "holders", "row", "slab")
+    __slots__ = ("_chain", "artifact", "folder", "holders", "precision", "row", "slab")
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, precision: Precision = Precision.FLOAT32) -> None:
         super().__init__(name, 0.0)
         self.folder = folder
+        self.precision = precision
         self.artifact: Artifact = read_artifact(folder)
         self.holders: dict[tuple[TensorType, ...], list[Executable]] = {}  # by the types of one row's inputs
         self.slab: Weights | None = None
@@ -106,7 +110,7 @@ class Architecture:
 
 
 class Library:
-    """All architectures and slabs of a device."""
+    """All architectures and slabs of a device. Tiers that differ in precision share neither."""
 
     def __init__(self, tuner: Tuner, *, max_problems: int) -> None:
         self._tuner = tuner
@@ -125,11 +129,17 @@ class Library:
         changes, self._changes = self._changes, []
         return changes
 
+    def check(self, precision: Precision) -> None:
+        """Raise PrecisionError where this device does not compute so."""
+        if why := self._tuner.refuses(precision):
+            raise PrecisionError(f"this device {why}", LoadedReason.PRECISION_UNSUPPORTED)
+
     def prepare(self, tier: LoadedTier, types: tuple[TensorType, ...]) -> list[Executable]:
         """Make `tier` runnable for these types of one row's inputs; the list stays up to date by `take_changes`.
 
         Raises:
             OSError, msgspec.DecodeError: the artifact folder is damaged.
+            PrecisionError: float16 cannot hold the weights.
         """
         holder = tier.holders.get(types)
         if holder is None:
@@ -176,13 +186,14 @@ class Library:
                     del self.architectures[key]
 
     def _architecture(self, program: Program, tier: LoadedTier, types: tuple[TensorType, ...]) -> Architecture:
-        layout = (*tier.artifact.weights, tier.artifact.weight_bytes)
+        layout = (*tier.artifact.weights, tier.artifact.weight_bytes, tier.precision)
         key = (layout, program.architecture, *_architectures(tier, types))
         architecture = self.architectures.get(key)
         if architecture is None:
             slab = self.slabs.get(layout)
             if slab is None:  # an empty one is false, and may have been promised to another binding of the tier
-                slab = self.slabs[layout] = self._tuner.slab(tier.artifact.weights, tier.artifact.weight_bytes)
+                weights, row_bytes = tier.artifact.weights, tier.artifact.weight_bytes
+                slab = self.slabs[layout] = self._tuner.slab(weights, row_bytes, tier.precision)
             segments = {1: self._tuner.segments(tier.chain(), types)} if self._tuner.runs_segments else {}
             merged = None
             if self._may_merge(tier, types, segments.get(1)):

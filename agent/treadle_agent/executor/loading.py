@@ -14,11 +14,13 @@ import msgspec
 
 from treadle_agent.executor.flight_record import Activity, FlightRecord
 from treadle_agent.executor.library import Library, LoadedTier
+from treadle_agent.executor.precision import PrecisionError
 from treadle_agent.executor.protocol import Loaded, Refused, ToFrontEnd, Unloaded, Version
 from treadle_agent.executor.super_kernel import ignore_warnings
 from treadle_agent.executor.trace import Recorder
 from treadle_agent.executor.versions import LoadedVersion
 from treadle_agent.program.model import TensorType
+from treadle_api.replica import LoadedReason
 
 LOAD_SECONDS = 15.0  # what a load is expected to take at most; the watchdog is patient by a factor
 RECORD_SLOT = 15  # of the flight record: a model may crash the process while it is tried, too
@@ -84,15 +86,17 @@ class LoadingThread:
         tiers: list[LoadedTier] = []
         try:
             for spec in version.tiers:
-                tier = LoadedTier(spec.name, Path(spec.artifact))
+                tier = LoadedTier(spec.name, Path(spec.artifact), spec.precision)
                 tiers.append(tier)
+                self.library.check(spec.precision)
                 if (types := tier.default_types) is not None:
                     self.library.prepare(tier, types)
         except Exception as error:  # noqa: BLE001 - whatever a model does to its libraries, the other tenants go on
             for tier in tiers:
                 self.library.forget(tier)
             reason = _reason(tiers[-1].name if tiers else version.tiers[0].name, error)
-            return lambda: Refused(version.id, reason)
+            cause = error.cause if isinstance(error, PrecisionError) else LoadedReason.LOAD_FAILED
+            return lambda: Refused(version.id, reason, cause)
         finally:
             self._record.end(RECORD_SLOT)
         loaded = LoadedVersion(version, tiers)
@@ -160,4 +164,6 @@ def _raise(error: Exception) -> None:
 def _reason(tier: str, error: Exception) -> str:
     if isinstance(error, (OSError, msgspec.MsgspecError)):
         return f"tier {tier!r}: {error}"
+    if isinstance(error, PrecisionError):
+        return f"tier {tier!r}: precision: {error}"
     return f"tier {tier!r} failed when it was tried: {type(error).__name__}: {error}"

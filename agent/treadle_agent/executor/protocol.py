@@ -13,6 +13,8 @@ from enum import IntEnum
 import msgspec
 
 from treadle_agent.program.model import ALIGNMENT, TensorType
+from treadle_api.replica import LoadedReason
+from treadle_api.tenant import Precision
 
 GPU_LOST = 70  # the exit status of an executor process on whose GPU an error was met: its context is lost
 FLIGHT_RECORD_BYTES = 65536  # head of the memfd: what the device is running right now (`flight_record`)
@@ -37,11 +39,12 @@ class Outcome(IntEnum):
 
 
 class TierSpec(msgspec.Struct, frozen=True):
-    """A tier to load: accuracy in percent and the loader's artifact folder."""
+    """A tier to load: accuracy in percent, the loader's artifact folder, and how precisely it is to be computed."""
 
     name: str
     accuracy: float
     artifact: str
+    precision: Precision = Precision.FLOAT32
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -153,6 +156,7 @@ class Refused(msgspec.Struct, tag=2, array_like=True):
 
     version: int
     reason: str
+    cause: LoadedReason = LoadedReason.LOAD_FAILED
 
 
 class Unloaded(msgspec.Struct, tag=3, array_like=True):

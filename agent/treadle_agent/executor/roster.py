@@ -99,7 +99,7 @@ class Roster:
         """The executor does not serve a version."""
         resident = self._take_loading(message.version)
         if resident is not None:
-            self.isolate(resident, message.reason, LoadedReason.LOAD_FAILED)
+            self.isolate(resident, message.reason, message.cause)
         self._load_next()
 
     def on_unloaded(self, message: Unloaded) -> None:

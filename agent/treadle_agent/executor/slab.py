@@ -11,6 +11,7 @@ import numpy as np
 
 from treadle_agent.program.artifact import WeightEntry
 from treadle_agent.program.ops.registry import Array
+from treadle_api.tenant import Precision
 
 PAGE_ROWS = 64  # rows of one reservation: address space only, memory is taken row by row as tiers are loaded
 MAP_NORESERVE = 0x4000  # Linux; not exported by every Python this runs on
@@ -26,8 +27,11 @@ class Weights(ABC):
     """Rows of weights of one architecture, wherever the device has them, shared by content: two tiers with one model
     hold one row.
 
-    `entries`: type and byte offset of each weight in a row; `row_bytes`: length of a row.
+    `entries`: type and byte offset of each weight in weights.bin; `row_bytes`: what a row takes here. `precision`: of
+    the tiers whose weights these are.
     """
+
+    precision = Precision.FLOAT32
 
     def __init__(self, entries: Sequence[WeightEntry], row_bytes: int) -> None:
         self.entries = tuple(entries)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -170,14 +170,18 @@ def run(composed: Sequence[tuple[Launch, ...]], begin: int, end: int, clock: Cal
     return durations
 
 
-def signature(program: Program, kernel: Kernel) -> str:
-    """What must be equal for kernels to merge, readable: ``Gemm[f32 1x784, f32 784x256 -> f32 1x256]``."""
+def signature(program: Program, kernel: Kernel, halves: Collection[int] = ()) -> str:
+    """What must be equal for kernels to merge, readable: ``Gemm[f32 1x784, f32 784x256 -> f32 1x256]``.
+
+    `halves`: the weights (by number) that are kept as float16.
+    """
 
     def text(one: Operand | None) -> str:
         if one is None:
             return "-"
         type_ = program.type_of(one)
-        return f"{_SHORT[type_.dtype]} {'x'.join(map(str, type_.shape)) or '1'}"
+        half = isinstance(one, Weight) and one.index in halves
+        return f"{'f16' if half else _SHORT[type_.dtype]} {'x'.join(map(str, type_.shape)) or '1'}"
 
     given = ", ".join(map(text, kernel.inputs))
     made = ", ".join(text(Activation(index)) for index in kernel.outputs)

@@ -27,6 +27,7 @@ from treadle_agent.program.artifact import WeightEntry
 from treadle_agent.program.model import Program, TensorType
 from treadle_agent.program.ops.registry import Array
 from treadle_agent.program.processor import processor
+from treadle_api.tenant import Precision
 
 PROBLEMS = 8  # merged in the second measurement
 BUDGET = 0.05  # seconds for one measurement
@@ -69,14 +70,20 @@ class Tuner(Protocol):
     def identity(self) -> tuple[str, ...]:
         """The device and the versions of what runs there."""
 
-    def slab(self, entries: Sequence[WeightEntry], row_bytes: int) -> Weights:
-        """Room for the weights of an architecture."""
+    def refuses(self, precision: Precision) -> str:
+        """Why this device does not compute at a precision, and the fix; "" where it does."""
+
+    def slab(self, entries: Sequence[WeightEntry], row_bytes: int, precision: Precision) -> Weights:
+        """Room for the weights of an architecture, which are computed with at `precision`, as `refuses` allows."""
 
     def body(self, program: Program, slab: Weights, capacity: int, profile: Profile) -> object:
         """A program with an arena of `capacity` slots, as the device runs it and as `profile` found it fastest."""
 
+    def launches(self, program: Program) -> int:
+        """How many launches a program is on this device: so many shares a profile tells."""
+
     def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
-        """The profile of a program's kernels, merged; None where merging is not worth a trial."""
+        """The profile of a program's launches, merged; None where merging is not worth a trial."""
 
     def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:
         """The profile of a chain for these input types, rows included. Called where `runs_segments` only."""
@@ -88,9 +95,20 @@ class HostMemory:
     def __init__(self) -> None:
         self.plans = Lookups()
 
-    def slab(self, entries: Sequence[WeightEntry], row_bytes: int) -> Weights:
+    def refuses(self, precision: Precision) -> str:
+        """Kernels of the host are float32 alone."""
+        if precision is Precision.FLOAT32:
+            return ""
+        return "computes float32 only: set precision Float32, or serve the tier on a GPU (--device cuda)"
+
+    def slab(self, entries: Sequence[WeightEntry], row_bytes: int, precision: Precision) -> Weights:
         """Room for weights in the host's memory."""
+        assert precision is Precision.FLOAT32
         return Slab(entries, row_bytes)
+
+    def launches(self, program: Program) -> int:
+        """One for each kernel."""
+        return len(program.kernels)
 
     def body(self, program: Program, slab: Weights, capacity: int, profile: Profile) -> object:  # noqa: ARG002 - a Tuner
         """A program over the host's memory."""

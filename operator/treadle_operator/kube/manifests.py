@@ -6,7 +6,7 @@ from treadle_api import node, replica, tenant
 from treadle_api.conditions import Condition
 from treadle_api.node import CordonedDevice
 from treadle_api.objects import API_VERSION
-from treadle_api.tenant import SwitchingMode, Tenant
+from treadle_api.tenant import Precision, SwitchingMode, Tenant
 from treadle_api.units import format_decimal, format_duration
 from treadle_operator.kube.kinds import (
     MANAGER,
@@ -82,6 +82,8 @@ def replica_template(of: Tenant) -> Manifest:
                 | ({"sha256": tier.model.sha256} if tier.model.sha256 is not None else {})
                 | ({"secretName": tier.model.secret} if tier.model.secret is not None else {}),
             }
+            # Left out where it is the default: a definition older than this operator refuses what it does not know.
+            | ({"precision": str(tier.precision)} if tier.precision is not Precision.FLOAT32 else {})
             for tier in of.tiers
         ],
         "priority": of.priority,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from treadle_api.profile import BatchLatency, Profile
 from treadle_api.replica import TierFigures
-from treadle_api.tenant import Tenant, Tier
+from treadle_api.tenant import Precision, Tenant, Tier, at_precision
 from treadle_api.units import Bytes, Percent, PerSecond, Seconds, TierName
 from treadle_operator.snapshot import Snapshot
 
@@ -37,9 +37,9 @@ class TierCost:
     """One tier on one kind of device.
 
     `seconds`: device time of a request alone; `p99`: its latency, alone. `model`: the model's digest, or its URI where
-    the digest is not known; a device holds each model once. `architecture`: "" where it merges with nothing. `merged`:
-    by the number of tenants whose requests merge, from one: the share of `seconds` that each request then costs.
-    `measured`: whether `seconds` are, on this kind of device; else they are assumed.
+    the digest is not known, at its precision; a device holds each once. `architecture`: likewise, "" where it merges
+    with nothing. `merged`: by the number of tenants whose requests merge, from one: the share of `seconds` that each
+    request then costs. `measured`: whether `seconds` are, on this kind of device; else they are assumed.
     """
 
     name: TierName
@@ -95,7 +95,7 @@ class Knowledge:
             model = models.get((replica.node, replica.device), "")
             uris = {tier.name: tier.model.uri for tier in replica.tenant.tiers} if replica.status.tiers else {}
             for figures in replica.status.tiers:
-                self._figures[figures.sha256, model] = figures
+                self._figures[at_precision(figures.sha256, figures.precision), model] = figures
                 if figures.name in uris:
                     self._digests[uris[figures.name]] = figures.sha256
 
@@ -128,9 +128,9 @@ class Knowledge:
     def cost(self, tenant: Tenant, tier: Tier, device_model: str) -> TierCost:
         """What one tier costs on a kind of device."""
         digest = tier.model.sha256 or self._digests.get(tier.model.uri, "")
-        key = (digest, device_model)
-        profile, figures = self._profiles.get(key), self._figures.get(key)
-        model = digest or tier.model.uri
+        profile = self._profiles.get((digest, device_model)) if tier.precision is Precision.FLOAT32 else None
+        figures = self._figures.get((at_precision(digest, tier.precision), device_model))
+        model = at_precision(digest or tier.model.uri, tier.precision)
         if profile is not None:
             merges = figures is None or figures.implementation == MERGED
             seconds = _seconds_under_load(profile, tenant.slo.deadline)
@@ -147,7 +147,8 @@ class Knowledge:
             )
         assumed = _assumed_seconds(tenant)
         if figures is not None:
-            architecture = figures.architecture if figures.implementation == MERGED else ""
+            merges = figures.implementation == MERGED
+            architecture = at_precision(figures.architecture, tier.precision) if merges else ""
             seconds = figures.service_seconds or assumed  # an agent that has not timed it yet writes 0
             known = figures.service_seconds > 0
             return TierCost(
@@ -155,7 +156,7 @@ class Knowledge:
             )
         elsewhere = self._anywhere.get(digest)
         if elsewhere is not None:  # weights and program are the same on any device
-            memory, architecture = elsewhere.memory, elsewhere.architecture
+            memory, architecture = elsewhere.memory, at_precision(elsewhere.architecture, tier.precision)
         else:
             memory, architecture = UNKNOWN_MEMORY, ""
         return TierCost(tier.name, tier.accuracy, assumed, assumed, model, memory, architecture)

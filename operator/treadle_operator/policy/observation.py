@@ -27,6 +27,7 @@ DEVICE_FAULTS = frozenset(
         LoadedReason.LOAD_FAILED,
         LoadedReason.STORAGE_FAILED,
         LoadedReason.DEVICE_NOT_FOUND,
+        LoadedReason.PRECISION_UNSUPPORTED,
         LoadedReason.INTERNAL_ERROR,
     }
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from treadle_api.tenant import at_precision
 from treadle_api.units import Bytes, PerSecond
 from treadle_operator.policy.capacity import Demand, Knowledge
 from treadle_operator.policy.case import Case
@@ -119,4 +120,4 @@ def _leave(fleet: Fleet, view: ReplicaView, knowledge: Knowledge) -> None:
 
 
 def _loaded(view: ReplicaView) -> list[tuple[str, Bytes]]:
-    return [(tier.sha256, tier.memory) for tier in view.replica.status.tiers]
+    return [(at_precision(tier.sha256, tier.precision), tier.memory) for tier in view.replica.status.tiers]

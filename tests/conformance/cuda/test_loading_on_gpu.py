@@ -26,8 +26,13 @@ def tier(folder: Path, name: str, op: str = "MatMul") -> LoadedTier:
     home = folder / name
     home.mkdir()
     out = TensorType("float32", (4, 5))
-    kernel = Kernel(op, (), (Activation(0), Weight(0)), (1,))
-    program = Program((Port("x", 0),), (Port("y", 1),), (*TYPES, out), (0, 64), 192, (MATRIX,), (), (kernel,))
+    kernels = (
+        Kernel(op, (), (Activation(0), Weight(0)), (1,)),
+        Kernel("Relu", (), (Activation(1),), (2,)),
+        Kernel("Tanh", (), (Activation(2),), (3,)),
+    )
+    values, offsets = (*TYPES, out, out, out), (0, 64, 192, 320)
+    program = Program((Port("x", 0),), (Port("y", 3),), values, offsets, 448, (MATRIX,), (), kernels)
     port = (TensorSpec("x", "float32", (4, -1)),), (TensorSpec("y", "float32", (4, -1)),)
     artifact = Artifact(ARTIFACT_VERSION, name, "", *port, False, (WeightEntry(MATRIX, 0),), 64, (), "", {}, {})
     (home / "artifact.json").write_bytes(msgspec.json.encode(artifact))
@@ -44,7 +49,7 @@ def test_tenants_of_an_architecture_share_program_and_slab_and_give_all_back(gpu
     (other,) = library.prepare(two, TYPES)
     assert executable is other
     assert isinstance(executable.body, GpuProgram)
-    assert executable.length == executable.body.length == 1
+    assert executable.length == executable.body.length == 2, "a product, and a fused run"
     assert executable.cost.expected(1) > 0.0
     assert [library.implementation(each) for each in (one, two)] == [MERGED, MERGED]
     assert library.weight_bytes == 128

@@ -28,11 +28,14 @@ from treadle_agent.executor.worker import Worker
 from treadle_agent.executor.worker_settings import WorkerSettings
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec, WeightEntry
 from treadle_agent.program.model import Activation, Kernel, Port, Program, TensorType, Weight
+from treadle_api.tenant import Precision
 
 MATRIX = TensorType("float32", (3, 5))
 X, Y = TensorType("float32", (4, 3)), TensorType("float32", (4, 5))
 BLOCK = 1024
-TENANTS = 3
+PRECISIONS = (*Precision, *Precision)  # of tenants of one architecture, side by side
+ROUNDING = {Precision.FLOAT32: 1e-6, Precision.TF32: 2.0**-8, Precision.FLOAT16: 1e-6}
+TENANTS = len(PRECISIONS)
 
 
 class Channel:
@@ -101,7 +104,7 @@ def test_tenants_are_loaded_and_answered(gpu: Gpu, tmp_path: Path, monkeypatch: 
             worker.turn()
 
     for tenant in range(TENANTS):
-        tier = TierSpec("only", 90.0, str(artifact(tmp_path, tenant)))
+        tier = TierSpec("only", 90.0, str(artifact(tmp_path, tenant)), PRECISIONS[tenant])
         channel.arrived.append(Load(Version(tenant, f"tenant-{tenant}", 60.0, 0, 100, (tier,))))
     until(lambda: len(worker.versions) == TENANTS)
     channel.arrived += [Bind(tenant, 0, (X,), (Y,)) for tenant in range(TENANTS)]
@@ -118,6 +121,12 @@ def test_tenants_are_loaded_and_answered(gpu: Gpu, tmp_path: Path, monkeypatch: 
     for tenant in range(TENANTS):
         at = FLIGHT_RECORD_BYTES + tenant * BLOCK + result
         got = shared[at : at + Y.nbytes].view(np.float32).reshape(4, 5)
-        np.testing.assert_allclose(got, np.tanh(inputs[tenant] @ weights(tenant)), rtol=1e-5, atol=1e-6)
-    launched = worker.document
-    assert "Tanh[f32 4x5 -> f32 4x5]" in msgspec.json.encode(launched).decode()
+        matrix = weights(tenant)
+        if PRECISIONS[tenant] is Precision.FLOAT16:
+            matrix = matrix.astype(np.float16).astype(np.float32)
+        wanted = np.tanh(inputs[tenant] @ matrix)
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=ROUNDING[PRECISIONS[tenant]])
+    told = msgspec.json.encode(worker.document).decode()
+    assert "Tanh[f32 4x5 -> f32 4x5]" in told
+    assert "MatMul[f32 4x3, f16 3x5 -> f32 4x5]" in told
+    assert set(worker.document.sizes) <= {1, 2}, "nobody shares a launch with another precision"

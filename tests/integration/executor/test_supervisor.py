@@ -137,6 +137,9 @@ def test_refusals_say_why_and_harm_nobody(house) -> None:
         (house.folder / "broken-3" / "artifact.json").write_text("{}")
         with pytest.raises(RefusedError, match="tier only: its artifact cannot be read"):
             await house.supervisor.load(broken)
+        with pytest.raises(RefusedError, match="it computes otherwise") as caught:
+            await house.load("imprecise")
+        assert caught.value.cause == "PrecisionUnsupported", "as the executor says"
         assert (await house.ask(good, 3.0)).outcome == Outcome.DONE
 
     house(body)

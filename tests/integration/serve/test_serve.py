@@ -286,6 +286,15 @@ def test_wrong_usage(options, message):
     assert "Traceback" not in done.stderr
 
 
+def test_a_precision_that_the_host_has_not_is_refused_by_name_and_its_fix_is_taken(serve, folder, write):
+    text = write("a", 1)
+    (folder / "a.yaml").write_text(text.replace("name: tier-0", "name: tier-0\n    precision: Float16"))
+    it = serve()
+    it.wait_for(r"refused a\.default: .*tier 'tier-0': precision: this device computes float32 only: set precision F")
+    (folder / "a.yaml").write_text(text.replace("name: tier-0", "name: tier-0\n    precision: Float32"))
+    it.wait_for(r"serving a\.default")
+
+
 def test_a_cache_folder_that_cannot_be_written(serve, tmp_path):
     (tmp_path / "cache").write_text("a file, where root, too, can make no folder")
     it = serve()

@@ -10,7 +10,7 @@ import pytest
 
 from treadle_api.conditions import Condition, ConditionStatus
 from treadle_api.replica import Figures, Replica, ReplicaStatus, TierFigures
-from treadle_api.tenant import Tenant, read_tenant
+from treadle_api.tenant import Precision, Tenant, read_tenant
 from treadle_api.units import Bytes, Seconds, TierName
 
 NOW = "2026-11-22T20:00:00Z"
@@ -70,7 +70,8 @@ def status() -> Callable[..., ReplicaStatus]:
             "latency_counts": (0,) * 10 + (1100,) + (0,) * 21, "device_seconds": Seconds(5.0),
         }  # fmt: skip
         figures |= {name: terms.pop(name) for name in list(terms) if name in figures}
-        tier = TierFigures(TierName("large"), "ab" * 32, "cd" * 32, "merged", Seconds(0.001), Bytes(4096))
+        precision = terms.pop("precision", Precision.FLOAT32)
+        tier = TierFigures(TierName("large"), "ab" * 32, "cd" * 32, "merged", Seconds(0.001), Bytes(4096), precision)
         usual = ReplicaStatus(
             observed_generation=1,
             observed_epoch=1,

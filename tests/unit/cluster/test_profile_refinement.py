@@ -14,6 +14,7 @@ from treadle_agent.cluster.manifests import profile_manifest
 from treadle_agent.cluster.profiles import Profiles, refined
 from treadle_api.profile import BatchLatency, LoadLatency, Profile, profile_name, read_profile
 from treadle_api.replica import TierFigures
+from treadle_api.tenant import Precision
 from treadle_api.units import Bytes, PerSecond, Seconds, TierName
 
 
@@ -95,8 +96,8 @@ async def eventually(check: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
-def loads(it: Profiles, sha256: str, seconds: float = 0.001) -> None:
-    tier = TierFigures(TierName("large"), sha256 * 32, "ef" * 32, "merged", Seconds(seconds), Bytes(4096))
+def loads(it: Profiles, sha256: str, seconds: float = 0.001, precision: Precision = Precision.FLOAT32) -> None:
+    tier = TierFigures(TierName("large"), sha256 * 32, "ef" * 32, "merged", Seconds(seconds), Bytes(4096), precision)
     it.measured(tier, "a CPU", [(1, seconds)])
 
 
@@ -159,5 +160,18 @@ def test_a_profile_that_is_refused_does_not_keep_others_from_being_written():
             await eventually(lambda: server.applied == [OTHER])
             await eventually(lambda: server.asked.count(ONE) > 2)
             assert server.asked.count(OTHER) == 1
+
+    asyncio.run(body())
+
+
+def test_profiles_are_of_models_as_they_are():
+    async def body() -> None:
+        server = Server()
+        it = Profiles(server, refine_seconds=3600.0, review_seconds=3600.0)
+        async with running(it):
+            loads(it, "ab", precision=Precision.FLOAT16)
+            loads(it, "cd")
+            await eventually(lambda: server.applied)
+            assert server.asked == [OTHER]
 
     asyncio.run(body())

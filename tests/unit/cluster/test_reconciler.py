@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,13 +15,17 @@ from treadle_agent.executor.protocol import TierSpec, Version
 from treadle_agent.frontend.catalog import Entry
 from treadle_agent.frontend.site import Site
 from treadle_agent.node_events import Refused, Removed, Serving
-from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec
+from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec, WeightEntry
+from treadle_agent.program.model import TensorType
 from treadle_api.backoff import Backoff, BackoffTiming
+from treadle_api.tenant import Precision
 from treadle_api.units import Seconds
 
 OWN = "10.0.0.7:8000"
 SPEC = (TensorSpec("x", "float32", (-1, 4)),)
-ARTIFACT = Artifact(ARTIFACT_VERSION, "ab" * 32, "cd" * 32, SPEC, SPEC, True, (), 4096, (), "", {}, {})
+WEIGHTS = (WeightEntry(TensorType("float32", (31, 32)), 0), WeightEntry(TensorType("float32", (32,)), 3968))
+ARTIFACT = Artifact(ARTIFACT_VERSION, "ab" * 32, "cd" * 32, SPEC, SPEC, True, WEIGHTS, 4096, (), "", {}, {})
+HALF = 3968 // 2 + 128  # the matrix alone
 
 
 class Agent:
@@ -55,7 +60,7 @@ class World:
         return self.agent.applied
 
     def serve(self, tenant) -> None:
-        tiers = tuple(TierSpec(tier.name, tier.accuracy, "") for tier in tenant.tiers)
+        tiers = tuple(TierSpec(tier.name, tier.accuracy, "", tier.precision) for tier in tenant.tiers)
         served = Served(Version(1, tenant.key, 1.0, 5, 8, tiers), SPEC, SPEC, True, ("merged",) * 2, (1e-3, 1e-4))
         self.site.catalog.put(Entry(tenant, served))
         self.it.observe(Serving(tenant, served, (ARTIFACT, ARTIFACT)))
@@ -224,5 +229,18 @@ def test_memory_counts_each_model_once(at_work, replica):
         world.it.observe(Removed("b.default"))
         assert world.it.used == 0
         assert world.it.tiers("a.default") == ()
+
+    at_work(body)
+
+
+def test_a_model_takes_its_memory_once_at_each_precision(at_work, replica):
+    async def body(world):
+        tenant = replica("a").tenant
+        first, second = tenant.tiers
+        world.serve(replace(tenant, tiers=(first, replace(second, precision=Precision.FLOAT16))))
+        assert [tier.precision for tier in world.it.tiers("a.default")] == [Precision.FLOAT32, Precision.FLOAT16]
+        assert [tier.memory for tier in world.it.tiers("a.default")] == [4096, HALF]
+        assert world.it.used == 4096 + HALF
+        assert world.it.models == {"ab" * 32}
 
     at_work(body)

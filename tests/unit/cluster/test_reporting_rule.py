@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from treadle_agent.cluster.reporting import HELD, differs, held, is_due
 from treadle_api.conditions import ConditionStatus
 from treadle_api.replica import ReplicaStatus
+from treadle_api.tenant import Precision
 from treadle_api.units import TierName
 
 
@@ -26,6 +27,7 @@ FLIPS = {
     "epoch": {"observed_epoch": 2},
     "address": {"address": "10.0.0.8:8000"},
     "tiers": {"tiers": ()},
+    "precision": {"precision": Precision.TF32},
 }
 
 

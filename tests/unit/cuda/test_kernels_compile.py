@@ -6,7 +6,7 @@ from treadle_agent.executor.cuda.variants import ARCHITECTURES, Variant, generat
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("variant", variants(), ids=lambda one: f"{one.file}-{one.element}-{one.tile.name}")
+@pytest.mark.parametrize("variant", variants(), ids=lambda one: f"{one.file}-{one.left}-{one.right}-{one.tile.name}")
 def test_a_variant_keeps_what_it_declares(nvrtc, variant: Variant, architecture: int) -> None:
     used = nvrtc(variant.source, architecture)
     assert set(used) == set(variant.functions)

@@ -188,3 +188,99 @@ def test_an_error_of_the_device_stays(bed: Bed) -> None:
     for _ in range(2):
         with pytest.raises(CUDARuntimeError, match="IllegalAddress"):
             event.record(stream)
+
+
+def filling(bed: Bed, memory, table) -> Callable[[], None]:
+    """A kernel that writes ones behind `table`, which it reads its address from."""
+    text = generated({"fill": (64, "at<float>(slot)[i] = 1.0f;")}, {}, per_thread=1)
+    module = bed.cupy.RawModule(code=text, options=("--std=c++17",))
+    module.compile()
+    np.frombuffer(table, np.uint64)[0] = memory.ptr + 512
+    return lambda: module.get_function("fill")((1, 1), (256,), (np.uint64(memory.ptr), np.uint64(0)))
+
+
+def test_what_is_captured_runs_when_its_graph_is_launched(bed: Bed) -> None:
+    stream, other = bed.stream(), bed.stream()
+    memory, table, target = bed.memory(stream), bed.pinned(), bed.pinned()
+    fill = filling(bed, memory, table)
+    memory.copy_from_host_async(table.ptr, NBYTES, stream)
+    stream.synchronize()
+    with other:
+        other.begin_capture()
+        fill()
+        graph = other.end_capture()
+    other.synchronize()
+
+    def read() -> set[float]:
+        (memory + 512).copy_to_host_async(target.ptr, 256, stream)
+        stream.synchronize()
+        return set(np.frombuffer(target, np.float32, 64).tolist())
+
+    assert read() == {0.0}, "nothing ran"
+    graph.upload(stream)
+    graph.launch(stream)
+    assert read() == {1.0}
+    assert (bed.world.kernels, bed.world.graphs) == (0, [1])
+
+
+@pytest.mark.parametrize(
+    "refused", ["cuBLAS", "synchronize", "event", "wait", "memory", "pinned", "copy", "graph", "upload"]
+)
+def test_in_capture_only_kernels_are_taken(bed: Bed, refused: str) -> None:
+    stream, other = bed.stream(), bed.stream()
+    memory, source = bed.memory(stream), bed.pinned()
+    event, scalar = bed.cupy.cuda.Event(disable_timing=True), np.ones((), np.float32).ctypes.data
+    event.record(other)
+    with other:
+        other.begin_capture()
+        empty = other.end_capture()
+    handle = bed.cupy.cuda.device.get_cublas_handle()
+    calls: dict[str, Callable[[], object]] = {
+        "cuBLAS": lambda: bed.cublas.sgemmBatched(
+            handle, 0, 0, 1, 1, 1, scalar, memory.ptr, 1, memory.ptr, 1, scalar, memory.ptr, 1, 1
+        ),
+        "synchronize": stream.synchronize,
+        "event": lambda: bed.cupy.cuda.Event(disable_timing=False).record(stream),
+        "wait": event.synchronize,
+        "memory": lambda: bed.pool.malloc(8),
+        "pinned": bed.pinned,
+        "copy": lambda: memory.copy_from_host_async(source.ptr, 8, stream),
+        "graph": empty.launch,
+        "upload": lambda: empty.upload(stream),
+    }
+    with stream:
+        stream.begin_capture()
+        with pytest.raises(RefusedError, match="in capture"):
+            calls[refused]()
+        stream.end_capture()
+        if refused != "cuBLAS":
+            calls[refused]()  # is right outside
+
+
+def test_captures_begin_and_end_once_on_their_own_thread(bed: Bed) -> None:
+    stream = bed.stream()
+    with pytest.raises(CUDARuntimeError, match="does not capture"):
+        stream.end_capture()
+    assert "wrong thread" in str(elsewhere(stream.begin_capture))
+    stream.begin_capture()
+    with pytest.raises(CUDARuntimeError, match="captures already"):
+        stream.begin_capture()
+    assert "wrong thread" in str(elsewhere(stream.end_capture))
+    stream.end_capture()
+
+
+def test_a_graph_takes_part_in_the_order_of_streams(bed: Bed) -> None:
+    one, two = bed.stream(), bed.stream()
+    memory, table, target = bed.memory(one), bed.pinned(), bed.pinned()
+    fill = filling(bed, memory, table)
+    memory.copy_from_host_async(table.ptr, NBYTES, one)
+    one.synchronize()
+    with two:
+        two.begin_capture()
+        fill()
+        graph = two.end_capture()
+    (memory + 512).copy_from_host_async(target.ptr, 8, one)
+    graph.launch(two)
+    one.synchronize()
+    with pytest.raises(RefusedError, match="race"):
+        two.synchronize()

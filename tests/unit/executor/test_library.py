@@ -12,12 +12,16 @@ import pytest
 import treadle_agent.program.ops.arithmetic  # noqa: F401 - fills the table
 from treadle_agent.executor.kept_tuner import KeptTuner
 from treadle_agent.executor.library import MERGED, Library, LoadedTier
+from treadle_agent.executor.precision import PrecisionError
 from treadle_agent.executor.segment_chain import SegmentChain
+from treadle_agent.executor.simulated import GPUS, SimulatedTuner
 from treadle_agent.executor.slab import Slab
-from treadle_agent.executor.tuner import HostMemory, Profile
+from treadle_agent.executor.tuner import HostMemory, HostTuner, Profile
 from treadle_agent.executor.tuning_cache import TuningCache
 from treadle_agent.program.artifact import ARTIFACT_VERSION, ROW_COUNTS, Artifact, TensorSpec, WeightEntry
 from treadle_agent.program.model import Activation, Kernel, Port, Program, TensorType, Weight
+from treadle_api.replica import LoadedReason
+from treadle_api.tenant import Precision
 
 SCALE = TensorType("float32", (1,))
 
@@ -176,3 +180,13 @@ def test_the_second_start_tries_nothing_and_decides_as_the_first_did(tmp_path: P
         costs.append([one.holders[types_of(width)][0].cost.expected(2) for one in tiers for width in (3, 4)])
     assert trials == [4, 0]  # kernels and segments, for two widths
     assert costs[0] == costs[1]
+
+
+@pytest.mark.parametrize("tuner", [HostTuner(), SimulatedTuner(GPUS["A100"])])
+@pytest.mark.parametrize("precision", [Precision.TF32, Precision.FLOAT16])
+def test_what_computes_float32_alone_refuses_all_else(tuner: HostMemory, precision: Precision) -> None:
+    library = Library(tuner, max_problems=4)
+    library.check(Precision.FLOAT32)
+    with pytest.raises(PrecisionError, match=r"float32 only: set precision Float32, or .*--device cuda") as caught:
+        library.check(precision)
+    assert caught.value.cause is LoadedReason.PRECISION_UNSUPPORTED

@@ -16,6 +16,7 @@ from treadle_agent.executor.protocol import Mode, TierSpec, Version
 from treadle_agent.frontend.catalog import Catalog, Entry
 from treadle_agent.node_events import Leaking, Loading, Refused, Removed, Serving
 from treadle_agent.program.artifact import TensorSpec
+from treadle_api.tenant import Precision
 
 
 class Agent:
@@ -275,13 +276,14 @@ def test_loads_are_looked_at_while_serving(tmp_path, monkeypatch):
 def test_a_tier_below_the_floor_is_said_not_to_be_served(tenant):
     floored = tenant("a", "large.onnx", "small.onnx", minAccuracy="85")
     spec = (TensorSpec("x", "float32", (-1, 2)),)
-    version = Version(1, "a.default", 1.0, 5, 8, (TierSpec("large", 90.0, ""),), pinned=-1)
+    large = TierSpec("large", 90.0, "", Precision.FLOAT16)
+    version = Version(1, "a.default", 1.0, 5, 8, (large,), pinned=-1)
     catalog, output = Catalog(), io.StringIO()
     catalog.put(Entry(floored))
     with ServeConsole(Console(file=output), catalog, "http://h") as console:
         console.event(Serving(floored, Served(version, spec, spec, True, ("merged",), (1e-3,)), ()))
     assert output.getvalue().splitlines()[1:3] == [
-        "  tier large  90 %  merged  1 ms a row",
+        "  tier large  90 %, Float16  merged  1 ms a row",
         "  tier small  80 %  not served: below minAccuracy 85",
     ]
 

@@ -12,7 +12,7 @@ from treadle_api.conditions import Condition, ConditionStatus
 from treadle_api.node import Device, Node, read_node
 from treadle_api.profile import BatchLatency, Profile, read_profile
 from treadle_api.replica import Figures, ReplicaStatus, TierFigures, read_replica
-from treadle_api.tenant import Model, Slo, Tenant, Tier, read_tenant
+from treadle_api.tenant import Model, Precision, Slo, Tenant, Tier, read_tenant
 from treadle_operator.kube.manifests import replica_spec
 from treadle_operator.policy.changes import ReplicaSpec
 from treadle_operator.tenant_status import CounterOffer, TenantStatus, read_tenant_status, status_fields
@@ -44,7 +44,7 @@ def promises(draw: st.DrawFn, whole: Tenant) -> Tenant:
     """The whole tenant with other numbers."""
     accuracies = draw(st.lists(percents, min_size=1, max_size=4))
     tiers = tuple(
-        Tier(f"t{number}", accuracy, Model("m.onnx", draw(st.none() | digests)))
+        Tier(f"t{number}", accuracy, Model("m.onnx", draw(st.none() | digests)), draw(st.sampled_from(Precision)))
         for number, accuracy in enumerate(sorted(accuracies, reverse=True))
     )
     floor = draw(st.sampled_from(accuracies))
@@ -80,6 +80,7 @@ tiers = st.lists(
         st.sampled_from(["merged", "segments"]),
         nanoseconds,
         memory,
+        st.sampled_from(Precision),
     ),
     max_size=3,
     unique_by=lambda one: one.name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from operator_objects import (
     CPU,
@@ -17,7 +19,8 @@ from operator_objects import (
 )
 
 from treadle_api.replica import TierFigures
-from treadle_api.units import Bytes, Seconds, TierName
+from treadle_api.tenant import Precision
+from treadle_api.units import Bytes, Seconds, TenantName, TierName
 from treadle_operator.policy.capacity import (
     LIMIT,
     UNKNOWN_LEAST,
@@ -157,3 +160,22 @@ def test_what_a_measured_load_gained_by_merging_its_own_requests_is_not_gained_a
     best = demand(make_snapshot(profiles=[profile]), make_tenant(models=["large"], deadline=0.1)).best
     assert best is not None
     assert [best.seconds * best.share(count) for count in (1, 2, 4)] == pytest.approx([0.004, 0.004, 0.003])
+
+
+@pytest.mark.parametrize("precision", [Precision.TF32, Precision.FLOAT16])
+def test_a_model_at_another_precision_is_another_model(precision: Precision) -> None:
+    plain = make_tenant(models=["large"])
+    other = replace(plain, name=TenantName("other"), tiers=(replace(plain.tiers[0], precision=precision),))
+    views = [view_tenant(plain), view_tenant(other)]
+    profile = make_profile("large", 0.010, architecture="a", memory=8)
+    assumed = demand(make_snapshot([views[1]], profiles=[profile]), other)
+    assert assumed.best is not None
+    assert not assumed.best.measured, "profiles are of Float32"
+    figures = TierFigures(TierName("t0"), digest("large"), "a", "merged", Seconds(0.004), Bytes(5), precision)
+    snapshot = make_snapshot(views, [make_node()], [make_replica(views[1], tiers=[figures])], [profile])
+    first, second = demand(snapshot, plain), demand(snapshot, other)
+    assert first.best is not None
+    assert second.best is not None
+    assert (first.best.seconds, second.best.seconds) == (0.010, 0.004)
+    assert sorted(dict([*first.memory, *second.memory]).values()) == [5, 8], "a device holds both"
+    assert first.best.architecture != second.best.architecture, "they do not merge"

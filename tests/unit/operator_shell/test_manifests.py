@@ -115,6 +115,13 @@ def test_a_replica_is_read_back(tenant: Callable[..., Manifest], stored: Store, 
     assert view.key == f"team/{change.name}"
 
 
+def test_a_precision_is_written_only_where_it_was_chosen(tenant: Callable[..., Manifest]) -> None:
+    plain = {"name": "plain", "accuracy": "100", "model": {"uri": "m.onnx"}}
+    chosen = {"name": "chosen", "accuracy": "99", "model": {"uri": "m.onnx"}, "precision": "TF32"}
+    template = manifests.replica_template(read_tenant(tenant(tiers=[plain, chosen])))
+    assert [tier.get("precision") for tier in template["tiers"]] == [None, "TF32"]  # type: ignore[attr-defined]
+
+
 def test_a_replica_that_takes_over_from_nothing_says_nothing_of_it(digits: Tenant, stored: Store) -> None:
     manifest = manifests.replica_manifest(creation(digits, replaces=""))
     assert list(manifest["metadata"]["annotations"]) == ["treadle.dev/placed-because"]  # type: ignore[index]

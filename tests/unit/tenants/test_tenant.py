@@ -51,6 +51,8 @@ def test_max_replicas_follow_min(changed):
         (("spec", "tiers", 1, "accuracy"), 97.5, FieldTypeError, "spec.tiers[1].accuracy"),
         (("spec", "tiers", 0, "model"), "small.onnx", FieldTypeError, "spec.tiers[0].model"),
         (("spec", "slo", "deadline"), "0ms", FieldValueError, "spec.slo.deadline"),
+        (("spec", "tiers", 0, "precision"), "float16", FieldValueError, "spec.tiers[0].precision"),
+        (("spec", "tiers", 0, "precision"), 16, FieldTypeError, "spec.tiers[0].precision"),
         (("spec", "tiers"), [], FieldValueError, "spec.tiers"),
         (("spec", "tiers", 1, "name"), "small", ContradictionError, "spec.tiers[1].name"),
         (("spec", "slo", "minAccuracy"), "98", ContradictionError, "spec.slo.minAccuracy"),

@@ -8,8 +8,9 @@ from itertools import pairwise
 from typing import Any
 
 from treadle_agent.executor.binding import Binding
+from treadle_agent.executor.cuda.bound import Bound
 from treadle_agent.executor.cuda.gpu import Bytes, Gpu, copy_in, copy_out
-from treadle_agent.executor.cuda.program import Bound, GpuProgram
+from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.host import Launched
 from treadle_agent.executor.versions import binding_of, requests_of, row_of
 from treadle_agent.policy.scheduling import Group, Stream
@@ -95,14 +96,16 @@ class GpuDevice:
 
 def timed(gpu: Gpu, bound: Bound, begin: int, end: int, stream: Any) -> list[float]:
     """Launch kernels begin..end, wait, and return the seconds of each."""
-    marks = [gpu.event(timing=True) for _ in range(end - begin + 1)]
+    pieces = list(bound.pieces(begin, end))
+    marks = [gpu.event(timing=True) for _ in range(len(pieces) + 1)]
     marks[0].record(stream)
-    for mark, launches in zip(marks[1:], bound.launches[begin:end], strict=True):
+    for mark, (_, launches) in zip(marks[1:], pieces, strict=True):
         for launch in launches:
             launch()
         mark.record(stream)
     marks[-1].synchronize()
-    return [gpu.seconds(one, other) for one, other in pairwise(marks)]
+    seconds = (gpu.seconds(one, other) for one, other in pairwise(marks))
+    return [each for (kernels, _), whole in zip(pieces, seconds, strict=True) for each in bound.told(kernels, whole)]
 
 
 def _body(group: Group) -> GpuProgram:

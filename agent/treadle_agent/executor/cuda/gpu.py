@@ -10,7 +10,7 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -24,7 +24,10 @@ Bytes = npt.NDArray[np.uint8]
 
 MEMORY_SHARE = 0.9  # of what is free at the start; the rest is the context's, cuBLAS's and the module loader's
 URGENT, PATIENT = -1, 0  # priorities of streams: a launch goes before the copies of a model that is being loaded
-_FLOAT32, _COMPUTE_FLOAT32, _DEFAULT_ALGORITHM = 0, 68, -1  # CUDA_R_32F, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT
+_FLOAT32, _DEFAULT_ALGORITHM = 0, -1  # CUDA_R_32F, CUBLAS_GEMM_DEFAULT
+_COMPUTE_FLOAT32, _COMPUTE_TF32 = 68, 77  # CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_32F_FAST_TF32
+_DEFAULT_MATH, _TF32_MATH = 0, 3  # CUBLAS_DEFAULT_MATH, CUBLAS_TF32_TENSOR_OP_MATH
+FIRST_WITH_TF32 = (8, 0)  # compute capability
 
 
 class Gpu:
@@ -52,6 +55,12 @@ class Gpu:
         runtime = self._cupy.cuda.runtime
         name = runtime.getDeviceProperties(0)["name"].decode()
         return name, f"driver {runtime.driverGetVersion()}", f"cupy {self._cupy.__version__}"
+
+    @property
+    def capability(self) -> tuple[int, int]:
+        """The device's compute capability."""
+        properties = self._cupy.cuda.runtime.getDeviceProperties(0)
+        return int(properties["major"]), int(properties["minor"])
 
     @property
     def used(self) -> int:
@@ -114,31 +123,63 @@ class Gpu:
         module.compile()  # now, rather than at the first launch
         return module
 
+    def record(self, launches: Iterable[Callable[[], None]]) -> Any:
+        """A graph of these launches of kernels, which may be launched on any stream; nothing runs now.
+
+        Capture is relaxed, which is CuPy's default: in any other mode it would forbid other threads to allocate.
+        """
+        stream = getattr(self._threads, "recording", None)
+        if stream is None:
+            self._cupy.cuda.Device(0).use()
+            # Kernels of a graph have the priority of the stream that they were captured on.
+            stream = self._threads.recording = self._cupy.cuda.Stream(non_blocking=True, priority=URGENT)
+        with stream:
+            stream.begin_capture()
+            try:
+                for launch in launches:
+                    launch()
+            finally:
+                graph = stream.end_capture()
+            graph.upload(stream)
+            stream.synchronize()
+        return graph
+
     def multiply_by_stride(
         self, transposed: tuple[bool, bool], extents: tuple[int, int, int], alpha: float, beta: float,
         left: tuple[int, int, int], right: tuple[int, int, int], result: tuple[int, int, int], count: int,
+        *, tf32: bool = False,
     ) -> None:  # fmt: skip
         """CuBLAS in float32, column-major: each operand is (address, leading dimension, elements to the next).
 
-        The mode of the mathematics is cuBLAS's default: float32 without TF32.
+        `tf32`: the factors may be rounded to TF32; otherwise they are not, since the handle's mode is the default.
         """
         factor, rest = np.array(alpha, np.float32), np.array(beta, np.float32)
         self._cublas.gemmStridedBatchedEx(
             self._handle(), *map(int, transposed), *extents, factor.ctypes.data,
             left[0], _FLOAT32, left[1], left[2], right[0], _FLOAT32, right[1], right[2], rest.ctypes.data,
-            result[0], _FLOAT32, result[1], result[2], count, _COMPUTE_FLOAT32, _DEFAULT_ALGORITHM,
+            result[0], _FLOAT32, result[1], result[2], count,
+            _COMPUTE_TF32 if tf32 else _COMPUTE_FLOAT32, _DEFAULT_ALGORITHM,
         )  # fmt: skip
 
     def multiply_by_pointer(
         self, transposed: tuple[bool, bool], extents: tuple[int, int, int], alpha: float, beta: float,
-        left: tuple[int, int], right: tuple[int, int], result: tuple[int, int], count: int,
+        left: tuple[int, int], right: tuple[int, int], result: tuple[int, int], count: int, *, tf32: bool = False,
     ) -> None:  # fmt: skip
-        """The same through device arrays of addresses: each operand is (address of the array, leading dimension)."""
-        factor, rest = np.array(alpha, np.float32), np.array(beta, np.float32)
-        self._cublas.sgemmBatched(
-            self._handle(), *map(int, transposed), *extents, factor.ctypes.data, *left, *right, rest.ctypes.data,
-            *result, count,
-        )  # fmt: skip
+        """The same through device arrays of addresses: each operand is (address of the array, leading dimension).
+
+        Here the handle's mode allows TF32; it is the thread's, and the next product's, so it is set back at once.
+        """
+        factor, rest, handle = np.array(alpha, np.float32), np.array(beta, np.float32), self._handle()
+        if tf32:
+            self._cublas.setMathMode(handle, _TF32_MATH)
+        try:
+            self._cublas.sgemmBatched(
+                handle, *map(int, transposed), *extents, factor.ctypes.data, *left, *right, rest.ctypes.data,
+                *result, count,
+            )  # fmt: skip
+        finally:
+            if tf32:
+                self._cublas.setMathMode(handle, _DEFAULT_MATH)
 
     def _handle(self) -> int:
         return int(self._cupy.cuda.device.get_cublas_handle())

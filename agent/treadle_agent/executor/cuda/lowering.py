@@ -5,7 +5,7 @@ What cannot run is refused with all its reasons at once; nothing falls back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
 from treadle_agent.executor.cuda.expressions import C_TYPES, EXPRESSIONS, converted
@@ -24,22 +24,24 @@ class UnsupportedOnGpuError(ValueError):
     """Raised when a program holds kernels that the cuda device cannot run; the message lists them all."""
 
 
-def lower(program: Program, weight_offsets: Sequence[int], constant_offsets: Sequence[int]) -> tuple[Lowered, ...]:
-    """The launches of a program, in order.
+def lower(
+    program: Program, weight_offsets: Sequence[int], constant_offsets: Sequence[int], halves: Collection[int] = ()
+) -> tuple[Lowered, ...]:
+    """The launches of a program, in order; `halves`: the weights (by number) that are kept as float16.
 
     Raises:
         UnsupportedOnGpuError: some kernels cannot run.
     """
-    layout = Layout(program, weight_offsets, constant_offsets)
+    layout = Layout(program, weight_offsets, constant_offsets, halves)
     reasons = dict.fromkeys(reason for one in program.kernels if (reason := _refusal(layout, one)))
     if reasons:
-        raise UnsupportedOnGpuError(f"the cuda device cannot run {'; '.join(reasons)}: serve with --device host")
+        fix = "set precision Float32" if halves else "serve with --device host"
+        raise UnsupportedOnGpuError(f"the cuda device cannot run {'; '.join(reasons)}: {fix}")
     lowered, index = [], 0
-    while index < len(program.kernels):
-        count = _run_length(program, index)
+    for count in runs(program):
         kernels = program.kernels[index : index + count]
-        name = "+".join(one.op for one in kernels[:-1])
-        text = f"{name}+{signature(program, kernels[-1])}" if name else signature(program, kernels[-1])
+        name, last = "+".join(one.op for one in kernels[:-1]), signature(program, kernels[-1], halves)
+        text = f"{name}+{last}" if name else last
         empty = all(program.values[value].elements == 0 for value in kernels[-1].outputs)
         step = None if empty else _step(layout, index, kernels)
         lowered.append(Lowered(text, step, count))
@@ -47,10 +49,22 @@ def lower(program: Program, weight_offsets: Sequence[int], constant_offsets: Seq
     return tuple(lowered)
 
 
+def runs(program: Program) -> list[int]:
+    """How many kernels of a program each launch covers, in order."""
+    lengths: list[int] = []
+    index = 0
+    while index < len(program.kernels):
+        lengths.append(_run_length(program, index))
+        index += lengths[-1]
+    return lengths
+
+
 def _refusal(layout: Layout, kernel: Kernel) -> str:
     types = [layout.program.type_of(one) for one in kernel.inputs if one is not None]
     if kernel.op in FOLDING:
         reason = refusal(layout, kernel)
+    elif kernel.op in {"Conv", "MatMul", "Gemm"} and (reason := _half_refusal(layout, kernel)):
+        pass
     elif kernel.op == "Conv":
         reason = "" if len(types[0].shape) in {3, 4} else f"{len(types[0].shape) - 2} spatial axes"
     elif kernel.op in {"MatMul", "Gemm"}:
@@ -60,6 +74,14 @@ def _refusal(layout: Layout, kernel: Kernel) -> str:
     else:
         reason = "no kernel"
     return f"{kernel.op} ({reason})" if reason else ""
+
+
+def _half_refusal(layout: Layout, kernel: Kernel) -> str:
+    """There are kernels for one float16 factor: of a convolution the filters, of a product either one."""
+    left, right, *rest = map(layout.half, kernel.inputs)
+    if (left and (right or kernel.op == "Conv")) or any(rest):
+        return "more of it than one factor is float16"
+    return ""
 
 
 def _step(layout: Layout, index: int, kernels: Sequence[Kernel]) -> Step:
@@ -209,6 +231,7 @@ def _gemm(layout: Layout, kernel: Kernel) -> Product:
         cast("float", attributes["alpha"]),
         cast("float", attributes["beta"]),
         ((0, 0, 0),),
+        (layout.half(left), layout.half(right)),
     )
 
 
@@ -220,15 +243,17 @@ def _matmul(layout: Layout, kernel: Kernel) -> Product:
     a, b = (1, *a) if len(a) == 1 else a, (*b, 1) if len(b) == 1 else b
     m, n, k = a[-2], b[-1], a[-1]
     outer_a, outer_b = a[:-2], b[:-2]
+    halves = layout.half(left), layout.half(right)
     if not any(extent != 1 for extent in outer_b):  # one matrix for all rows
         for extent in outer_a:
             m *= extent
         batch: tuple[tuple[int, int, int], ...] = ((0, 0, 0),)
     else:
-        batch = _batch(outer_a, outer_b, (m * k, k * n, m * n))
+        left_bytes, right_bytes = (2 if half else 4 for half in halves)
+        batch = _batch(outer_a, outer_b, (left_bytes * m * k, right_bytes * k * n, 4 * m * n))
     return Product(
         layout.place(left), layout.place(right), layout.place(Activation(kernel.outputs[0])), None,
-        (m, n, k), (k, 1), (n, 1), (n, 1), (0, 0), 1.0, 0.0, batch,
+        (m, n, k), (k, 1), (n, 1), (n, 1), (0, 0), 1.0, 0.0, batch, halves,
     )  # fmt: skip
 
 
@@ -245,7 +270,7 @@ def _batch(
         for side, shape in enumerate((wide_a, wide_b)):
             for extent, step, full, own in zip(outer, strides(outer), shape, strides(shape), strict=True):
                 places[side] += 0 if full == 1 else flat // step % extent * own
-        result.append((4 * places[0] * sizes[0], 4 * places[1] * sizes[1], 4 * flat * sizes[2]))
+        result.append((places[0] * sizes[0], places[1] * sizes[1], flat * sizes[2]))
     return tuple(result)
 
 
@@ -263,9 +288,8 @@ def _convolution(layout: Layout, kernel: Kernel) -> Convolution:
         *lead, *filters[2:], *lead, *window.strides, *lead, *window.dilations, *none, *window.before,
     )  # fmt: skip
     result = layout.place(Activation(kernel.outputs[0]))
-    return Convolution(
-        layout.place(data), layout.place(weight), None if bias is None else layout.place(bias), result, shape
-    )
+    added = None if bias is None else layout.place(bias)
+    return Convolution(layout.place(data), layout.place(weight), added, result, shape, layout.half(weight))
 
 
 def constant_layout(program: Program) -> tuple[bytes, tuple[int, ...]]:

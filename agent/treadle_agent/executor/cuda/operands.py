@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from treadle_agent.executor.cuda.expressions import C_TYPES
 from treadle_agent.executor.cuda.steps import Place
@@ -10,10 +10,17 @@ from treadle_agent.program.model import Activation, Constant, Operand, Program, 
 
 
 class Layout:
-    """Where a program's operands lie."""
+    """Where a program's operands lie; `halves`: the weights (by number) that are kept as float16."""
 
-    def __init__(self, program: Program, weight_offsets: Sequence[int], constant_offsets: Sequence[int]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        weight_offsets: Sequence[int],
+        constant_offsets: Sequence[int],
+        halves: Collection[int] = (),
+    ) -> None:
         self.program = program
+        self.halves = halves
         self._weights = tuple(weight_offsets)
         self._constants = tuple(constant_offsets)
 
@@ -27,8 +34,15 @@ class Layout:
             case Activation(index):
                 return Place("slot", self.program.offsets[index])
 
+    def half(self, operand: Operand | None) -> bool:
+        """Whether an operand lies there as float16."""
+        return isinstance(operand, Weight) and operand.index in self.halves
+
     def read(self, operand: Operand, index: str) -> str:
         """Element `index` of an operand, as C."""
+        if self.half(operand):
+            place = self.place(operand)
+            return f"to_float(at<const half_bits>({place.space} + {place.offset}ULL)[{index}])"
         return f"{pointer(self.place(operand), self.program.type_of(operand), const=True)}[{index}]"
 
     def write(self, value: int, index: str, expression: str) -> str:

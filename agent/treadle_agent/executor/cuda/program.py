@@ -4,100 +4,64 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from treadle_agent.executor.cuda.bound import Addresses, Bound, Fill, Launch, Problem, Tables
 from treadle_agent.executor.cuda.choice import tile_for
-from treadle_agent.executor.cuda.gpu import Bytes, Gpu, copy_in
+from treadle_agent.executor.cuda.gpu import Gpu
+from treadle_agent.executor.cuda.graphs import Replay, runs_of_own
 from treadle_agent.executor.cuda.lowering import constant_layout, lower
 from treadle_agent.executor.cuda.slab import GpuSlab
 from treadle_agent.executor.cuda.steps import Convolution, Lowered, Place, Points, Product, Rows, Step
 from treadle_agent.executor.cuda.tables import MATRICES, PLACE, SHAPE, TENSORS
-from treadle_agent.executor.cuda.variants import POINT_STEPS, POINT_THREADS, ROW_THREADS, Tile, Variant, generated
+from treadle_agent.executor.cuda.variants import (
+    POINT_STEPS,
+    POINT_THREADS,
+    ROW_THREADS,
+    Element,
+    Tile,
+    Variant,
+    generated,
+)
 from treadle_agent.executor.slots import Slots
 from treadle_agent.executor.statistics import Lookups
 from treadle_agent.program.model import Program
+from treadle_api.tenant import Precision
 
 SLOT_ALIGNMENT = 256  # bytes
-
-Launch = Callable[[], None]
-Problem = tuple[int, int]  # slot, slab row
-Addresses = np.ndarray[Any, np.dtype[np.uint64]]
-Fill = Callable[[Addresses, Addresses], np.ndarray[Any, Any]]  # from the addresses of problems' slots and rows
-
-
-class _Tables:
-    """What launches read besides tensors: `add` tells where each table will lie, once there is memory for all."""
-
-    def __init__(self) -> None:
-        self.fills: list[tuple[int, Fill]] = []
-        self.size = 0
-
-    def add(self, nbytes: int, fill: Fill) -> int:
-        """The offset of a table of so many bytes, which `fill` gives for any problems."""
-        offset = self.size
-        self.fills.append((offset, fill))
-        self.size += -(-nbytes // 16) * 16
-        return offset
-
-    def keep(self, table: np.ndarray[Any, Any]) -> int:
-        """The offset of a table that is the same for any problems."""
-        return self.add(table.nbytes, lambda _slots, _rows: table)
-
-
-@dataclass(eq=False, slots=True)
-class Bound:
-    """The launches of each kernel for so many problems, whichever they are: their addresses lie in tables.
-
-    `problems`: those that the tables are of. One group on the device at a time may have it.
-    """
-
-    launches: tuple[tuple[Launch, ...], ...]
-    count: int
-    memory: Any
-    problems: tuple[tuple[int, int], ...]
-    _pinned: Any
-    _view: Bytes
-    _fills: Sequence[tuple[int, Fill]]
-
-    def turn_to(self, problems: tuple[tuple[int, int], ...], stream: Any) -> None:
-        """Write the tables for these addresses of slots and rows; nothing reads them now."""
-        if problems == self.problems:
-            return
-        slots, rows = np.array(problems, np.uint64).T
-        for offset, fill in self._fills:
-            table = fill(slots, rows)
-            self._view[offset : offset + table.nbytes] = table.view(np.uint8).reshape(-1)
-        copy_in(self.memory, 0, self._pinned, 0, len(self._view), stream)
-        self.problems = problems
 
 
 class GpuProgram:
     """A program of one architecture over slots of device memory and a slab of weights.
 
     `library`: kernels (by number) whose products cuBLAS computes; own kernels compute the others. `plans` counts how
-    often launches were bound before.
+    often launches were bound before. `replay`: whether runs of own kernels become graphs, which are then timed as one.
     """
 
     def __init__(
         self, gpu: Gpu, program: Program, slab: GpuSlab, capacity: int, library: frozenset[int] = frozenset(),
-        plans: Lookups | None = None,
+        plans: Lookups | None = None, replay: Replay | None = None,
     ) -> None:  # fmt: skip
         constants, offsets = constant_layout(program)
-        self.lowered = lower(program, [entry.offset for entry in slab.entries], offsets)
+        self.lowered = lower(program, [weight.offset for weight in slab.weights], offsets, slab.halves)
         self.program = program
         self.slab = slab
         self.slots = Slots(capacity)
         self.stride = -(-max(program.arena_bytes, 1) // SLOT_ALIGNMENT) * SLOT_ALIGNMENT
         self.input_offsets = [program.offsets[port.value] for port in program.inputs]
         self.output_offsets = [program.offsets[port.value] for port in program.outputs]
-        self.signatures = [one.signature for one in self.lowered]
+        self._tf32 = slab.precision is Precision.TF32
+        self.signatures = [
+            f"{one.signature} tf32" if self._tf32 and index in library else one.signature
+            for index, one in enumerate(self.lowered)
+        ]
         self._gpu = gpu
         self.by_library = library
         self._lookups = Lookups() if plans is None else plans
+        self._replay = replay
         self._free: defaultdict[int, list[Bound]] = defaultdict(list)  # by number of problems
         with gpu.stream() as stream:
             self.memory = gpu.allocate(capacity * self.stride)
@@ -144,7 +108,7 @@ class GpuProgram:
         self._free[bound.count].append(bound)
 
     def _bind(self, count: int) -> Bound:
-        tables = _Tables()
+        tables = Tables()
         places = tables.add(count * PLACE.itemsize, _places)
         bind: list[Callable[[int], tuple[Launch, ...]] | None] = []
         for index, lowered in enumerate(self.lowered):
@@ -165,7 +129,13 @@ class GpuProgram:
         pinned, view = self._gpu.pinned(tables.size)
         base = int(memory.ptr)
         launches = tuple(() if one is None else one(base) for one in bind)
-        return Bound(launches, count, memory, (), pinned, view, tables.fills)
+        bound = Bound(launches, count, memory, (), pinned, view, tables.fills)
+        if self._replay is not None:
+            own = [index not in self.by_library for index in range(self.length)]
+            if runs := runs_of_own(list(map(len, launches)), own):
+                bound.shares = self._replay.shares
+                self._replay.later(partial(bound.record, self._gpu, runs))
+        return bound
 
     def _addresses(self, place: Place) -> Fill:
         """Where a tensor of each problem lies. Holds no reference to the program, nor does what is made of it: the
@@ -194,7 +164,7 @@ class GpuProgram:
             lambda: function((step.rows, count), (ROW_THREADS,), (np.uint64(base + places), constants)),
         )
 
-    def _convolution(self, step: Convolution, count: int, tables: _Tables) -> Callable[[int], tuple[Launch, ...]]:
+    def _convolution(self, step: Convolution, count: int, tables: Tables) -> Callable[[int], tuple[Launch, ...]]:
         entries = np.zeros(count, TENSORS)
         named = (("data", step.data), ("weight", step.weight), ("result", step.result), ("bias", step.bias))
         tensors = [(name, self._addresses(place)) for name, place in named if place is not None]
@@ -211,7 +181,7 @@ class GpuProgram:
             lambda: function(grid, (tile.threads,), (np.uint64(base + at), np.uint64(base + shape_at))),
         )
 
-    def _product(self, step: Product, problems: int, tables: _Tables) -> Callable[[int], tuple[Launch, ...]]:
+    def _product(self, step: Product, problems: int, tables: Tables) -> Callable[[int], tuple[Launch, ...]]:
         m, n, k = step.extents
         count = problems * len(step.batch)
         entries = np.zeros(count, MATRICES)
@@ -240,9 +210,9 @@ class GpuProgram:
             ),
         )
 
-    def _library_product(self, step: Product, problems: int, tables: _Tables) -> Callable[[int], tuple[Launch, ...]]:
+    def _library_product(self, step: Product, problems: int, tables: Tables) -> Callable[[int], tuple[Launch, ...]]:
         """By cuBLAS, whose matrices are column-major: it computes the transposed product."""
-        gpu = self._gpu
+        gpu, tf32 = self._gpu, self._tf32
         m, n, k = step.extents
         extents = (n, m, k)
         transposed = (step.b_strides[1] != 1, step.a_strides[1] != 1)
@@ -266,17 +236,19 @@ class GpuProgram:
             if count == 1 or (jumps == jumps[:, :1]).all():
                 steps = [0, 0, 0] if count == 1 else [int(jump) // 4 for jump in jumps[:, 0]]
                 left, right, result = ((int(addresses[each, 0]), leading[each], steps[each]) for each in range(3))
-                gpu.multiply_by_stride(transposed, extents, step.alpha, 0.0, left, right, result, count)
+                gpu.multiply_by_stride(transposed, extents, step.alpha, 0.0, left, right, result, count, tf32=tf32)
                 return
             first, second, third = ((base + at + each * 8 * count, leading[each]) for each in range(3))
-            gpu.multiply_by_pointer(transposed, extents, step.alpha, 0.0, first, second, third, count)
+            gpu.multiply_by_pointer(transposed, extents, step.alpha, 0.0, first, second, third, count, tf32=tf32)
 
         return lambda base: (partial(launch, base),)
 
     def library_products(self) -> frozenset[int]:
-        """The kernels that cuBLAS can compute: products whose bias would not take a launch of its own."""
+        """The kernels that cuBLAS can compute: float32 products whose bias would not take a launch of its own."""
         return frozenset(
-            index for index, one in enumerate(self.lowered) if isinstance(one.step, Product) and one.step.bias is None
+            index
+            for index, one in enumerate(self.lowered)
+            if isinstance(one.step, Product) and one.step.bias is None and not any(one.step.halves)
         )
 
 
@@ -290,7 +262,8 @@ def _product_function(gpu: Gpu, step: Product, problems: int) -> tuple[Tile, int
     """The tile for so many problems, how many a product has, and the kernel."""
     m, n, _ = step.extents
     tile = tile_for(m, n, problems * len(step.batch))
-    return tile, tile.tiles(m, n), gpu.function(Variant("gemm", tile, "float32").source, "grouped_gemm")
+    left, right = (_element(half) for half in step.halves)
+    return tile, tile.tiles(m, n), gpu.function(Variant("gemm", tile, left, right).source, "grouped_gemm")
 
 
 def _convolution_function(gpu: Gpu, step: Convolution, problems: int) -> tuple[Tile, tuple[int, int], Any]:
@@ -299,8 +272,12 @@ def _convolution_function(gpu: Gpu, step: Convolution, problems: int) -> tuple[T
     groups, columns = shape["groups"], shape["samples"] * shape["out_height"] * shape["out_width"]
     filters = shape["filters"] // groups
     tile = tile_for(filters, columns, problems * groups)
-    function = gpu.function(Variant("convolution", tile, "float32").source, "convolution")
+    function = gpu.function(Variant("convolution", tile, _element(step.half)).source, "convolution")
     return tile, (tile.tiles(filters, columns), groups), function
+
+
+def _element(half: bool) -> Element:  # noqa: FBT001 - a value, not a switch
+    return "float16" if half else "float32"
 
 
 def source_of(lowered: Sequence[Lowered], *, per_thread: int) -> str:

@@ -20,7 +20,7 @@ class Place:
 class Product:
     """``C = alpha A B + beta bias`` of each problem, `batch` times; (row, column) strides in elements.
 
-    `batch`: byte offsets of each further matrix behind the first, of a, b, c.
+    `batch`: byte offsets of each further matrix behind the first, of a, b, c. `halves`: whether a, and b, are float16.
     """
 
     a: Place
@@ -35,17 +35,19 @@ class Product:
     alpha: float
     beta: float
     batch: tuple[tuple[int, int, int], ...]
+    halves: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """A convolution of each problem; `shape` in the order of `tables.SHAPE`."""
+    """A convolution of each problem; `shape` in the order of `tables.SHAPE`; `half`: whether its weight is float16."""
 
     data: Place
     weight: Place
     bias: Place | None
     result: Place
     shape: tuple[int, ...]
+    half: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from treadle_agent.executor.cuda.device import timed
-from treadle_agent.executor.cuda.gpu import Gpu
+from treadle_agent.executor.cuda.gpu import FIRST_WITH_TF32, Gpu
+from treadle_agent.executor.cuda.graphs import Recorder, Replay
+from treadle_agent.executor.cuda.lowering import runs
 from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.cuda.slab import GpuSlab
 from treadle_agent.executor.segment_chain import SegmentChain
@@ -17,6 +19,7 @@ from treadle_agent.executor.statistics import Lookups
 from treadle_agent.executor.tuner import PROBLEMS, Profile, line
 from treadle_agent.program.artifact import WeightEntry
 from treadle_agent.program.model import Program, TensorType
+from treadle_api.tenant import Precision
 
 REPEATS = 5
 
@@ -28,6 +31,7 @@ class GpuTuner:
 
     def __init__(self, gpu: Gpu) -> None:
         self._gpu = gpu
+        self._recorder = Recorder()
         self.plans = Lookups()
 
     @property
@@ -35,22 +39,36 @@ class GpuTuner:
         """The GPU, and what computes on it."""
         return ("cuda", *self._gpu.identity, f"treadle {version('treadle')}")
 
-    def slab(self, entries: Sequence[WeightEntry], row_bytes: int) -> GpuSlab:
+    def refuses(self, precision: Precision) -> str:
+        """TF32 came with Ampere."""
+        if precision is not Precision.TF32 or self._gpu.capability >= FIRST_WITH_TF32:
+            return ""
+        has, needs = (".".join(map(str, one)) for one in (self._gpu.capability, FIRST_WITH_TF32))
+        return f"has compute capability {has}, and TF32 begins at {needs}: set precision Float32 or Float16"
+
+    def slab(self, entries: Sequence[WeightEntry], row_bytes: int, precision: Precision) -> GpuSlab:
         """A slab of device memory."""
-        return GpuSlab(self._gpu, entries, row_bytes)
+        return GpuSlab(self._gpu, entries, row_bytes, precision)
 
     def body(self, program: Program, slab: Weights, capacity: int, profile: Profile) -> GpuProgram:
         """A program with the implementations that measured fastest."""
         assert isinstance(slab, GpuSlab)
-        return GpuProgram(self._gpu, program, slab, capacity, frozenset(profile.library), self.plans)
+        replay = Replay(profile.shares, self._recorder.put)
+        return GpuProgram(self._gpu, program, slab, capacity, frozenset(profile.library), self.plans, replay)
+
+    def launches(self, program: Program) -> int:
+        """Element-wise runs are fused."""
+        return len(runs(program))
 
     def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
         """Time a program alone and merged, on memory of its own that is given back afterwards.
 
         Raises:
             UnsupportedOnGpuError: it holds kernels that cannot run here.
+            PrecisionError: float16 cannot hold its weights.
         """
-        trial = GpuSlab(self._gpu, slab.entries, slab.row_bytes)
+        assert isinstance(slab, GpuSlab)
+        trial = slab.like()
         rows = [trial.acquire(str(index), weights) for index in range(PROBLEMS)]
         own = GpuProgram(self._gpu, program, trial, PROBLEMS)
         alone, together = self._measure(own, rows[:1]), self._measure(own, rows)

@@ -72,11 +72,14 @@ TILES = (
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A kernel file compiled for one tile and element type."""
+    """A kernel file compiled for one tile, and the element types of its two factors: of a convolution the filters are
+    the left one. What is added, and the result, are float32.
+    """
 
     file: Literal["gemm", "convolution"]
     tile: Tile
-    element: Element
+    left: Element = "float32"
+    right: Element = "float32"
 
     @property
     def functions(self) -> tuple[str, ...]:
@@ -94,16 +97,25 @@ class Variant:
             "THREAD_M": tile.thread_rows,
             "THREAD_N": tile.thread_columns,
             "BLOCKS": tile.blocks,
-            "ELEMENT": _C_ELEMENTS[self.element],
+            "LEFT": _C_ELEMENTS[self.left],
+            "RIGHT": _C_ELEMENTS[self.right],
         }
         return _defined(defines) + text("prelude.cuh") + text("tile.cuh") + text(f"{self.file}.cu")
 
 
 def variants() -> tuple[Variant, ...]:
     """All that are ever compiled ahead of a model."""
-    kinds: tuple[Literal["gemm", "convolution"], ...] = ("gemm", "convolution")
-    elements: tuple[Element, ...] = ("float32", "float16")
-    return tuple(Variant(kind, tile, element) for kind in kinds for element in elements for tile in TILES)
+    return tuple(
+        variant
+        for tile in TILES
+        for variant in (
+            Variant("gemm", tile),
+            Variant("gemm", tile, left="float16"),
+            Variant("gemm", tile, right="float16"),
+            Variant("convolution", tile),
+            Variant("convolution", tile, left="float16"),
+        )
+    )
 
 
 def generated(point: dict[str, tuple[int, str]], rows: dict[str, str], *, per_thread: int) -> str:

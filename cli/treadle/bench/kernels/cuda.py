@@ -136,7 +136,7 @@ class _Operands:
         each = tile.tiles(m, n)
         with self._gpu.stream() as stream:
             begins = self._gpu.upload((np.arange(count, dtype=np.int32) * each).tobytes(), stream)
-        function = self._gpu.function(Variant("gemm", tile, "float32").source, "grouped_gemm")
+        function = self._gpu.function(Variant("gemm", tile).source, "grouped_gemm")
         at = np.uint64(int(self._problems.ptr) + first * MATRICES.itemsize)
         return lambda: function((each * count,), (tile.threads,), (at, np.uint64(begins.ptr), np.int32(count)))
 

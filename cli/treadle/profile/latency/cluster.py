@@ -35,13 +35,13 @@ class Cluster:
             raise ClusterError(str(error)) from error
 
     async def apply(self, report: Report) -> list[str]:
-        """Write the profile of each tier's model; their names. Raises ClusterError."""
+        """Write the profile of each tier's model that has one; their names. Raises ClusterError."""
         client = KubeClient(self._configuration, FIELD_MANAGER)
         try:
-            for tier in report.tiers:
+            for tier in report.profiled:
                 await client.apply(PROFILES, "", tier.profile, {"spec": spec(tier, report.device_model)})
         except KubeError as error:
             raise ClusterError(f"the API server: {error}") from error
         finally:
             await client.close()
-        return [tier.profile for tier in report.tiers]
+        return [tier.profile for tier in report.profiled]

@@ -13,10 +13,10 @@ from treadle_api.units import format_decimal
 
 
 def write_profiles(report: Report, folder: Path) -> list[Path]:
-    """Write ``NAME.yaml`` for each tier's model; the paths."""
+    """Write ``NAME.yaml`` for each tier's model that has a profile; the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for tier in report.tiers:
+    for tier in report.profiled:
         path = folder / f"{tier.profile}.yaml"
         document = {
             "apiVersion": API_VERSION,

@@ -17,6 +17,7 @@ from treadle.profile.models import UnprofiledError
 from treadle_agent.cluster.hardware import describe
 from treadle_agent.executor import worker
 from treadle_agent.executor.gateway import RefusedError
+from treadle_agent.executor.precision import stored
 from treadle_agent.executor.protocol import TierSpec, Version
 from treadle_agent.executor.supervisor import Supervisor
 from treadle_agent.executor.worker_settings import WorkerSettings
@@ -80,7 +81,7 @@ async def measure(tenant: api.Tenant, plan: Plan, cache: Path, announce: Announc
 
 
 def _version(number: int, tenant: api.Tenant, tier: api.Tier, folder: Path) -> Version:
-    tiers = (TierSpec(tier.name, tier.accuracy, str(folder)),)
+    tiers = (TierSpec(tier.name, tier.accuracy, str(folder), tier.precision),)
     return Version(number, f"{tenant.key} tier {tier.name}", tenant.slo.deadline, 0, UNDER_WAY, tiers, pinned=0)
 
 
@@ -100,17 +101,19 @@ async def _tier(supervisor: Supervisor, version: Version, artifact: Artifact, pl
         took = await client.load(rate, seconds, number)
         if took:
             loads.append(Load(_rounded(rate), *_quantiles(took), len(took)))
+    profiled = spec.precision is api.Precision.FLOAT32
     return Tier(
         tier=spec.name,
         accuracy=spec.accuracy,
-        profile=profile_name(artifact.model_sha256, _device_model(plan.device)),
+        profile=profile_name(artifact.model_sha256, _device_model(plan.device)) if profiled else "",
         sha256=artifact.model_sha256,
         architecture=artifact.architecture,
-        memory_bytes=artifact.weight_bytes,
+        memory_bytes=stored(artifact.weights, artifact.weight_bytes, spec.precision)[1],
         implementation=served.implementations[0],
         saturation_rps=_rounded(saturation),
         batches=tuple(batches),
         loads=tuple(loads),
+        precision=spec.precision,
     )
 
 

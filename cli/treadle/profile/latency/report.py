@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from treadle_api.tenant import Precision
+
 
 class Batch(msgspec.Struct, frozen=True):
     """Seconds of one request of `rows` rows, alone on the device."""
@@ -24,8 +26,8 @@ class Load(msgspec.Struct, frozen=True):
 
 
 class Tier(msgspec.Struct, frozen=True):
-    """A tier's model. `profile`: name of its ModelProfile; `saturation_rps`: answers a second in a closed loop;
-    `loads`: those that it bore.
+    """A tier's model. `profile`: name of its ModelProfile, "" where it has none, since profiles are of Float32;
+    `saturation_rps`: answers a second in a closed loop; `loads`: those that it bore.
     """
 
     tier: str
@@ -38,6 +40,7 @@ class Tier(msgspec.Struct, frozen=True):
     saturation_rps: float
     batches: tuple[Batch, ...]
     loads: tuple[Load, ...]
+    precision: Precision = Precision.FLOAT32
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -48,3 +51,8 @@ class Report(msgspec.Struct, frozen=True):
     device_model: str
     simulated: bool
     tiers: tuple[Tier, ...]
+
+    @property
+    def profiled(self) -> list[Tier]:
+        """The tiers that ModelProfiles are made of."""
+        return [tier for tier in self.tiers if tier.profile]

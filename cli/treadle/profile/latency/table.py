@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from treadle.profile.latency.report import Report
+from treadle_api.tenant import in_words
 
 
 def show(report: Report, console: Console) -> None:
@@ -18,9 +19,10 @@ def show(report: Report, console: Console) -> None:
     for column in ("tier", "saturation/s", "requests/s", "p50", "p99", "requests"):
         loads.add_column(column, justify="left" if column == "tier" else "right")
     for tier in report.tiers:
+        how = f"{tier.implementation}{in_words(tier.precision)}"
         for batch in tier.batches:
             p50, p99 = (f"{1e3 * seconds:.3f}" for seconds in (batch.p50, batch.p99))
-            batches.add_row(tier.tier, tier.implementation, str(batch.rows), p50, p99, str(batch.repeats))
+            batches.add_row(tier.tier, how, str(batch.rows), p50, p99, str(batch.repeats))
         for load in tier.loads:
             p50, p99 = (f"{1e3 * seconds:.3f}" for seconds in (load.p50, load.p99))
             rate, saturation = f"{load.requests_per_second:,.4g}", f"{tier.saturation_rps:,.4g}"

@@ -36,6 +36,7 @@ from treadle_agent.executor.protocol import (
 )
 from treadle_agent.executor.shared_memory import SharedMemory
 from treadle_agent.executor.worker_settings import WorkerSettings
+from treadle_api.replica import LoadedReason
 
 ABORT, HANG, KILL_SELF, SLOW, BETWEEN = -1001.0, -1002.0, -1003.0, -1004.0, -1005.0
 SLOW_SECONDS = 0.3
@@ -116,6 +117,9 @@ class Worker:
         version = message.version
         if version.tenant == "refused":
             self.channel.post(Refused(version.id, "the double refuses it"))
+            return
+        if version.tenant == "imprecise":
+            self.channel.post(Refused(version.id, "it computes otherwise", LoadedReason.PRECISION_UNSUPPORTED))
             return
         if version.tenant.startswith("crash-load"):
             self.memory.record.begin(15, Activity.LOAD, [version.id], time.monotonic(), 1.0)

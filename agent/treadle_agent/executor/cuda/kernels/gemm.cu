@@ -1,5 +1,5 @@
 // C = alpha * A * B + beta * bias for many problems in one launch. Strides are in elements, so a transposed operand is
-// one with its strides exchanged, and a bias is broadcast by a stride of zero.
+// one with its strides exchanged, and a bias is broadcast by a stride of zero. LEFT and RIGHT: the factors' elements.
 struct Matrices {
   address a, b, c, bias;  // bias 0: none
   int m, n, k;
@@ -8,10 +8,10 @@ struct Matrices {
   int reserved;
 };
 
-struct Left {
+template <class Element> struct Factor {
   address from; int row, column;
-  __device__ __forceinline__ float operator()(int m, int k) const {
-    return to_float(at<const ELEMENT>(from)[(long long)m * row + (long long)k * column]);
+  __device__ __forceinline__ float operator()(int i, int j) const {
+    return to_float(at<const Element>(from)[(long long)i * row + (long long)j * column]);
   }
 };
 
@@ -19,14 +19,15 @@ struct Sums {
   address to, bias; int row, column, bias_row, bias_column; float alpha, beta;
   __device__ __forceinline__ void operator()(int m, int n, float sum) const {
     float value = alpha * sum;
-    if (bias) value += beta * to_float(at<const ELEMENT>(bias)[(long long)m * bias_row + (long long)n * bias_column]);
-    at<ELEMENT>(to)[(long long)m * row + (long long)n * column] = made_of<ELEMENT>::value(value);
+    if (bias) value += beta * at<const float>(bias)[(long long)m * bias_row + (long long)n * bias_column];
+    at<float>(to)[(long long)m * row + (long long)n * column] = value;
   }
 };
 
 __device__ __forceinline__ void multiply(const Matrices& it, int tile) {
   const int across = (it.n + TILE_N - 1) / TILE_N;
-  const Left left = {it.a, it.a_row, it.a_column}, right = {it.b, it.b_row, it.b_column};
+  const Factor<LEFT> left = {it.a, it.a_row, it.a_column};
+  const Factor<RIGHT> right = {it.b, it.b_row, it.b_column};
   const Sums sums = {it.c, it.bias, it.c_row, it.c_column, it.bias_row, it.bias_column, it.alpha, it.beta};
   multiply_tile(left, right, sums, tile / across * TILE_M, tile % across * TILE_N, it.m, it.n, it.k);
 }
@@ -48,9 +49,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) batched_gemm(
     address problem, long long a_step, long long b_step, long long c_step, long long bias_step) {
   Matrices it = at<const Matrices>(problem)[0];
   const long long z = blockIdx.z;
-  it.a += z * a_step * sizeof(ELEMENT);
-  it.b += z * b_step * sizeof(ELEMENT);
-  it.c += z * c_step * sizeof(ELEMENT);
-  if (it.bias) it.bias += z * bias_step * sizeof(ELEMENT);
+  it.a += z * a_step * sizeof(LEFT);
+  it.b += z * b_step * sizeof(RIGHT);
+  it.c += z * c_step * sizeof(float);
+  if (it.bias) it.bias += z * bias_step * sizeof(float);
   multiply(it, blockIdx.x);
 }

@@ -5,9 +5,7 @@ typedef unsigned char byte;
 
 struct half_bits { unsigned short bits; };  // float16 without NVIDIA's headers, which NVRTC does not bring
 
-#ifdef TREADLE_ON_HOST
-__device__ half_bits to_half(float x);
-#else
+#ifndef TREADLE_ON_HOST
 template <class T> __device__ __forceinline__ T* at(address where) { return reinterpret_cast<T*>(where); }
 #define SHARED(type, name, count) __shared__ type name[count]
 
@@ -16,19 +14,9 @@ __device__ __forceinline__ float to_float(half_bits x) {
   asm("cvt.f32.f16 %0, %1;" : "=f"(result) : "h"(x.bits));
   return result;
 }
-
-__device__ __forceinline__ half_bits to_half(float x) {
-  half_bits result;
-  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(result.bits) : "f"(x));
-  return result;
-}
 #endif
 
 __device__ __forceinline__ float to_float(float x) { return x; }
-
-template <class T> struct made_of;
-template <> struct made_of<float> { static __device__ __forceinline__ float value(float x) { return x; } };
-template <> struct made_of<half_bits> { static __device__ __forceinline__ half_bits value(float x) { return to_half(x); } };
 
 // NaN wins, as in NumPy.
 template <class T, class U> __device__ __forceinline__ T larger(T x, U y) { return x > (T)y || x != x ? x : (T)y; }
