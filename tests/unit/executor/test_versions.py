@@ -33,7 +33,7 @@ def test_two_tenants_that_want_more_than_the_device_share_it_by_their_priorities
 def loaded(key: int, priority: int) -> LoadedVersion:
     """A version of one tier, whose kernels merge with nobody's."""
     tier = Tier("only", SERVICE)
-    tier.buckets[0] = [Executable(f"{key}", 1, (0.0, 1.0), mergeable=False, cost=CostModel(SERVICE, 0.0))]
+    tier.buckets[0] = [Executable(f"{key}", 1, (0.0, 1.0), mergeable=False, cost=CostModel.line(SERVICE, 0.0))]
     return LoadedVersion(Version(key, f"{key}", DEADLINE, priority, 100, ()), [tier])  # type: ignore[list-item]
 
 
