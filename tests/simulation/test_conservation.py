@@ -37,7 +37,12 @@ def architecture(seconds: float) -> list[Executable]:
     shares = tuple(index / KERNELS for index in range(KERNELS + 1))
     return [
         Executable(
-            f"rows-{rows}", rows, shares, mergeable=True, cost=CostModel(seconds, 0.1 * seconds * rows), capacity=32
+            f"rows-{rows}",
+            rows,
+            shares,
+            mergeable=True,
+            cost=CostModel.line(seconds, 0.1 * seconds * rows),
+            capacity=32,
         )
         for rows in (1, 2, 4, 8)
     ]

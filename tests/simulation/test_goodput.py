@@ -8,7 +8,7 @@ from treadle.simulate.goodput.architectures import Architecture
 from treadle.simulate.goodput.play import arrivals, play
 from treadle.simulate.goodput.report import Report
 from treadle.simulate.goodput.study import ALSO_OURS, OURS, WAYS, goodput
-from treadle.simulate.multiplexing.networks import gru, resnet
+from treadle.simulate.multiplexing.networks import gru, mobilenet, resnet
 from treadle_agent.executor.gpu_model import GPUS, GpuModel
 
 MODEL = GpuModel(GPUS["V100"])
@@ -59,6 +59,16 @@ def test_by_space_models_slow_each_other_down_but_less_than_turns_would():
     assert factors[0] == pytest.approx(1.0)
     assert factors == sorted(factors)
     assert all(factor < company for factor, company in zip(factors[1:], (2, 4, 8), strict=True))
+
+
+@pytest.mark.parametrize("network", [resnet(18), resnet(50), mobilenet(), gru()], ids=lambda one: one.name)
+@pytest.mark.parametrize("gpu", GPUS)
+def test_expected_costs_err_by_less_than_a_fifth_however_many_are_merged(gpu, network):
+    architecture = Architecture(GpuModel(GPUS[gpu]), network)
+    for executable in architecture.executables():
+        for problems in (1, 2, 3, 5, 8, 12, 16, 23, 33, 48, 64):
+            true = architecture.seconds(executable.rows, problems, 0, executable.length)
+            assert executable.cost.expected(problems) == pytest.approx(true, rel=0.2), (executable.rows, problems)
 
 
 def test_a_run_is_part_of_the_whole():

@@ -141,7 +141,7 @@ def test_the_best_run_is_told_and_how_the_others_were(monkeypatch: pytest.Monkey
 
 def one_tier(key: int, seconds: float, shared: list[Executable] | None = None, deadline: float = 1.0) -> Tenant:
     tier = Tier("only", seconds)
-    tier.buckets[0] = shared or [Executable("one", 1, (0.0, 1.0), mergeable=True, cost=CostModel(seconds, 0.0))]
+    tier.buckets[0] = shared or [Executable("one", 1, (0.0, 1.0), mergeable=True, cost=CostModel.line(seconds, 0.0))]
     return Tenant(key, deadline, 1000, [tier])
 
 
@@ -152,7 +152,7 @@ class Loop:
 
     def __init__(self, seed: int, slow: float) -> None:
         self.random = Random(seed)
-        shared = [Executable("one", 1, SHARES, mergeable=True, cost=CostModel(0.004, 0.0002), capacity=128)]
+        shared = [Executable("one", 1, SHARES, mergeable=True, cost=CostModel.line(0.004, 0.0002), capacity=128)]
         self.tenants = [one_tier(key, 0.0042, shared) for key in range(9)]
         self.slow = slow
         self.scheduler = SpaceTime(max_problems=64, quantum=0.0)  # kernel by kernel
@@ -217,7 +217,7 @@ def test_a_straggler_under_the_real_scheduler_leaves_the_others_their_p99() -> N
 def test_device_time_sums_to_busy_time_and_goes_by_what_each_would_take_alone() -> None:
     """Problems of 1 and of 4 rows in one super-kernel, against each tenant's requests run alone on the same device."""
     shared = [
-        Executable(f"{rows}", rows, (0.0, 1.0), mergeable=True, cost=CostModel(0.001, 0.0005 * rows), capacity=128)
+        Executable(f"{rows}", rows, (0.0, 1.0), mergeable=True, cost=CostModel.line(0.001, 0.0005 * rows), capacity=128)
         for rows in (1, 2, 4, 8)
     ]
     made = [one_tier(key, 0.0015, shared, deadline=9.0) for key in range(12)]

@@ -25,7 +25,7 @@ def rate(tenant: str, now: float) -> float:
 
 def made(key: int, deadline: float) -> Tenant:
     tier = Tier("only", SERVICE)
-    cost = CostModel(SERVICE, 0.0)
+    cost = CostModel.line(SERVICE, 0.0)
     tier.buckets[0] = [Executable(f"model {key}", 1, SHARES, mergeable=False, cost=cost, capacity=8)]
     return Tenant(key, deadline, 1000, [tier])
 

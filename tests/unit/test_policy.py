@@ -25,7 +25,7 @@ class Asked:
 
 def executable(name: str, rows: int = 1, seconds: float = 0.001, kernels: int = 4) -> Executable:
     shares = tuple(index / kernels for index in range(kernels + 1))
-    return Executable(name, rows, shares, mergeable=True, cost=CostModel(seconds, 0.0), capacity=8)
+    return Executable(name, rows, shares, mergeable=True, cost=CostModel.line(seconds, 0.0), capacity=8)
 
 
 def tenant(key: int, *tiers: tuple[float, Executable], deadline: float = 1.0) -> Tenant:
@@ -247,7 +247,7 @@ def test_a_batch_is_no_larger_than_the_slack_of_its_first_request_allows() -> No
 
 
 def test_company_is_no_larger_than_the_most_urgent_request_allows() -> None:
-    shared = Executable("shared", 1, (0.0, 1.0), mergeable=True, cost=CostModel(0.0, 0.01), capacity=8)
+    shared = Executable("shared", 1, (0.0, 1.0), mergeable=True, cost=CostModel.line(0.0, 0.01), capacity=8)
     scheduler = SpaceTime(max_problems=8, quantum=1.0)
     for one in fill(scheduler, shared, tenants=6):
         one.pop()
@@ -302,7 +302,7 @@ def test_holding_finishes_what_runs_and_begins_nothing() -> None:
 
 
 def test_costs_follow_what_is_observed() -> None:
-    cost = CostModel(0.0, 0.01)
+    cost = CostModel.line(0.0, 0.01)
     for _ in range(200):
         cost.observe(4, 1.0, 0.06)
     assert cost.expected(4) == pytest.approx(0.06, rel=0.02)

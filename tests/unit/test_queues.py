@@ -28,7 +28,7 @@ def tenant(*services: float, limit: int = 100) -> Tenant:
 
 
 def executable(rows: int) -> Executable:
-    return Executable(f"rows-{rows}", rows, (0.0, 1.0), mergeable=True, cost=CostModel(0.0, 0.01))
+    return Executable(f"rows-{rows}", rows, (0.0, 1.0), mergeable=True, cost=CostModel.line(0.0, 0.01))
 
 
 def test_priority_goes_before_deadline_and_deadline_before_arrival() -> None:

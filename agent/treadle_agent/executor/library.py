@@ -105,6 +105,7 @@ class Architecture:
         self.merged = merged
         self.segments = segments  # by rows
         self.merging = False
+        self.outgrown = False  # merging won for fewer members
         self.executables: list[Executable] = []
         self.members: dict[LoadedTier, tuple[TensorType, ...]] = {}
 
@@ -162,7 +163,8 @@ class Library:
         """How a tier runs."""
         if not tier.holders:
             return UNBOUND
-        return MERGED if tier.row >= 0 else SEGMENTS
+        merging = any(one.merging for one in self.architectures.values() if tier in one.members)
+        return MERGED if merging else SEGMENTS
 
     def unbind(self, tier: LoadedTier, types: tuple[TensorType, ...]) -> None:
         """Forget these input types of a tier; its weights stay."""
@@ -207,23 +209,46 @@ class Library:
         return complete and (segments is None or segments.per_request(1) <= LAUNCH_BOUND_SECONDS)
 
     def _join(self, architecture: Architecture, tier: LoadedTier, types: tuple[TensorType, ...]) -> None:
-        """Add a member; once merging wins for their number, all members merge and stay so."""
+        """Add a member; all merge while merging wins for their number, and never again once it does not any more."""
         architecture.members[tier] = types
         population = len(architecture.members)
-        if not architecture.merging and merging_wins(architecture.merged, architecture.segments.get(1), population):
+        wins = merging_wins(architecture.merged, architecture.segments.get(1), population)
+        if architecture.merging and not wins:
+            self._turn_back(architecture, tier)
+            return
+        if wins and not architecture.merging and not architecture.outgrown:
             architecture.executables = list(self._merged_executables(architecture, tier, types))
             architecture.merging = True
         if not architecture.merging:
-            # The loader cuts by measured time: chains of one architecture may differ in length, and in what they cost.
-            alone = architecture.segments.get(1)
-            alike = alone is not None and len(alone.shares) == tier.chain().length + 1
-            tier.holders[types] += self._chain_executables(tier, types, architecture.segments if alike else {})
+            tier.holders[types] += self._own_segments(architecture, tier, types)
             return
         for member in architecture.members:
             if member.slab is None:
                 member.take_row(architecture.slab)
                 member.close_chain()
         self._share(architecture, tier)
+
+    def _turn_back(self, architecture: Architecture, new: LoadedTier) -> None:
+        """Let all members run their segments. What is merged on the device needs its rows: they go with their tiers."""
+        members = architecture.members
+        made = {member: self._own_segments(architecture, member, types) for member, types in members.items()}
+        architecture.merging, architecture.outgrown, architecture.executables = False, True, []
+        for member, executables in made.items():
+            if member is new:
+                member.holders[members[member]] += executables
+            else:
+                self._swap(member.holders[members[member]], executables)
+
+    def _own_segments(
+        self, architecture: Architecture, tier: LoadedTier, types: tuple[TensorType, ...]
+    ) -> list[Executable]:
+        """A member's own chain, at the architecture's measured costs where it is cut like the one that was measured.
+
+        The loader cuts by measured time: chains of one architecture may differ in length, and in what they cost.
+        """
+        alone = architecture.segments.get(1)
+        alike = alone is not None and len(alone.shares) == tier.chain().length + 1
+        return self._chain_executables(tier, types, architecture.segments if alike else {})
 
     def _share(self, architecture: Architecture, new: LoadedTier) -> None:
         """Give all members the architecture's executables: `new` at once, the others by a change."""
@@ -272,7 +297,7 @@ class Library:
                 batch = [TensorType(one.dtype, (rows, *one.shape[1:])) if rows > 1 else one for one in types]
                 profiles[rows] = self._tuner.segments(chain, batch)
             alone = profiles[1]
-            profile = profiles.get(rows) or Profile(alone.fixed * rows, 0.0, alone.shares)
+            profile = profiles.get(rows) or Profile(((1, alone.per_request(1) * rows),), alone.shares)
             cost, name = profile.cost(correction), f"{tier.name}/{rows}"
             made.append(Executable(name, rows, profile.shares, mergeable=False, batches=short, cost=cost, body=chain))
         return made

@@ -17,6 +17,7 @@ class SegmentChain:
         self.segments: Sequence[Segment] = artifact.segments
         self.inputs = tuple(spec.name for spec in artifact.inputs)
         self.outputs = tuple(spec.name for spec in artifact.outputs)
+        self.weight_bytes = artifact.weight_bytes
         self._sessions = [open_segment(folder, segment) for segment in artifact.segments]
         self.digest = artifact.architecture or artifact.model_sha256
         count = len(artifact.segments)

@@ -16,7 +16,7 @@ from treadle_agent.executor.host import HostDevice, Launched
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.slab import Weights
 from treadle_agent.executor.super_kernel import MergedProgram
-from treadle_agent.executor.tuner import PROBLEMS, HostMemory, Profile, line
+from treadle_agent.executor.tuner import MEASURED, HostMemory, Profile, profile
 from treadle_agent.policy.scheduling import Group
 from treadle_agent.program.model import Program, TensorType
 
@@ -58,11 +58,12 @@ class SimulatedTuner(HostMemory):
 
     def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:  # noqa: ARG002 - a Tuner
         """What a program costs."""
-        alone, together = (
-            [kernel_seconds(self._model, program, kernel, problems) for kernel in program.kernels]
-            for problems in (1, PROBLEMS)
+        return profile(
+            {
+                problems: [kernel_seconds(self._model, program, kernel, problems) for kernel in program.kernels]
+                for problems in MEASURED
+            }
         )
-        return line(alone, together, PROBLEMS)
 
     def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:  # noqa: ARG002 - a Tuner
         """Never called: a simulated GPU has no segments."""

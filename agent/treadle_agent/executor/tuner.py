@@ -1,59 +1,74 @@
 """Which implementation serves an architecture here: measured at load, not guessed.
 
 A launch-bound model gains from merged kernels, a compute-bound one from ONNX Runtime's segments. Both are run on this
-machine, merged kernels alone and with several tenants' worth of distinct weights, and the cheaper one for the number
-of tenants present wins.
+machine, alone and with several tenants' worth of distinct weights up to as many as a launch takes, and the cheaper one
+for the number of tenants present wins.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from treadle_agent.executor.banks import LARGEST_PADDING
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.slab import Slab, Weights
 from treadle_agent.executor.statistics import Lookups
 from treadle_agent.executor.super_kernel import MergedProgram, run
-from treadle_agent.policy.latency import Correction, CostModel
-from treadle_agent.program.artifact import WeightEntry
+from treadle_agent.executor.worker_settings import WorkerSettings
+from treadle_agent.policy.latency import Correction, CostModel, interpolate
+from treadle_agent.program.artifact import LAUNCH_BOUND_SECONDS, WeightEntry
 from treadle_agent.program.model import Program, TensorType
 from treadle_agent.program.ops.registry import Array
 from treadle_agent.program.processor import processor
 from treadle_api.tenant import Precision
 
-PROBLEMS = 8  # merged in the second measurement
+PROBLEMS = 8  # merged in a trial at least
+MOST_PROBLEMS = WorkerSettings().max_problems  # in a launch
+MEASURED = (1, 2, PROBLEMS, 32, MOST_PROBLEMS)  # lines between these err by less than a fifth on the simulated GPUs
 BUDGET = 0.05  # seconds for one measurement
 REPEATS = 5
-LARGEST_TRIAL = 64 << 20  # bytes of weights that PROBLEMS tenants may take in the trial; beyond it nothing is merged
+LARGEST_TRIAL = 64 << 20  # bytes of weights in a trial; where PROBLEMS tenants have more, nothing is merged
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A measured executable: its line in the number of problems, and the share of the time after each kernel.
+    """A measured executable: the seconds of several requests, and the share of the time after each kernel.
 
-    `library`: the kernels (by number) that were fastest when the device's library of products computed them.
+    `points`: numbers of requests, ascending from 1, and the seconds of so many: merged in one launch, or through
+    segments one after another, each of another tenant. `library`: the kernels (by number) that were fastest when the
+    device's library of products computed them.
     """
 
-    fixed: float
-    per_problem: float
+    points: tuple[tuple[int, float], ...]
     shares: tuple[float, ...]
     library: tuple[int, ...] = ()
 
+    @property
+    def most(self) -> int:
+        """The largest number of requests that was measured."""
+        return self.points[-1][0]
+
     def cost(self, correction: Correction) -> CostModel:
         """A cost model that starts from this profile."""
-        return CostModel(self.fixed, self.per_problem, correction)
+        return CostModel(self.points, correction)
 
-    def per_request(self, problems: int) -> float:
-        """Seconds of the device that one of `problems` merged problems takes."""
-        return self.fixed / problems + self.per_problem
+    def per_request(self, requests: int) -> float:
+        """Seconds of the device that one of so many requests takes."""
+        return interpolate(self.points, requests) / requests
+
+    def launch_in_problems(self) -> float:
+        """How many more problems in a launch cost as much as one more launch; infinite where they cost nothing."""
+        alone, both = (interpolate(self.points, problems) for problems in (1, 2))
+        return max(2.0 * alone - both, 0.0) / (both - alone) if both > alone else math.inf
 
 
 class Tuner(Protocol):
@@ -113,8 +128,7 @@ class HostMemory:
     def body(self, program: Program, slab: Weights, capacity: int, profile: Profile) -> object:  # noqa: ARG002 - a Tuner
         """A program over the host's memory."""
         assert isinstance(slab, Slab)
-        padding = profile.fixed / profile.per_problem if profile.per_problem else LARGEST_PADDING
-        return MergedProgram(program, slab, padding, self.plans)
+        return MergedProgram(program, slab, profile.launch_in_problems(), self.plans)
 
 
 class HostTuner(HostMemory):
@@ -128,55 +142,86 @@ class HostTuner(HostMemory):
         return ("host", processor(), *(f"{name} {version(name)}" for name in ("treadle", "numpy", "onnxruntime")))
 
     def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
-        """Time merged kernels on memory of their own; None where eight tenants' weights are too many to try."""
+        """Time merged kernels on memory of their own; None where eight tenants' weights are too many to try.
+
+        Up to as many problems as a launch takes, their weights have room for and a run in `BUDGET` has time for.
+        """
         if slab.row_bytes * PROBLEMS > LARGEST_TRIAL:
             return None
         trial = Slab(slab.entries, slab.row_bytes)
-        rows = [trial.acquire(str(index), weights) for index in range(PROBLEMS)]
         merged = MergedProgram(program, trial)
-        plans = (merged.compose(merged.place(some)) for some in (rows[:1], rows))
-        alone, together = (_fastest(partial(run, plan, 0, merged.length, time.perf_counter)) for plan in plans)
-        return line(alone, together, PROBLEMS)
+        rows: list[int] = []
+
+        def fastest(problems: int) -> list[float]:
+            rows.extend(trial.acquire(str(index), weights) for index in range(len(rows), problems))
+            plan = merged.compose(merged.place(rows[:problems]))
+            once = partial(run, plan, 0, merged.length, time.perf_counter)
+            return _fastest(once, BUDGET * min(1.0, PROBLEMS / problems))  # longer runs are disturbed less
+
+        measured: dict[int, list[float]] = {}
+        for problems in MEASURED:
+            if problems > PROBLEMS:
+                seconds = problems / PROBLEMS * sum(measured[PROBLEMS])
+                if problems * slab.row_bytes > LARGEST_TRIAL or seconds > BUDGET:
+                    break
+            measured[problems] = fastest(problems)
+        return profile(measured)
 
     def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:
-        """Time a chain on zeros."""
+        """Time a chain on zeros: again and again, and where it is short also as when other tenants' weights were used
+        since, which may take the caches.
+        """
         inputs = dict(zip(chain.inputs, (np.zeros(type_.shape, type_.dtype) for type_ in types), strict=True))
+        others = np.ones(0, np.uint8)
 
         def once() -> list[float]:
+            others.max(initial=0)
             tensors: dict[str, Array] = dict(inputs)
             return chain.run(tensors, 0, chain.length, time.perf_counter)
 
         durations = _fastest(once)
-        return Profile(sum(durations), 0.0, _shares(durations))
+        points = [(1, sum(durations))]
+        for tenants in (PROBLEMS, MOST_PROBLEMS) if sum(durations) <= LAUNCH_BOUND_SECONDS else ():
+            others = np.ones(min((tenants - 1) * chain.weight_bytes, LARGEST_TRIAL), np.uint8)
+            points.append((tenants, tenants * max(sum(_fastest(once)), points[0][1])))
+        return Profile(tuple(points), _shares(durations))
 
 
 def merging_wins(merged: Profile | None, segments: Profile | None, tenants: int) -> bool:
     """Whether merged kernels serve `tenants` tenants of an architecture with less device time than segments.
 
-    None: cannot run so on this device.
+    More than were measured are judged as the most that were. None: cannot run so on this device.
     """
     if merged is None or segments is None:
         return merged is not None
-    return merged.per_request(max(1, min(tenants, PROBLEMS))) <= segments.per_request(1)
+    requests = max(1, min(tenants, merged.most))
+    return merged.per_request(requests) <= segments.per_request(requests)
 
 
-def _fastest(once: Callable[[], list[float]]) -> list[float]:
+def _fastest(once: Callable[[], list[float]], budget: float = BUDGET) -> list[float]:
     """Element-wise fastest of a few runs after a warm-up: what the machine does when nothing else disturbs it."""
     once()
     best = once()
     started = time.perf_counter()
     for _ in range(REPEATS):
-        if time.perf_counter() - started > BUDGET:
+        if time.perf_counter() - started > budget:
             break
         best = [min(pair) for pair in zip(best, once(), strict=True)]
     return best
 
 
 def line(alone: Sequence[float], together: Sequence[float], problems: int) -> Profile:
-    """The profile through two measurements, of each kernel's seconds: one problem alone, `problems` merged."""
-    one, many = sum(alone), sum(together)
-    per_problem = max((many - one) / (problems - 1), many / problems * 0.05)
-    return Profile(max(one - per_problem, 0.0), per_problem, _shares(together))
+    """The profile of two measurements, of each kernel's seconds: one problem alone, `problems` of them merged."""
+    return profile({1: alone, problems: together})
+
+
+def profile(measured: Mapping[int, Sequence[float]]) -> Profile:
+    """The profile of measurements, of each kernel's seconds, by the number of problems merged: `PROBLEMS` among them.
+
+    Ascending from 1. More problems never take less time: where they seem to, others have disturbed the machine.
+    """
+    seconds = accumulate(map(sum, measured.values()), max)
+    return Profile(tuple(zip(measured, seconds, strict=True)), _shares(measured[PROBLEMS]))
 
 
 def _shares(durations: Sequence[float]) -> tuple[float, ...]:

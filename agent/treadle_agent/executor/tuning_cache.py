@@ -22,7 +22,7 @@ import msgspec
 from treadle_agent.executor.statistics import Lookups
 from treadle_agent.executor.tuner import Profile
 
-FORMAT = "profile 1"
+FORMAT = "profile 2"
 ENTRY_LIMIT = 4096  # clients of a model with free dimensions choose its shapes; the least recently used go first
 UNFINISHED = "."  # begins the names of files that are being written
 
@@ -111,7 +111,9 @@ def _sound(profile: Profile, length: int) -> bool:
         len(shares) == length + 1
         and (shares[0], shares[-1]) == (0.0 if length else 1.0, 1.0)
         and all(before <= after for before, after in pairwise(shares))
-        and all(math.isfinite(each) and each >= 0.0 for each in (profile.fixed, profile.per_problem))
+        and [number for number, _ in profile.points[:1]] == [1]
+        and all(few < many and less <= more for (few, less), (many, more) in pairwise(profile.points))
+        and all(math.isfinite(seconds) and seconds >= 0.0 for _, seconds in profile.points)
         and set(profile.library) <= set(range(length))
     )
 

@@ -1,14 +1,31 @@
-"""How long a launch takes: a line in the number of problems, measured at load and corrected by what is observed."""
+"""How long a launch takes: measured at load for some numbers of problems, and corrected by what is observed."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 CORRECTION_GAIN = 0.05  # weight of one observation; about twenty launches to follow a change
 RELAX_GAIN = 0.2  # a second
 CORRECTION_BOUNDS = (0.25, 8.0)  # a single preempted launch must not make a model look unusable
+LOOKED_UP = 66  # numbers of problems whose seconds are kept at hand: what an executor merges, and one more
+
+Points = Sequence[tuple[int, float]]  # numbers of problems, ascending from 1, and the seconds of each
+
+
+def interpolate(points: Points, problems: int) -> float:
+    """Seconds of `problems` problems: on straight lines between `points`, and on the outermost ones beyond them.
+
+    In proportion to the problems where there is one point only.
+    """
+    if len(points) == 1:
+        ((few, less),) = points
+        return less * problems / few
+    place = bisect_right(points, problems, 1, len(points) - 1, key=itemgetter(0))
+    (few, less), (many, more) = points[place - 1 : place + 1]
+    return less + (more - less) * (problems - few) / (many - few)
 
 
 @dataclass(slots=True, eq=False)
@@ -38,21 +55,36 @@ class Correction:
         self.fresh = False
 
 
-@dataclass(slots=True)
 class CostModel:
-    """Expected duration of an executable, in seconds: a profiled line in the number of problems, times a correction."""
+    """Expected duration of an executable, in seconds: straight lines between the measured numbers of problems, times a
+    correction.
+    """
 
-    fixed: float
-    per_problem: float
-    correction: Correction = field(default_factory=Correction)
+    __slots__ = ("_points", "_seconds", "correction")
+
+    def __init__(self, points: Points, correction: Correction | None = None) -> None:
+        self._points = points
+        self._seconds = [interpolate(points, problems) for problems in range(LOOKED_UP)]
+        self.correction = Correction() if correction is None else correction
+
+    @classmethod
+    def line(cls, fixed: float, per_problem: float, correction: Correction | None = None) -> CostModel:
+        """One that is `fixed` seconds for a launch and `per_problem` for each problem in it."""
+        return cls(((1, fixed + per_problem), (2, fixed + 2.0 * per_problem)), correction)
 
     def profiled(self, problems: int) -> float:
         """Seconds for the whole executable with `problems` problems merged, as they were when it was measured."""
-        return self.fixed + self.per_problem * problems
+        try:
+            return self._seconds[problems]
+        except IndexError:
+            return interpolate(self._points, problems)
 
     def expected(self, problems: int) -> float:
         """Seconds for the whole executable with `problems` problems merged, as things are lately."""
-        return (self.fixed + self.per_problem * problems) * self.correction.ratio
+        try:  # the hot path of every decision
+            return self._seconds[problems] * self.correction.ratio
+        except IndexError:
+            return interpolate(self._points, problems) * self.correction.ratio
 
     def observe(self, problems: int, share: float, seconds: float) -> None:
         """Learn from a launch that covered `share` (0–1) of the executable and took `seconds`."""

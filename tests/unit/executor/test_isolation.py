@@ -24,7 +24,7 @@ class House:
         self.document = Document("host", "space-time")
         self.slow = 1.0
         self.number = 0
-        shared = [Executable("one", 1, (0.0, 1.0), mergeable=True, cost=CostModel(0.01, 0.001))]
+        shared = [Executable("one", 1, (0.0, 1.0), mergeable=True, cost=CostModel.line(0.01, 0.001))]
         for key in range(TENANTS):
             tier = Tier("only", 0.011)
             tier.buckets[0] = shared

@@ -11,7 +11,7 @@ import pytest
 
 import treadle_agent.program.ops.arithmetic  # noqa: F401 - fills the table
 from treadle_agent.executor.kept_tuner import KeptTuner
-from treadle_agent.executor.library import MERGED, Library, LoadedTier
+from treadle_agent.executor.library import MERGED, SEGMENTS, Library, LoadedTier
 from treadle_agent.executor.precision import PrecisionError
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.simulated import GPUS, SimulatedTuner
@@ -59,16 +59,17 @@ class Tuner(HostMemory):
         super().__init__()
         self.broken = False
         self.trials = 0
+        self.points: tuple[tuple[int, float], ...] = ((1, 2e-4), (8, 2e-4))
 
     def merged(self, program: Program, slab: Slab, weights: Path) -> Profile | None:  # noqa: ARG002 - a Tuner
         self.trials += 1
-        return Profile(2e-4, 0.0, (0.0, 1.0))
+        return Profile(self.points, (0.0, 1.0))
 
     def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:  # noqa: ARG002 - a Tuner
         if self.broken:
             raise RuntimeError("the model cannot be run")
         self.trials += 1
-        return Profile(1.5e-4, 0.0, (1.0,))
+        return Profile(((1, 1.5e-4),), (1.0,))
 
 
 @pytest.fixture
@@ -132,6 +133,34 @@ def test_a_thousand_loads_and_unloads_leave_the_ledger_as_it_was(library: Librar
         library.forget(passer_by)
         apply(library)
     assert ledger(library) == before
+
+
+def test_merging_ends_for_good_where_the_weights_of_so_many_outgrow_the_caches(
+    library: Library, tmp_path: Path
+) -> None:
+    library._tuner.points = ((1, 2e-4), (8, 8e-4), (64, 64 * 2e-4))  # 100 us each of 8, 200 of 64; segments take 150
+    tiers = [tier(tmp_path, f"{number}") for number in range(64)]
+    ways = []
+    for one in tiers:
+        library.prepare(one, types_of(3))
+        apply(library)
+        now = {library.implementation(other) for other in tiers if other.holders}
+        assert {other.holders[types_of(3)][0].mergeable for other in tiers if other.holders} == {now == {MERGED}}
+        ways += now
+    assert ways.pop(0) == SEGMENTS
+    assert ways[7] == MERGED
+    assert ways[-1] == SEGMENTS
+    back = ways.index(SEGMENTS)
+    assert set(ways[back:]) == {SEGMENTS}
+    assert all(one.row >= 0 for one in tiers[:back]), "what runs merged still needs its weights"
+    for one in tiers[4:]:
+        library.forget(one)
+    late = LoadedTier("late", tiers[4].folder)
+    library.prepare(late, types_of(3))  # now they are so few that merging would win
+    assert library.implementation(late) == SEGMENTS
+    for one in (*tiers[:4], late):
+        library.forget(one)
+    assert library.weight_bytes == 0
 
 
 @pytest.mark.parametrize("differs", ["nothing", "two rows", "weights"])

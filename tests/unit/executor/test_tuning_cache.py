@@ -18,8 +18,9 @@ from treadle_agent.executor.statistics import Lookups
 from treadle_agent.executor.tuner import Profile
 from treadle_agent.executor.tuning_cache import Entry, TuningCache
 
-PROFILE = Profile(1e-4, 2e-5, (0.0, 0.25, 1.0), (1,))
-OTHER = Profile(3e-4, 0.0, (0.0, 0.5, 1.0))
+PROFILE = Profile(((1, 1e-4), (8, 3e-4)), (0.0, 0.25, 1.0), (1,))
+OTHER = Profile(((1, 3e-4),), (0.0, 0.5, 1.0))
+SHARES = PROFILE.shares
 DEVICE = ("host", "kind of processor", "numpy 2.0")
 WHAT = ("merged", "a digest")
 
@@ -73,11 +74,15 @@ DAMAGE: dict[str, Callable[[Path, bytes], object]] = {
     "unreadable": lambda path, _: (path.unlink(), path.mkdir()),
     "somebody else's": lambda path, _: sealed(path, Entry((*DEVICE, "another"), PROFILE)),
     "another format": lambda path, _: sealed(path, {"made_for": made_for(path), "profile": PROFILE, "more": 1}),
-    "fewer kernels": lambda path, _: sealed(path, Entry(made_for(path), Profile(1e-4, 0.0, (0.0, 1.0)))),
-    "shares that fall": lambda path, _: sealed(path, Entry(made_for(path), Profile(1e-4, 0.0, (0.0, 2.0, 1.0)))),
-    "time that runs back": lambda path, _: sealed(path, Entry(made_for(path), Profile(-1e-4, 0.0, PROFILE.shares))),
-    "no number": lambda path, _: sealed(path, Entry(made_for(path), Profile(float("nan"), 0.0, PROFILE.shares))),
-    "a kernel too many": lambda path, _: sealed(path, Entry(made_for(path), Profile(0.0, 0.0, PROFILE.shares, (2,)))),
+    "fewer kernels": lambda path, _: sealed(path, Entry(made_for(path), Profile(((1, 1e-4),), (0.0, 1.0)))),
+    "shares that fall": lambda path, _: sealed(path, Entry(made_for(path), Profile(((1, 1e-4),), (0.0, 2.0, 1.0)))),
+    "time that runs back": lambda path, _: sealed(path, Entry(made_for(path), Profile(((1, -1e-4),), SHARES))),
+    "nothing measured": lambda path, _: sealed(path, Entry(made_for(path), Profile((), SHARES))),
+    "nobody alone": lambda path, _: sealed(path, Entry(made_for(path), Profile(((8, 1e-4),), SHARES))),
+    "one number twice": lambda path, _: sealed(path, Entry(made_for(path), Profile(((1, 1e-4), (1, 2e-4)), SHARES))),
+    "more in less": lambda path, _: sealed(path, Entry(made_for(path), Profile(((1, 2e-4), (8, 1e-4)), SHARES))),
+    "no number": lambda path, _: sealed(path, Entry(made_for(path), Profile(((1, float("nan")),), SHARES))),
+    "a kernel too many": lambda path, _: sealed(path, Entry(made_for(path), Profile(((1, 0.0),), SHARES, (2,)))),
 }
 
 
@@ -142,8 +147,8 @@ print("ready", flush=True)
 sys.stdin.readline()
 for turn in range(300):
     for key in "abc":
-        got = TuningCache(folder, ("host",)).recall((key,), 1, lambda: Profile(mine, 0.0, (0.0, 1.0)))
-        assert got.fixed in (1.0, 2.0), got
+        got = TuningCache(folder, ("host",)).recall((key,), 1, lambda: Profile(((1, mine),), (0.0, 1.0)))
+        assert got.points in (((1, 1.0),), ((1, 2.0),)), got
     if turn % 3 == 0:
         next(folder.iterdir()).unlink(missing_ok=True)
 """

@@ -131,7 +131,7 @@ class House:
         self.worker._install(version)
         self.turn(Bind(number, 0, (ROW,), (ROW,)))
         if bound:
-            shares, cost = (0.0, 1.0), CostModel(1e-6, 0.0)
+            shares, cost = (0.0, 1.0), CostModel.line(1e-6, 0.0)
             version.tiers[0].buckets[0] = [Executable("one", 1, shares, mergeable=False, cost=cost, body=self.chain)]
         return version
 

@@ -69,7 +69,7 @@ def artifact(folder: Path, name: str, used: float) -> Path:
 def measurement(folder: Path, number: int, used: float) -> Path:
     """What the executor keeps, last used so long ago."""
     known = set((folder / "tuning").glob("*"))
-    TuningCache(folder / "tuning", ("host",)).recall((str(number),), 0, lambda: Profile(0.0, 0.0, (1.0,)))
+    TuningCache(folder / "tuning", ("host",)).recall((str(number),), 0, lambda: Profile(((1, 0.0),), (1.0,)))
     (path,) = set((folder / "tuning").glob("*")) - known
     os.utime(path, (time.time() - used,) * 2)
     return path

@@ -17,7 +17,7 @@ def executable(
     name: str = "one", rows: int = 1, fixed: float = 0.01, each: float = 0.001, kernels: int = 4
 ) -> Executable:
     shares = tuple(index / kernels for index in range(kernels + 1))
-    return Executable(name, rows, shares, mergeable=True, cost=CostModel(fixed, each), capacity=128)
+    return Executable(name, rows, shares, mergeable=True, cost=CostModel.line(fixed, each), capacity=128)
 
 
 def tenant(key: int, *executables: Executable, deadline: float = 1.0, **terms: Any) -> Tenant:

@@ -29,7 +29,7 @@ def make_tenant(
     tiers = []
     for index, seconds in enumerate(services):
         tier = Tier(f"t{index}", seconds)
-        tier.buckets[0] = [Executable(f"t{index}", 1, (0.0, 1.0), mergeable=False, cost=CostModel(seconds, 0.0))]
+        tier.buckets[0] = [Executable(f"t{index}", 1, (0.0, 1.0), mergeable=False, cost=CostModel.line(seconds, 0.0))]
         tiers.append(tier)
     return Tenant(key, deadline, 1000, tiers, pinned, switching)
 

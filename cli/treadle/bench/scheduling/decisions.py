@@ -108,7 +108,7 @@ def _tenants(random: Random, count: int, each: int) -> Sequence[Tenant]:
             shares = tuple(index / KERNELS for index in range(KERNELS + 1))
             seconds = random.uniform(0.5e-3, 2e-3)
             executables = [
-                Executable(f"{rows}", rows, shares, mergeable=True, cost=CostModel(seconds, 0.1 * seconds * rows))
+                Executable(f"{rows}", rows, shares, mergeable=True, cost=CostModel.line(seconds, 0.1 * seconds * rows))
                 for rows in ROWS
             ]
         tier = Tier("only", executables[0].cost.expected(1))

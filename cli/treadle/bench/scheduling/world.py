@@ -90,7 +90,12 @@ def _executables(shape: Shape) -> list[Executable]:
     shares = tuple(index / shape.kernels for index in range(shape.kernels + 1))
     return [
         Executable(
-            f"rows-{rows}", rows, shares, shape.mergeable, CostModel(shape.fixed, shape.per_row * rows), capacity=128
+            f"rows-{rows}",
+            rows,
+            shares,
+            shape.mergeable,
+            CostModel.line(shape.fixed, shape.per_row * rows),
+            capacity=128,
         )
         for rows in ROWS
     ]

@@ -32,7 +32,7 @@ def measure_decisions() -> Decisions:
     for index in range(_TIERS):
         seconds = 0.1 / (1 + index)
         tier = Tier(str(index), seconds)
-        tier.buckets[0] = [Executable(str(index), 1, (0.0, 1.0), mergeable=False, cost=CostModel(seconds, 0.0))]
+        tier.buckets[0] = [Executable(str(index), 1, (0.0, 1.0), mergeable=False, cost=CostModel.line(seconds, 0.0))]
         tiers.append(tier)
     tenant = Tenant(0, 1e9, _WAITING + 1, tiers)
     for number in range(_WAITING):

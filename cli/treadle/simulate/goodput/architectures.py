@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from treadle.simulate.multiplexing.networks import Network
 from treadle_agent.executor.gpu_model import GpuModel
-from treadle_agent.executor.tuner import PROBLEMS, line
+from treadle_agent.executor.tuner import MEASURED, profile
 from treadle_agent.policy.latency import Correction, Executable
 
 BATCHES = (1, 2, 4, 8)
@@ -51,11 +51,13 @@ class Architecture:
 
     def _executable(self, rows: int, correction: Correction) -> Executable:
         kernels = len(self._network.layers)
-        alone, together = (
-            [self.seconds(rows, problems, index, index + 1) for index in range(kernels)] for problems in (1, PROBLEMS)
+        measured = profile(
+            {
+                problems: [self.seconds(rows, problems, index, index + 1) for index in range(kernels)]
+                for problems in MEASURED
+            }
         )
-        profile = line(alone, together, PROBLEMS)
         return Executable(
-            f"{self.name} x {rows}", rows, profile.shares, mergeable=True, cost=profile.cost(correction),
+            f"{self.name} x {rows}", rows, measured.shares, mergeable=True, cost=measured.cost(correction),
             body=self, capacity=CAPACITY,
         )  # fmt: skip

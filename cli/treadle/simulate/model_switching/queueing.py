@@ -27,7 +27,7 @@ def make_tenant(
     tiers = []
     for index, seconds in enumerate(profile):
         tier = Tier(str(index), seconds, servers)
-        tier.buckets[0] = [Executable(str(index), 1, (0.0, 1.0), mergeable=False, cost=CostModel(seconds, 0.0))]
+        tier.buckets[0] = [Executable(str(index), 1, (0.0, 1.0), mergeable=False, cost=CostModel.line(seconds, 0.0))]
         tiers.append(tier)
     return Tenant(number, deadline, _UNBOUNDED, tiers, pinned, switching)
 
