@@ -50,7 +50,9 @@ def parse_decimal(text: str) -> float:
 
 def format_duration(seconds: Seconds) -> str:
     """The shortest duration in whole milliseconds that is not below `seconds`: ``1m30s``, ``750ms``."""
-    rest = max(0, math.ceil(round(seconds * 1e3, 6)))
+    rest = max(0, round(seconds * 1e3))
+    if rest / 1e3 < seconds and not math.isclose(rest / 1e3, seconds, rel_tol=1e-12, abs_tol=1e-9):
+        rest += 1
     parts: list[str] = []
     for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
         count, rest = divmod(rest, size)

@@ -166,7 +166,7 @@ def test_measuring_tells_kernels_apart_and_what_serves_replays(gpu: Gpu, world: 
     profile = tuner.merged(PROGRAM, slab, weights)
     assert profile is not None
     assert world.graphs == []
-    body = tuner.body(PROGRAM, slab, 4, Profile(profile.fixed, profile.per_problem, profile.shares))
+    body = tuner.body(PROGRAM, slab, 4, Profile(profile.points, profile.shares))
     with gpu.stream() as stream:
         bound = body.compose([(0, slab.acquire("1", weights))], stream)
         stream.synchronize()
