@@ -84,6 +84,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="between plans when nothing changes; each fourth time the watches are checked (default %(default)g)",
     )
+    parser.add_argument(
+        "--tls",
+        action="store_true",
+        help="agents answer by TLS (their --tls): tenants' URLs begin with https (default: plain HTTP)",
+    )
     return parser
 
 
@@ -103,6 +108,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         planner=PlannerTiming(resync=Seconds(options.resync)),
         audit=Seconds(options.resync * 4),
         audit_grace=Seconds(min(5.0, options.resync)),
+        tls=options.tls,
     )
 
 

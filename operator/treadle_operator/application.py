@@ -60,7 +60,7 @@ class Operator:
         self._metrics = metrics = OperatorMetrics()
         self._wanted = wanted = asyncio.Event()
         self._client = client = KubeClient(configuration, metrics, settings.election.write_timeout)
-        self._mirror = mirror = Mirror(wanted.set)
+        self._mirror = mirror = Mirror(wanted.set, tls=settings.tls)
         self._listing = Listing(client, mirror, kinds.WATCHED, settings.audit, settings.audit_grace, metrics)
         self._leadership = Leadership(
             client,

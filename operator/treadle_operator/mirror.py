@@ -127,10 +127,14 @@ class Shelf(Generic[V]):
 
 
 class Mirror:
-    """All shelves; `changed` is called when something has changed that a plan may depend on."""
+    """All shelves; `changed` is called when something has changed that a plan may depend on.
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    `tls`: agents answer by TLS, which no object says.
+    """
+
+    def __init__(self, changed: Callable[[], None], *, tls: bool = False) -> None:
         self._changed = changed
+        self._tls = tls
         self._tenants: Shelf[TenantView] = Shelf(kinds.TENANTS, read_tenant_view)
         self._replicas: Shelf[ReplicaView] = Shelf(kinds.REPLICAS, read_replica_view)
         self._nodes: Shelf[Node] = Shelf(kinds.NODES, read_node)
@@ -210,6 +214,7 @@ class Mirror:
             services=self._services.by_key(),
             slices=self._slices.by_key(),
             hushed=hushed,
+            tls=self._tls,
         )
 
 

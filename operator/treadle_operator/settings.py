@@ -51,6 +51,7 @@ class Settings:
         planner: when to plan.
         audit: between lists that check what the watches have told.
         audit_grace: how long a watch may be behind such a list.
+        tls: agents answer by TLS.
         write_backoff: between tries of one tenant's changes.
         writers: tenants written at a time.
         node_lease_look: between looks at the nodes' Leases, at most.
@@ -64,6 +65,7 @@ class Settings:
     planner: PlannerTiming
     audit: Seconds
     audit_grace: Seconds
+    tls: bool = False
     write_backoff: BackoffTiming = _WRITE_BACKOFF
     writers: int = 16
     node_lease_look: Seconds = _NODE_LEASE_LOOK

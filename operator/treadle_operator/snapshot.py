@@ -195,7 +195,7 @@ class Snapshot:
 
     `epoch` is the planning leader's. `tenants` by `Tenant.key`; `replicas`, `services` and `slices` by
     ``NAMESPACE/NAME``; `nodes` by name; `profiles` by model digest and device model. `hushed`: no agent at all is heard
-    of (`heartbeats`).
+    of (`heartbeats`). `tls`: agents answer by TLS.
     """
 
     epoch: int
@@ -206,3 +206,4 @@ class Snapshot:
     services: Mapping[str, ServiceView] = field(default_factory=dict)
     slices: Mapping[str, EndpointSliceView] = field(default_factory=dict)
     hushed: bool = False
+    tls: bool = False

@@ -237,7 +237,7 @@ WIDE = {
         "URL": "http://digits-treadle.shop.svc",
     },
     "replica": {"STRAGGLING": "", "GOOD": "100", "LATE": "2", "SHED": "3", "ERROR": "1", "ADDRESS": "10.0.0.7:8000"},
-    "node": {"REASON": "Serving", "ADDRESS": "10.0.0.7:8000", "VERSION": "0.1.0"},
+    "node": {"REASON": "Serving", "MERGE": "3.75", "ADDRESS": "10.0.0.7:8000", "VERSION": "0.1.0"},
     "profile": {"SHA256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
 }
 

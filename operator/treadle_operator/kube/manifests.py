@@ -18,8 +18,9 @@ from treadle_operator.kube.kinds import (
     SLICES,
     TENANT_LABEL,
 )
-from treadle_operator.kube.views import PORT_NAME, SERVICE_PORT
+from treadle_operator.kube.views import PORT_NAME
 from treadle_operator.policy.changes import (
+    SERVICE_PORT,
     ApplyEndpointSlice,
     ApplyService,
     CreateReplica,

@@ -16,6 +16,7 @@ from treadle_api.units import Seconds
 from treadle_operator.heartbeats import NodeLease
 from treadle_operator.kube.client import Json
 from treadle_operator.kube.kinds import SLICES
+from treadle_operator.policy.changes import SERVICE_PORT
 from treadle_operator.snapshot import (
     CAUSE_ANNOTATION,
     REPLACES_ANNOTATION,
@@ -32,7 +33,6 @@ from treadle_operator.snapshot import (
 from treadle_operator.tenant_status import TenantStatus, read_tenant_status
 
 PORT_NAME = "http"
-SERVICE_PORT = 80
 MOST_ENDPOINTS = 1000  # the API server's own bound for one EndpointSlice
 _MANY = 1 << 16
 _ANY = re.compile(".*", re.DOTALL)

@@ -12,6 +12,8 @@ from treadle_api.tenant import Tenant
 from treadle_operator.snapshot import AddressType, Cause, Endpoint
 from treadle_operator.tenant_status import TenantStatus
 
+SERVICE_PORT = 80  # of a tenant's Service
+
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSpec:
@@ -168,6 +170,7 @@ def service_name(tenant: str) -> str:
     return f"{tenant}-treadle"
 
 
-def tenant_url(tenant: Tenant) -> str:
-    """Where clients in the cluster reach a tenant."""
-    return f"http://{service_name(tenant.name)}.{tenant.namespace}.svc"
+def tenant_url(tenant: Tenant, *, tls: bool) -> str:
+    """Where clients in the cluster reach a tenant: its Service has one port, whether agents answer by TLS or not."""
+    host = f"{service_name(tenant.name)}.{tenant.namespace}.svc"
+    return f"https://{host}:{SERVICE_PORT}" if tls else f"http://{host}"

@@ -28,6 +28,7 @@ class Reporter:
 
     def __init__(self, snapshot: Snapshot, memory: Memory, now: float) -> None:
         self._obstacles = Obstacles(snapshot)
+        self._tls = snapshot.tls
         self._memory = memory
         self._alive = {name for name, node in snapshot.nodes.items() if node.alive}
         self._now = now
@@ -105,7 +106,7 @@ class Reporter:
             effective_accuracy=promise.effective_accuracy(served) if total else old.effective_accuracy,
             p99=_milliseconds(p99) if p99 is not None else old.p99,
             requests_per_second=_rate(case),
-            url=tenant_url(case.tenant) if case.placements else "",
+            url=tenant_url(case.tenant, tls=self._tls) if case.placements else "",
             counter_offer=verdict.counter_offer,
         )
 

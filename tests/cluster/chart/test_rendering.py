@@ -180,6 +180,8 @@ def test_with_a_certificate_all_that_asks_agents_asks_by_tls(helm: Helm) -> None
     options = agent_options(agent_parser().parse_args(arguments(agent)))
     mounts = {each["name"]: each["mountPath"] for each in agent["volumeMounts"]}
     assert str(options.tls) == mounts["tls"]
+    operator = container(objects, "Deployment", "treadle-operator")
+    assert operator_settings(operator_parser().parse_args(operator["args"])).tls
     volumes = one(objects, "DaemonSet", "treadle-agent")["spec"]["template"]["spec"]["volumes"]
     assert [each["secret"]["secretName"] for each in volumes if each["name"] == "tls"] == ["agents"]
     assert {agent[f"{probe}Probe"]["httpGet"].get("scheme") for probe in ("startup", "liveness", "readiness")} == {
@@ -190,6 +192,8 @@ def test_with_a_certificate_all_that_asks_agents_asks_by_tls(helm: Helm) -> None
     assert scraped["tlsConfig"]["ca"]["secret"] == {"name": "agents", "key": "tls.crt"}
     plain = container(helm.render({"agent": {"device": "host"}}), "DaemonSet", "treadle-agent")
     assert agent_options(agent_parser().parse_args(arguments(plain))).tls is None
+    operator = container(helm.render({}), "Deployment", "treadle-operator")
+    assert not operator_settings(operator_parser().parse_args(operator["args"])).tls
     assert "scheme" not in plain["livenessProbe"]["httpGet"]
 
 

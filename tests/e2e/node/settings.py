@@ -57,6 +57,7 @@ KUBELET = {
     "imageGCLowThresholdPercent": 99,
     "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1Gi", "imagefs.available": "1Gi"},
     "nodeStatusUpdateFrequency": "5s",
+    "syncFrequency": "10s",  # how soon Pods see a changed Secret
 }
 
 PROXY = {

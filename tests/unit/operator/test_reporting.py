@@ -90,6 +90,13 @@ def test_a_served_tenant_is_told_of_in_full() -> None:
     assert status.url == "http://digits-treadle.default.svc"
 
 
+def test_the_url_says_how_agents_answer() -> None:
+    view = view_tenant(make_tenant())
+    snapshot = make_snapshot([view], NODES, [make_replica(view)], PROFILES, tls=True)
+    status = plan(snapshot, Memory(), NOW).tenants[view.tenant.key].status
+    assert status.url == "https://digits-treadle.default.svc:80"
+
+
 def test_figures_of_replicas_add_up() -> None:
     view = view_tenant(make_tenant(replicas=(2, 2)))
     one = make_replica(view, "n0/0", figures=make_figures(990, accuracy=95.0, bucket=5), tier="t0")
