@@ -124,7 +124,7 @@ class FrontEnd:
         try:
             route = resolve(request.raw_path, request.method)
             if self._guard is not None:
-                route = await self._guard.admit(route, request.headers)
+                route = await self._guard.admit(route, request.headers, request.remote or "")
             model = route.model
             if route.resource is Resource.INFER:
                 reply = await self._inference.infer(request, route.model, route.version, came)

@@ -61,8 +61,8 @@ class Guard:
         right = _OF_NODE.get(route.resource)
         return route if right is None or self._may(caller, right) else None
 
-    async def admit(self, route: Route, headers: Mapping[str, str]) -> Route:
-        """The route, with the full name of the tenant that its caller may use.
+    async def admit(self, route: Route, headers: Mapping[str, str], peer: str) -> Route:
+        """The route, with the full name of the tenant that its caller may use; `peer` is the address it calls from.
 
         Raises:
             UnauthenticatedError: there is no token, or it is nobody's.
@@ -78,7 +78,7 @@ class Guard:
         if not _TOKEN.fullmatch(token := _token(authorization)):
             raise UnauthenticatedError("a bearer token is needed", "")
         try:
-            caller = await self._callers.answer(*self._question(token, route))
+            caller = await self._callers.answer(*self._question(token, route), peer)
             if caller is None:
                 raise UnauthenticatedError("the bearer token is not valid here", "invalid_token")
             return await self._allowed(caller, route)
@@ -101,7 +101,7 @@ class Guard:
     async def _allowed(self, caller: Caller, route: Route) -> Route:
         if not route.model:
             right = _OF_NODE.get(route.resource)
-            if right is None or await self._rights.answer((caller, right), (caller, right)):
+            if right is None or await self._rights.answer((caller, right), (caller, right), caller.user):
                 return route
             raise ForbiddenError(f"you may not read {right.path}: that takes the right to get this URL")
         if len(route.model) > LONGEST_NAME:
@@ -109,7 +109,7 @@ class Guard:
         # A name that is nobody's is asked about like any other: neither the answer nor its time tells.
         keys = tuple(self._directory.keys(route.model)) or (route.model,)
         claims = [(caller, _right_to(key)) for key in keys]
-        answers = await asyncio.gather(*(self._rights.answer(claim, claim) for claim in claims))
+        answers = await asyncio.gather(*(self._rights.answer(claim, claim, caller.user) for claim in claims))
         allowed = [key for key, may in zip(keys, answers, strict=True) if may]
         if not allowed:
             raise ForbiddenError(_FORBIDDEN)

@@ -1,19 +1,26 @@
-"""Questions about callers: who asks the same shares one answer, and few are asked at a time."""
+"""Questions about callers: who asks the same shares one answer, few are asked at a time, and askers take turns.
+
+Else a flood of tokens that are nobody's would keep those out who have not been seen before.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 from treadle_agent.frontend.callers import ReviewError
 from treadle_agent.frontend.settings import GuardSettings
 from treadle_agent.policy.answers import Answer, Answers, Standing
+from treadle_agent.policy.fair_line import FairLine
 
 K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")
 V = TypeVar("V")
+
+KNOWN = ""  # who asks again what was answered before
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +40,7 @@ class Inquiries(Generic[K, Q, V]):
         self._answers = Answers[K, V](settings.timing, settings.most_answers)
         self._asking: dict[K, asyncio.Task[Answer[V] | None]] = {}
         self._answered = True
-        self._slots = asyncio.Semaphore(settings.most_asked)
+        self._turns = _Turns(settings.most_asked, settings.most_waiting - settings.most_asked)
 
     def known(self, key: K, question: Q) -> Answer[V] | None:
         """The answer, where it is known and believed."""
@@ -41,20 +48,19 @@ class Inquiries(Generic[K, Q, V]):
         if found is None or found[1] is Standing.OLD:
             return None
         if found[1] is Standing.DUE:
-            self._begin(key, question)
+            self._begin(key, question, KNOWN)
         return found[0]
 
-    async def answer(self, key: K, question: Q) -> V:
-        """The answer, asked for where it is not known.
+    async def answer(self, key: K, question: Q, asker: str) -> V:
+        """The answer, asked for where it is not known; askers take turns.
 
         Raises:
             ReviewError: nobody answers, or too many wait, and no answer of before can be believed.
         """
         if (known := self.known(key, question)) is not None:
             return known.value
-        asking = self._begin(key, question)
         # Others wait for it, too: it goes on when this one's client has gone.
-        answer = await asyncio.shield(asking) if asking is not None else None
+        answer = await asyncio.shield(self._begin(key, question, asker))
         if answer is None:
             found = self._answers.find(key, self._clock())
             if found is None:
@@ -69,21 +75,21 @@ class Inquiries(Generic[K, Q, V]):
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
 
-    def _begin(self, key: K, question: Q) -> asyncio.Task[Answer[V] | None] | None:
-        """What asks, now or already; None where too many wait."""
+    def _begin(self, key: K, question: Q, asker: str) -> asyncio.Task[Answer[V] | None]:
+        """What asks, now or already."""
         task = self._asking.get(key)
         if task is None:
-            if len(self._asking) >= self._settings.most_waiting:
-                return None
-            task = self._asking[key] = asyncio.create_task(self._learn(key, question), name="review")
+            task = self._asking[key] = asyncio.create_task(self._learn(key, question, asker), name="review")
             task.add_done_callback(lambda _: self._asking.pop(key, None))
         return task
 
-    async def _learn(self, key: K, question: Q) -> Answer[V] | None:
+    async def _learn(self, key: K, question: Q, asker: str) -> Answer[V] | None:
         asked = self._clock()
         try:
-            async with asyncio.timeout(self._settings.patience), self._slots:
+            async with asyncio.timeout(self._settings.patience), self._turns.turn(asker):
                 value = await self._ask(question)
+        except _FullError:
+            return None  # says nothing of who answers
         except (ReviewError, TimeoutError) as error:
             if self._answered:
                 reason = str(error) or f"no answer in {self._settings.patience:g} s"
@@ -94,3 +100,47 @@ class Inquiries(Generic[K, Q, V]):
             return None
         self._answered = True
         return self._answers.put(key, value, granted=bool(value), asked=asked)
+
+
+class _FullError(Exception):
+    """Raised when too many wait, and this asker has most of them."""
+
+
+class _Turns:
+    """Lets `at_once` ask, and up to `most` wait for that."""
+
+    def __init__(self, at_once: int, most: int) -> None:
+        self._free = at_once
+        self._line = FairLine[asyncio.Future[None]](most)
+
+    @asynccontextmanager
+    async def turn(self, asker: str) -> AsyncIterator[None]:
+        """Ask meanwhile; raises _FullError."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(asker)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def _wait(self, asker: str) -> None:
+        mine = asyncio.get_running_loop().create_future()
+        leaving = self._line.join(asker, mine)
+        if leaving is not None and not leaving.done():
+            leaving.set_exception(_FullError())
+        try:
+            await mine
+        except asyncio.CancelledError:
+            self._line.leave(asker, mine)
+            if mine.done() and not mine.cancelled() and mine.exception() is None:  # the turn came in the same moment
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        while (following := self._line.take()) is not None:
+            if not following.done():  # given up, and not gone yet
+                following.set_result(None)
+                return
+        self._free += 1

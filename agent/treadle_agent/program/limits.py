@@ -26,7 +26,7 @@ class Limits:
 
     Attributes:
         model_bytes: size of the ONNX file with its external data.
-        nodes: operators in the graph, after constants are folded.
+        nodes: operators in the graph, after constants are folded; of a model with functions before that, too.
         tensor_bytes: size of one tensor that is not an input of the model.
         memory_bytes: address space beyond what the process has when it starts.
         cpu_seconds: processor time.

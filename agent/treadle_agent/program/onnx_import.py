@@ -14,6 +14,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from treadle_agent.program.artifact import TensorSpec
 from treadle_agent.program.errors import ModelError
+from treadle_agent.program.expansion import expanded_nodes
 from treadle_agent.program.limits import Limits, check_size, size_message
 from treadle_agent.program.model import DType, Shape
 
@@ -68,6 +69,7 @@ def read_model(path: Path, limits: Limits, *, alone: bool = False) -> Source:
     """Read and check a model file; `alone`: it has no files beside it. Raises ModelError."""
     model = _parse(path, limits)
     _check_versions(model)
+    _check_functions(model, limits)
     _fix_initializers(model)
     external = _load_external_data(model, path, limits, alone=alone)
     try:
@@ -152,6 +154,15 @@ def _check_versions(model: ModelProto) -> None:
         raise ModelError(
             f"opset {opset} is older than {OLDEST_OPSET}: convert the model with "
             f"onnx.version_converter.convert_version(model, {OLDEST_OPSET})"
+        )
+
+
+def _check_functions(model: ModelProto, limits: Limits) -> None:
+    """Refuse a model whose functions make too much of it, before the checker infers shapes through every call."""
+    if model.functions and (count := expanded_nodes(model)) > limits.nodes:
+        raise ModelError(
+            f"the model has {count} nodes with its functions in the places of their calls; at most {limits.nodes} are "
+            "accepted (Limits.nodes)"
         )
 
 

@@ -129,3 +129,17 @@ def test_a_request_that_is_passed_on_carries_its_token_and_is_judged_there(guard
 async def nobody(*_):
     """Whom a token stands for, and what that one may."""
     return
+
+
+def test_turns_are_of_addresses(guarded, monkeypatch):
+    site, _ = guarded()
+    guard, peers = site.front_end._guard, []
+    admit = guard.admit
+
+    def spy(route, headers, peer):
+        peers.append(peer)
+        return admit(route, headers, peer)
+
+    monkeypatch.setattr(guard, "admit", spy)
+    assert site.infer(GOOD, **bearer("ann"))[0] == 200
+    assert peers == ["127.0.0.1"]

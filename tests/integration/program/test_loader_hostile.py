@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -141,6 +142,41 @@ def test_a_graph_of_many_nodes(loader: Loader, text_model: Write) -> None:
     body = "\n".join(f"t{i + 1} = Relu({'x' if i == 0 else f't{i}'})" for i in range(30_000))
     text = f"g (float[N, 4] x) => (float[N, 4] y) {{ {body}\n y = Relu(t30000) }}"
     assert "at most 20000 are accepted (Limits.nodes)" in refusal(loader, text_model(text))
+
+
+def laughing(levels: int) -> onnx.ModelProto:
+    """Functions each of which calls the one before twice."""
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("bomb", 1)]
+    graph = helper.make_graph(
+        [helper.make_node(f"f{levels}", ["x"], ["y"], domain="bomb")], "g", [_port("x")], [_port("y")]
+    )
+    model = helper.make_model(graph, ir_version=8, opset_imports=opsets)
+    for level in range(levels + 1):
+        names = ["a", "m", "b"] if level else ["a", "b"]
+        op, domain = (f"f{level - 1}", "bomb") if level else ("Relu", "")
+        body = [helper.make_node(op, [i], [o], domain=domain) for i, o in itertools.pairwise(names)]
+        model.functions.append(helper.make_function("bomb", f"f{level}", ["a"], ["b"], body, opsets))
+    return model
+
+
+@pytest.mark.parametrize("levels", [15, 60])
+def test_functions_that_call_each_other_without_measure(loader: Loader, tmp_path: Path, levels: int) -> None:
+    (tmp_path / "laughing.onnx").write_bytes(laughing(levels).SerializeToString())
+    message = refusal(loader, tmp_path / "laughing.onnx")
+    assert f"the model has {2**levels} nodes" in message
+    assert "Limits.nodes" in message
+
+
+def test_functions_within_measure_are_no_bomb(loader: Loader, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(laughing(4).SerializeToString())
+    assert loader.compile(tmp_path / "model.onnx").is_dir()
+
+
+def test_a_function_that_calls_itself(loader: Loader, tmp_path: Path) -> None:
+    model = laughing(1)
+    model.functions[1].node[0].op_type = "f1"
+    (tmp_path / "round.onnx").write_bytes(model.SerializeToString())
+    assert "must not be recursive" in refusal(loader, tmp_path / "round.onnx")
 
 
 def test_subgraphs_nested_beyond_reason(loader: Loader, tmp_path: Path) -> None:

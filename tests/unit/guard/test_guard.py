@@ -27,7 +27,7 @@ INFER = resolve("/v2/models/words/infer", "POST")
 
 
 def admit(guard: Guard, path: str, headers: dict[str, str], method: str = "GET") -> Route:
-    return asyncio.run(guard.admit(resolve(path, method), headers))
+    return asyncio.run(guard.admit(resolve(path, method), headers, "10.0.0.1"))
 
 
 @pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready"])
@@ -84,7 +84,7 @@ def test_only_who_may_use_several_is_told_of_them(guard: Make):
         made = guard()
         for _ in range(2):  # what is known, too, is not known of one of them alone
             with pytest.raises(BadRequestError, match=r"several tenants: digits\.team-a, digits\.team-b"):
-                await made.admit(resolve("/v2/models/digits", "GET"), ROOT)
+                await made.admit(resolve("/v2/models/digits", "GET"), ROOT, "10.0.0.1")
 
     asyncio.run(run())
 
@@ -133,11 +133,11 @@ def test_the_servers_own_metadata_takes_a_token_and_no_right(guard: Make, review
 def test_what_is_known_is_not_asked_again_and_no_token_is_kept(guard: Make, reviewer):
     async def run() -> None:
         made = guard()
-        await made.admit(INFER, ANN)
+        await made.admit(INFER, ANN, "10.0.0.1")
         caller = reviewer.tokens["ann-s", "treadle.dev"]
         assert reviewer.asked == [("ann-s", "treadle.dev"), (caller, TenantRight("team-a", "words"))]
         for _ in range(3):
-            await made.admit(INFER, ANN)
+            await made.admit(INFER, ANN, "10.0.0.1")
         assert made.known(INFER, ANN["Authorization"]) == Route(Resource.INFER, "words.team-a")
         assert len(reviewer.asked) == 2
         assert "ann-s" not in repr([*made._callers._answers._granted, *made._rights._answers._granted])
@@ -148,13 +148,13 @@ def test_what_is_known_is_not_asked_again_and_no_token_is_kept(guard: Make, revi
 def test_a_right_that_is_taken_is_lost_when_its_time_is_over(guard: Make, reviewer, clock):
     async def run() -> None:
         made = guard()
-        await made.admit(INFER, ANN)
+        await made.admit(INFER, ANN, "10.0.0.1")
         reviewer.rights.clear()
         clock.now += 29.9
-        await made.admit(INFER, ANN)
+        await made.admit(INFER, ANN, "10.0.0.1")
         clock.now += 30.1
         with pytest.raises(ForbiddenError):
-            await made.admit(INFER, ANN)
+            await made.admit(INFER, ANN, "10.0.0.1")
 
     asyncio.run(run())
 
@@ -164,10 +164,10 @@ def test_a_right_that_is_given_is_there_soon(guard: Make, reviewer, clock):
         made, rights = guard(), set(reviewer.rights)
         reviewer.rights.clear()
         with pytest.raises(ForbiddenError):
-            await made.admit(INFER, ANN)
+            await made.admit(INFER, ANN, "10.0.0.1")
         reviewer.rights = rights
         clock.now += 5.0
-        await made.admit(INFER, ANN)
+        await made.admit(INFER, ANN, "10.0.0.1")
 
     asyncio.run(run())
 
@@ -175,7 +175,7 @@ def test_a_right_that_is_given_is_there_soon(guard: Make, reviewer, clock):
 def test_who_keeps_asking_never_waits_again(guard: Make, reviewer, clock):
     async def run() -> None:
         made = guard()
-        await made.admit(INFER, ANN)
+        await made.admit(INFER, ANN, "10.0.0.1")
         for _ in range(20):
             clock.now += 20.0
             assert made.known(INFER, ANN["Authorization"]) is not None
@@ -188,20 +188,20 @@ def test_who_keeps_asking_never_waits_again(guard: Make, reviewer, clock):
 def test_while_nobody_answers_what_was_said_holds_for_a_time_and_then_nobody_is_let_in(guard: Make, reviewer, clock):
     async def run() -> None:
         made = guard()
-        await made.admit(INFER, ANN)
+        await made.admit(INFER, ANN, "10.0.0.1")
         reviewer.away = True
         with pytest.raises(NoReviewError) as refused:
-            await made.admit(INFER, ROOT)
+            await made.admit(INFER, ROOT, "10.0.0.1")
         assert (refused.value.status, refused.value.retry_after) == (503, 1)
         for age in (20.0, 61.0, 200.0, 359.0):
             clock.now = 1000.0 + age
-            await made.admit(INFER, ANN)
+            await made.admit(INFER, ANN, "10.0.0.1")
             await asyncio.sleep(0.01)
         clock.now = 1360.0
         with pytest.raises(NoReviewError):
-            await made.admit(INFER, ANN)
+            await made.admit(INFER, ANN, "10.0.0.1")
         reviewer.away = False
-        await made.admit(INFER, ANN)
+        await made.admit(INFER, ANN, "10.0.0.1")
 
     asyncio.run(run())
 
@@ -209,10 +209,10 @@ def test_while_nobody_answers_what_was_said_holds_for_a_time_and_then_nobody_is_
 def test_who_keeps_asking_waits_once_for_an_api_server_that_is_silent(guard: Make, reviewer, clock):
     async def run() -> None:
         made = guard(patience=0.02)
-        await made.admit(INFER, ANN)
+        await made.admit(INFER, ANN, "10.0.0.1")
         reviewer.hold = asyncio.Event()
         clock.now += 100.0
-        await made.admit(INFER, ANN)
+        await made.admit(INFER, ANN, "10.0.0.1")
         for _ in range(20):
             clock.now += 3.0
             assert made.known(INFER, ANN["Authorization"]) is not None
@@ -226,7 +226,7 @@ def test_a_review_that_does_not_end_is_given_up(guard: Make, reviewer):
     async def run() -> None:
         reviewer.hold = asyncio.Event()
         with pytest.raises(NoReviewError):
-            await guard(patience=0.05).admit(INFER, ANN)
+            await guard(patience=0.05).admit(INFER, ANN, "10.0.0.1")
 
     asyncio.run(run())
 
@@ -234,7 +234,7 @@ def test_a_review_that_does_not_end_is_given_up(guard: Make, reviewer):
 def test_requests_of_one_token_share_one_review_that_outlives_them(guard: Make, reviewer):
     async def run() -> None:
         made, reviewer.hold = guard(), asyncio.Event()
-        waiting = [asyncio.create_task(made.admit(INFER, ANN)) for _ in range(50)]
+        waiting = [asyncio.create_task(made.admit(INFER, ANN, "10.0.0.1")) for _ in range(50)]
         await asyncio.sleep(0.01)
         waiting[0].cancel()
         await asyncio.sleep(0.01)
@@ -251,13 +251,70 @@ def test_few_are_asked_at_a_time_and_one_too_many_waits_for_nothing(guard: Make,
     async def run() -> None:
         made, reviewer.hold = guard(most_asked=2, most_waiting=5), asyncio.Event()
         strangers = [{"Authorization": f"Bearer stranger-{number}"} for number in range(6)]
-        waiting = [asyncio.create_task(made.admit(INFER, who)) for who in strangers]
+        waiting = [asyncio.create_task(made.admit(INFER, who, "10.0.0.1")) for who in strangers]
         await asyncio.sleep(0.01)
         assert isinstance(waiting[-1].exception(), NoReviewError)
         reviewer.hold.set()
         answers = await asyncio.gather(*waiting[:-1], return_exceptions=True)
         assert {type(answer) for answer in answers} == {UnauthenticatedError}
         assert reviewer.most_at_once == 2
+
+    asyncio.run(run())
+
+
+def test_a_flood_of_tokens_delays_whom_it_comes_from_and_nobody_else(guard: Make, reviewer):
+    async def run() -> None:
+        made, reviewer.hold = guard(most_asked=2, most_waiting=20), asyncio.Event()
+        strangers = [{"Authorization": f"Bearer stranger-{number}"} for number in range(100)]
+        flood = [asyncio.create_task(made.admit(INFER, who, "10.6.6.6")) for who in strangers]
+        await asyncio.sleep(0.01)
+        ann = asyncio.create_task(made.admit(INFER, ANN, "10.0.0.1"))
+        other = asyncio.create_task(made.admit(INFER, OPERATOR, "10.0.0.2"))
+        await asyncio.sleep(0.01)
+        refused = [task for task in flood if task.done()]
+        assert len(refused) == 100 - 20 + 2, "the last of the flood make room for both"
+        assert {type(task.exception()) for task in refused} == {NoReviewError}
+        reviewer.hold.set()
+        assert await ann == Route(Resource.INFER, "words.team-a")
+        with pytest.raises(UnauthenticatedError):
+            await other
+        asked = [question[0] for question in reviewer.asked if isinstance(question[0], str)]
+        assert {asked.index("ann-s"), asked.index("root-s-own")} <= {2, 3, 4}, asked
+        await asyncio.gather(*flood, return_exceptions=True)
+        assert (made._callers._turns._free, len(made._callers._turns._line)) == (2, 0)
+
+    asyncio.run(run())
+
+
+def test_a_flood_of_names_delays_its_own_caller(guard: Make, reviewer):
+    async def run() -> None:
+        made = guard(most_asked=2, most_waiting=20)
+        await made.admit(resolve("/v2", "GET"), ANN, "10.0.0.1")
+        await made.admit(resolve("/v2", "GET"), ROOT, "10.0.0.1")
+        reviewer.hold = asyncio.Event()
+        names = [resolve(f"/v2/models/nobody-{number}", "GET") for number in range(100)]
+        flood = [asyncio.create_task(made.admit(name, ROOT, "10.0.0.1")) for name in names]
+        await asyncio.sleep(0.01)
+        ann = asyncio.create_task(made.admit(INFER, ANN, "10.0.0.1"))
+        await asyncio.sleep(0.01)
+        reviewer.hold.set()
+        assert await ann == Route(Resource.INFER, "words.team-a")
+        await asyncio.gather(*flood, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+def test_turns_that_are_given_up_are_passed_on(guard: Make, reviewer):
+    async def run() -> None:
+        made, reviewer.hold = guard(most_asked=1, most_waiting=5, patience=0.05), asyncio.Event()
+        for round_ in range(3):
+            strangers = [{"Authorization": f"Bearer stranger-{round_}-{number}"} for number in range(5)]
+            waiting = [asyncio.create_task(made.admit(INFER, who, "10.6.6.6")) for who in strangers]
+            found = await asyncio.gather(*waiting, return_exceptions=True)
+            assert {type(one) for one in found} == {NoReviewError}
+        reviewer.hold.set()
+        assert (made._callers._turns._free, len(made._callers._turns._line)) == (1, 0)
+        await made.admit(INFER, ANN, "10.6.6.6")
 
     asyncio.run(run())
 
@@ -277,7 +334,7 @@ def test_no_log_and_no_answer_names_a_token(guard: Make, reviewer, caplog):
 def test_it_closes_while_it_asks(guard: Make, reviewer):
     async def run() -> None:
         made, reviewer.hold = guard(), asyncio.Event()
-        waiting = asyncio.create_task(made.admit(INFER, ANN))
+        waiting = asyncio.create_task(made.admit(INFER, ANN, "10.0.0.1"))
         await asyncio.sleep(0.01)
         await made.close()
         with pytest.raises(asyncio.CancelledError):
