@@ -130,8 +130,9 @@ scale: $(READY) ## the operator with 2,000 tenants on 200 nodes, on a real API s
 	$(BIN)/python benchmarks/scale_page.py
 	$(BIN)/python benchmarks/check_placement.py
 
-gpu: $(READY) ## device tests and kernels on this machine's GPU; writes benchmarks/results/gpu-kernels.json
+gpu: $(READY) ## device tests, kernels and serving on this machine's GPU; writes benchmarks/results/gpu-*.json
 	$(BIN)/treadle bench kernels --device cuda --json benchmarks/results/gpu-kernels.json
+	$(BIN)/treadle bench serving --device cuda --json benchmarks/results/gpu-serving.json
 	TREADLE_REAL_GPU=1 $(BIN)/python -m pytest tests/conformance/cuda
 
 clean: ## remove what make made inside the tree

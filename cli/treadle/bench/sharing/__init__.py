@@ -1,0 +1,1 @@
+"""Ways to share one GPU, served by executors without HTTP: super-kernels, turns, streams, processes and MPS."""

@@ -1,0 +1,69 @@
+"""NVIDIA's Multi-Process Service, started for a benchmark and stopped after it, in a folder of its own.
+
+Processes find the daemon by CUDA_MPS_PIPE_DIRECTORY, which is set for all of them: while none runs there, they share
+the GPU in time-slices, whatever other daemon the machine has.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CONTROL = "nvidia-cuda-mps-control"
+PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
+TIMEOUT = 30.0  # seconds
+
+
+class MpsError(Exception):
+    """Raised when MPS cannot be used here; the message says why."""
+
+
+@contextmanager
+def private_pipes(folder: Path) -> Iterator[None]:
+    """Let processes that are started from now on look for a daemon in `folder` alone."""
+    before = {name: os.environ.get(name) for name in (PIPES, LOGS)}
+    os.environ |= {name: str(folder) for name in before}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def daemon() -> Iterator[None]:
+    """Run the daemon; raises MpsError where there is none, or it is not permitted."""
+    if shutil.which(CONTROL) is None:
+        raise MpsError(f"there is no {CONTROL} here: it comes with the driver, and containers rarely have it")
+    _control("-d")
+    try:
+        yield
+    finally:
+        _control(said="quit\n")
+
+
+def check_used() -> None:
+    """Raise MpsError unless the daemon serves somebody: processes that cannot reach it share in time-slices."""
+    if not _control(said="get_server_list\n").strip():
+        raise MpsError("the daemon runs, but no process uses it")
+
+
+def _control(*options: str, said: str = "") -> str:
+    """What the daemon's control program answers."""
+    try:
+        done = subprocess.run(
+            [CONTROL, *options], input=said, capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MpsError(f"{CONTROL}: {error}") from error
+    if done.returncode != 0:
+        reason = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
+        raise MpsError(f"{CONTROL} {' '.join(options) or said.strip()}: {reason}")
+    return done.stdout
