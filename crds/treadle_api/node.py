@@ -21,6 +21,7 @@ from treadle_api.objects import (
     read_decimal,
     read_generation,
 )
+from treadle_api.tenant import Precision, read_precisions
 from treadle_api.units import Bytes
 
 KIND = "InferenceNode"
@@ -39,6 +40,7 @@ class Device:
     tenants may use in all, `used` what they hold. `utilisation`: busy share (0–1) of the last window. `stretch`:
     observed over expected kernel time, over all tenants (1.0 is as expected). `reason`: why it is not healthy.
     `merge_factor`: kernels of single requests a launch, over the last window; None where it launched none.
+    `precisions`: those at which it computes.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Device:
     healthy: bool
     reason: str
     merge_factor: float | None = None
+    precisions: tuple[Precision, ...] = (Precision.FLOAT32,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +132,5 @@ def _read_device(device: Fields) -> Device:
         healthy=device.boolean("healthy"),
         reason=device.text("reason", None, 1024, "", least=0),
         merge_factor=read_decimal(device, "mergeFactor") if device.has("mergeFactor") else None,
+        precisions=read_precisions(device, "precisions") or (Precision.FLOAT32,),
     )

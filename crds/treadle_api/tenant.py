@@ -45,6 +45,7 @@ _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")  # DNS-1035: it names a Servic
 _LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 _PERCENT = re.compile(r"100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?")
 _RATE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+_PRECISION = re.compile("Float32|TF32|Float16")
 _SCHEMED = re.compile(r"https://[^/?#]+/.+|s3://[^/?#]+/[^?#]+|oci://[^/?#]+/[^?#]+|file:///.+")
 
 
@@ -231,6 +232,11 @@ def read_precision(tier: Fields) -> Precision:
     if name not in Precision.__members__.values():
         raise FieldValueError(tier.field("precision"), f"{name!r} must be one of {', '.join(Precision)}")
     return Precision(name)
+
+
+def read_precisions(fields: Fields, key: str) -> tuple[Precision, ...]:
+    """An optional list of precisions; raises FieldError."""
+    return tuple(map(Precision, fields.texts(key, _PRECISION, 8, 16)))
 
 
 def _read_load(load: Fields) -> PerSecond:

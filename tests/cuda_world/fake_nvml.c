@@ -1,5 +1,5 @@
 /* A libnvidia-ml.so.1 with one GPU, for pynvml. What it tells lies in the file TREADLE_FAKE_NVML, read at each call:
-   lines "memory BYTES", "ecc ERRORS" (-1: not supported), "lost 1". */
+   lines "memory BYTES", "ecc ERRORS" (-1: not supported), "lost 1", "major 7", "minor 5". */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +47,12 @@ int nvmlDeviceGetHandleByUUID(const char* uuid, void** device) {
 
 int nvmlDeviceGetUUID(void* device, char* uuid, unsigned room) { return reached(device) ? reached(device) : copied(UUID, uuid, room); }
 int nvmlDeviceGetName(void* device, char* name, unsigned room) { return reached(device) ? reached(device) : copied("NVIDIA Fake-1", name, room); }
+
+int nvmlDeviceGetCudaComputeCapability(void* device, int* major, int* minor) {
+  *major = (int)told("major", 9);
+  *minor = (int)told("minor", 0);
+  return reached(device);
+}
 
 int nvmlDeviceGetMemoryInfo(void* device, memory_t* memory) {
   memory->total = (unsigned long long)told("memory", 16LL << 30);

@@ -12,7 +12,7 @@ from treadle_api.histogram import BOUNDS
 from treadle_api.node import CordonedDevice, Device, Node
 from treadle_api.profile import BatchLatency, LoadLatency, Profile
 from treadle_api.replica import Figures, Replica, ReplicaStatus, TierFigures
-from treadle_api.tenant import Model, Replicas, Slo, Tenant, Tier
+from treadle_api.tenant import Model, Precision, Replicas, Slo, Tenant, Tier
 from treadle_api.units import Bytes, Percent, PerSecond, Seconds, TenantName, TierName
 from treadle_operator.policy.changes import replica_name
 from treadle_operator.policy.liveness import liveness_changes
@@ -54,10 +54,11 @@ def make_tenant(
     selector: Iterable[tuple[str, str]] = (),
     pinned: str | None = None,
     digests: bool = True,
+    precision: Precision = Precision.FLOAT32,
 ) -> Tenant:
     """Tiers t0, t1 … of the models, of accuracy 95, 90, 85 … percent."""
     tiers = [
-        Tier(TierName(f"t{i}"), Percent(95.0 - 5 * i), Model(uri(model), digest(model) if digests else None))
+        Tier(TierName(f"t{i}"), Percent(95.0 - 5 * i), Model(uri(model), digest(model) if digests else None), precision)
         for i, model in enumerate(models)
     ]
     return Tenant(

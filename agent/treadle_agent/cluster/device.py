@@ -103,6 +103,7 @@ class LocalDevice:
             healthy=not self._reason,
             reason=self._reason,
             merge_factor=round(merge_factor, 2) if merge_factor is not None else None,
+            precisions=self.facts.precisions,
         )
 
     def _on_event(self, event: Event) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from treadle_agent.executor.gpu_model import GPUS
 from treadle_api.objects import DEVICE_MODEL_LENGTH
+from treadle_api.tenant import Precision
 from treadle_api.units import Bytes
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class DeviceFacts:
     id: str
     model: str
     memory: Bytes
+    precisions: tuple[Precision, ...] = (Precision.FLOAT32,)
 
 
 def describe(device: str, nvml: Nvml | None) -> DeviceFacts:
@@ -40,7 +42,8 @@ def describe(device: str, nvml: Nvml | None) -> DeviceFacts:
     if device == "cuda":
         assert nvml is not None
         gpu = nvml.gpu(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
-        return DeviceFacts(gpu.uuid, _printable(gpu.model), gpu.memory)
+        precisions = tuple(one for one in Precision if one is not Precision.TF32 or gpu.tf32)
+        return DeviceFacts(gpu.uuid, _printable(gpu.model), gpu.memory, precisions)
     kind, _, model = device.partition(":")
     if kind == "simulated":
         return DeviceFacts(device, f"simulated {model}", Bytes(int(GPUS[model].memory)))

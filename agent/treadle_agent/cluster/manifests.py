@@ -105,6 +105,8 @@ def _device(device: Device) -> Mapping[str, object]:
         "healthy": device.healthy,
         "reason": device.reason,
     }
+    if device.precisions != (Precision.FLOAT32,):
+        manifest["precisions"] = [str(one) for one in device.precisions]
     if device.merge_factor is not None:
         manifest["mergeFactor"] = format_decimal(device.merge_factor)
     return manifest

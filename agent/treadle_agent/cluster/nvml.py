@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pynvml
 
+from treadle_agent.executor.precision import FIRST_WITH_TF32
 from treadle_api.units import Bytes
 
 
@@ -16,11 +17,12 @@ class NvmlError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One GPU, or one MIG instance of it."""
+    """One GPU, or one MIG instance of it; `tf32`: whether it computes that."""
 
     uuid: str
     model: str
     memory: Bytes
+    tf32: bool
 
 
 class Nvml:
@@ -38,7 +40,8 @@ class Nvml:
         try:
             handle = self._handle(visible)
             memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-            return Gpu(pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle), Bytes(int(memory.total)))
+            uuid = pynvml.nvmlDeviceGetUUID(handle)
+            return Gpu(uuid, pynvml.nvmlDeviceGetName(handle), Bytes(int(memory.total)), _has_tf32(handle, uuid))
         except pynvml.NVMLError as error:
             raise NvmlError(
                 f"NVML does not tell which GPU this is ({error}): see whether nvidia-smi lists it, and start the "
@@ -85,6 +88,11 @@ class Nvml:
         if first.startswith(("GPU-", "MIG-")):
             return pynvml.nvmlDeviceGetHandleByUUID(first)
         return pynvml.nvmlDeviceGetHandleByIndex(int(first) if first.isdecimal() else 0)
+
+
+def _has_tf32(handle: object, uuid: str) -> bool:
+    """TF32 and MIG came together, with Ampere; of an instance of MIG not every driver tells the capability."""
+    return uuid.startswith("MIG-") or tuple(pynvml.nvmlDeviceGetCudaComputeCapability(handle)) >= FIRST_WITH_TF32
 
 
 def _has_instance(handle: object) -> bool:

@@ -92,7 +92,7 @@ def is_due(told: Node, node: Node) -> bool:
 
 
 def _facts(device: Device) -> tuple[object, ...]:
-    return device.id, device.model, device.memory, device.healthy, device.reason
+    return device.id, device.model, device.memory, device.healthy, device.reason, device.precisions
 
 
 def _moved(before: Device, after: Device) -> bool:

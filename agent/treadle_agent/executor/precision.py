@@ -13,6 +13,8 @@ from treadle_agent.program.model import ALIGNMENT, TensorType
 from treadle_api.replica import LoadedReason
 from treadle_api.tenant import Precision
 
+FIRST_WITH_TF32 = (8, 0)  # compute capability
+
 Bytes = npt.NDArray[np.uint8]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from treadle_api.node import Device
-from treadle_api.tenant import Tenant
+from treadle_api.tenant import Precision, Tenant
 from treadle_api.units import Bytes
 from treadle_operator.snapshot import Cause, NodeView, Snapshot, TaintEffect
 
@@ -53,6 +53,7 @@ class DeviceState:
     memory: Bytes
     used: Bytes
     labels: Mapping[str, str]
+    precisions: frozenset[Precision]
     closed: str
     leave: Leave | None
     avoided: bool
@@ -80,6 +81,7 @@ def read_devices(snapshot: Snapshot) -> dict[str, DeviceState]:
                 memory=device.memory,
                 used=device.used,
                 labels=view.labels,
+                precisions=frozenset(device.precisions),
                 closed=closed,
                 leave=leave,
                 avoided=avoided,
@@ -98,10 +100,26 @@ def leave_missing(place: str, snapshot: Snapshot) -> Leave:
     return Leave(Cause.DEVICE_LOST, f"device {place} is gone", serves=False)
 
 
-def matches(tenant: Tenant, state: DeviceState) -> bool:
-    """Whether the device's node has the labels that the tenant asks for."""
-    selector = tenant.node_selector
-    return not selector or all(state.labels.get(key) == value for key, value in selector)
+Terms = tuple[tuple[tuple[str, str], ...], frozenset[Precision]]
+
+
+def terms_of(tenant: Tenant) -> Terms:
+    """What a tenant asks of devices: labels of their nodes, and precisions. Tenants that agree in it may go anywhere
+    that the others may.
+    """
+    return tenant.node_selector, frozenset(tier.precision for tier in tenant.served_tiers)
+
+
+def lacking(terms: Terms, state: DeviceState) -> str:
+    """What a device lacks of the terms, to be said behind its name; "" where it has all."""
+    selector, precisions = terms
+    for key, value in selector:
+        if state.labels.get(key) != value:
+            return f"lacks label {key}={value}"
+    for precision in Precision:
+        if precision in precisions and precision not in state.precisions:
+            return f"does not compute {precision}"
+    return ""
 
 
 def explain_none(tenant: Tenant, states: Iterable[DeviceState]) -> str:
@@ -110,9 +128,9 @@ def explain_none(tenant: Tenant, states: Iterable[DeviceState]) -> str:
     In a cluster of thousands this stays a sentence, and far below what a condition's message may hold.
     """
     nodes: dict[str, list[str]] = {}  # of each device, by reason
+    terms = terms_of(tenant)
     for state in states:
-        missing = [f"{key}={value}" for key, value in tenant.node_selector if state.labels.get(key) != value]
-        reason = f"lacks label {missing[0]}" if missing else state.closed.replace(f"node {state.node}", "its node")
+        reason = lacking(terms, state) or state.closed.replace(f"node {state.node}", "its node")
         nodes.setdefault(reason, []).append(state.node)
     if not nodes:
         return "no node has a device: is an agent running, and does `kubectl get inode` list it?"

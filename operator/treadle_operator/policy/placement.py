@@ -11,7 +11,7 @@ from operator import attrgetter
 from treadle_api.tenant import Tenant, Tier
 from treadle_api.units import PerSecond
 from treadle_operator.policy.capacity import Demand, Knowledge, TierCost
-from treadle_operator.policy.devices import DeviceState, matches
+from treadle_operator.policy.devices import DeviceState, Terms, lacking, terms_of
 from treadle_operator.policy.ledger import MEMORY_WEIGHT, DeviceLedger
 
 # In units of a device's utilisation: how much fuller a device may be than another, and still be the better place.
@@ -51,8 +51,8 @@ class Fleet:
     def __init__(self, states: Mapping[str, DeviceState], knowledge: Knowledge) -> None:
         self.ledgers = {place: DeviceLedger(state) for place, state in states.items()}
         self._knowledge = knowledge
-        self._open: dict[tuple[tuple[str, str], ...], dict[str, DeviceLedger]] = {}
-        self._kinds: dict[tuple[tuple[str, str], ...], list[Kind]] = {}
+        self._open: dict[Terms, dict[str, DeviceLedger]] = {}
+        self._kinds: dict[Terms, list[Kind]] = {}
         self._hosts: dict[str, dict[str, DeviceLedger]] = {}
 
     def demand(self, tenant: Tenant, ledger: DeviceLedger, *, kept: bool = False) -> Demand:
@@ -82,20 +82,20 @@ class Fleet:
 
     def open_to(self, tenant: Tenant) -> Mapping[str, DeviceLedger]:
         """The devices that take new replicas of a tenant, whether they have room or not, by place, in that order."""
-        selector = tenant.node_selector
-        if (known := self._open.get(selector)) is None:
-            known = self._open[selector] = {
+        terms = terms_of(tenant)
+        if (known := self._open.get(terms)) is None:
+            known = self._open[terms] = {
                 place: ledger
                 for place, ledger in self.ledgers.items()
-                if not ledger.state.closed and matches(tenant, ledger.state)
+                if not ledger.state.closed and not lacking(terms, ledger.state)
             }
         return known
 
     def kinds(self, tenant: Tenant) -> list[Kind]:
         """The kinds of the devices that take new replicas of a tenant."""
-        selector = tenant.node_selector
-        if (known := self._kinds.get(selector)) is None:
-            known = self._kinds[selector] = kinds_of(self.open_to(tenant).values())
+        terms = terms_of(tenant)
+        if (known := self._kinds.get(terms)) is None:
+            known = self._kinds[terms] = kinds_of(self.open_to(tenant).values())
         return known
 
     def add(self, tenant: Tenant, ledger: DeviceLedger, rate: PerSecond, *, kept: bool = False) -> Demand:

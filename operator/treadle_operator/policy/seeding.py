@@ -9,7 +9,7 @@ from treadle_api.tenant import at_precision
 from treadle_api.units import Bytes, PerSecond
 from treadle_operator.policy.capacity import Demand, Knowledge
 from treadle_operator.policy.case import Case
-from treadle_operator.policy.devices import Leave, leave_missing, matches
+from treadle_operator.policy.devices import Leave, lacking, leave_missing, terms_of
 from treadle_operator.policy.observation import TenantState, is_replaced, refusal
 from treadle_operator.policy.placement import Fleet
 from treadle_operator.policy.plan import Memory, Placement
@@ -86,9 +86,8 @@ def _reason(snapshot: Snapshot, state: TenantState, view: ReplicaView, fleet: Fl
     device = ledger.state
     if device.leave is not None:
         return device.leave
-    if not matches(state.view.tenant, device):
-        selector = ",".join(f"{key}={value}" for key, value in state.view.tenant.node_selector)
-        return Leave(Cause.NODE_UNFIT, f"node {device.node} does not have the labels {selector}", serves=True)
+    if missing := lacking(terms_of(state.view.tenant), device):
+        return Leave(Cause.NODE_UNFIT, f"device {device.place} {missing}", serves=True)
     refused = refusal(view)
     if refused is not None and refused.elsewhere:
         return Leave(Cause.LOAD_FAILED, f"it cannot load it: {refused.message}", serves=view.serves)

@@ -57,6 +57,7 @@ class Library:
         self.errors = errors
         self.mig = mig
         self.instances = instances
+        self.uuid, self.capability = "GPU-1234", [9, 0]
         self.asked: list[object] = []
         self.running = 0
 
@@ -80,7 +81,12 @@ class Library:
         return SimpleNamespace(total=80 << 30)
 
     def nvmlDeviceGetUUID(self, _: str) -> str:  # noqa: N802
-        return "GPU-1234"
+        return self.uuid
+
+    def nvmlDeviceGetCudaComputeCapability(self, _: str) -> list[int]:  # noqa: N802
+        if not self.capability:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return self.capability
 
     def nvmlDeviceGetName(self, _: str) -> str:  # noqa: N802
         return "NVIDIA H100  80GB"
@@ -126,6 +132,18 @@ def test_the_gpu_that_cuda_sees_first(library, monkeypatch, visible, asked):
     assert made.asked == [asked]
     it.close()
     assert made.running == 0
+
+
+@pytest.mark.parametrize(
+    ("uuid", "capability", "tf32"),
+    [("GPU-1", [7, 5], False), ("GPU-1", [8, 0], True), ("GPU-1", [12, 0], True), ("MIG-1", [], True)],
+)
+def test_gpus_compute_float16_and_those_since_ampere_tf32(library, uuid, capability, tf32):
+    made = library(Library())
+    made.uuid, made.capability = uuid, capability
+    found = describe("cuda", Nvml()).precisions
+    assert found == (("Float32", "TF32", "Float16") if tf32 else ("Float32", "Float16"))
+    assert describe("simulated:A100", Nvml()).precisions == describe("host", Nvml()).precisions == ("Float32",)
 
 
 @pytest.mark.parametrize(("errors", "said"), [(0, ""), (3, "3 uncorrected ECC errors"), (-1, "")])

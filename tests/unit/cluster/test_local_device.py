@@ -23,7 +23,7 @@ from treadle_agent.metrics import TenantSeries
 from treadle_agent.node_events import Removed, Serving
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec
 from treadle_api.profile import profile_name
-from treadle_api.tenant import Tenant
+from treadle_api.tenant import Precision, Tenant
 from treadle_api.units import Bytes
 
 KEY = "digits.default"
@@ -52,6 +52,9 @@ class Gateway:
         return 0
 
 
+PRECISIONS = (Precision.FLOAT32, Precision.FLOAT16)
+
+
 @pytest.fixture
 def digits(tenant):
     """A tenant of two tiers, and what an executor has of it."""
@@ -64,7 +67,7 @@ def digits(tenant):
 
 def local(gateway: Gateway, fault: Callable[[], str] = str, measured: Measured = lambda *_: None) -> LocalDevice:
     return LocalDevice(
-        DeviceFacts("host", "a CPU", Bytes(1 << 34)),
+        DeviceFacts("host", "a CPU", Bytes(1 << 34), PRECISIONS),
         Site("host", gateway),
         ClusterSettings("alpha", "10.0.0.7:8000"),
         measured=measured,
@@ -76,6 +79,14 @@ def local(gateway: Gateway, fault: Callable[[], str] = str, measured: Measured =
 def serve(it: LocalDevice, one: Tenant, served: Served) -> None:
     it.site.catalog.put(Entry(one, served))
     it.reconciler.observe(Serving(one, served, (ARTIFACT, ARTIFACT)))
+
+
+def test_what_is_known_of_a_device_is_told(digits):
+    async def body() -> None:
+        told = local(Gateway()).describe()
+        assert (told.id, told.model, told.memory, told.precisions) == ("host", "a CPU", 1 << 34, PRECISIONS)
+
+    asyncio.run(body())
 
 
 def test_a_tenant_that_comes_back_begins_anew(digits):

@@ -11,6 +11,7 @@ from treadle_agent.cluster.errors import NotFoundError
 from treadle_agent.cluster.registration import LOOKS, Registration, is_due
 from treadle_api.conditions import Condition, ConditionStatus
 from treadle_api.node import Device, Node
+from treadle_api.tenant import Precision
 from treadle_api.units import Bytes
 
 DEVICE = Device("host", "a CPU", Bytes(1 << 34), Bytes(1000), 0.4, 1.0, healthy=True, reason="", merge_factor=2.0)
@@ -34,6 +35,7 @@ NODE = Node(
         ({"merge_factor": 2.19}, False),
         ({"merge_factor": 2.21}, True),
         ({"merge_factor": None}, True),
+        ({"precisions": (Precision.FLOAT32, Precision.FLOAT16)}, True),
         ({"healthy": False, "reason": "it does not answer"}, True),
     ],
 )

@@ -19,7 +19,7 @@ for lines in json.loads(sys.argv[2]):
     state.write_text(lines)
     try:
         gpu = nvml.gpu("")
-        told.append([gpu.uuid, gpu.model, gpu.memory, nvml.fault(gpu.uuid)])
+        told.append([gpu.uuid, gpu.model, gpu.memory, nvml.fault(gpu.uuid), gpu.tf32])
     except NvmlError as error:
         told.append([str(error)])
 told.append([nvml.fault("GPU-unknown")])
@@ -54,10 +54,10 @@ def told(library: Path, states: list[str]) -> list[list]:
 def test_facts_and_failures(library: Path) -> None:
     uuid = "GPU-00000000-0000-4000-8000-000000000001"
     healthy, consumer, failing, lost, unknown = told(
-        library, ["memory 17179869184\n", "ecc -1\n", "ecc 3\n", "lost 1\n"]
+        library, ["memory 17179869184\n", "ecc -1\nmajor 7\nminor 5\n", "ecc 3\n", "lost 1\n"]
     )
-    assert healthy == [uuid, "NVIDIA Fake-1", 1 << 34, ""]
-    assert consumer[3] == ""
+    assert healthy == [uuid, "NVIDIA Fake-1", 1 << 34, "", True]
+    assert consumer[3:] == ["", False]
     assert failing[3] == "3 uncorrected ECC errors since the driver was loaded"
     assert "GPU is lost" in lost[0]
     assert "NVML" in unknown[0]

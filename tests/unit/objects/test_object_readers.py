@@ -72,8 +72,10 @@ def test_a_node(object_cases):
     assert [one.type for one in found.conditions] == ["Ready"]
     first, second = found.devices
     assert replace(first, merge_factor=None) == Device(
-        "GPU-5c9b1f0e", "NVIDIA A100-SXM4-80GB", 85899345920, 1048576, 0.42, 1.02, healthy=True, reason=""
-    )
+        "GPU-5c9b1f0e", "NVIDIA A100-SXM4-80GB", 85899345920, 1048576, 0.42, 1.02, healthy=True, reason="",
+        precisions=("Float32", "TF32", "Float16"),
+    )  # fmt: skip
+    assert second.precisions == ("Float32",), "what an agent does not tell"
     assert (first.merge_factor, second.merge_factor) == (3.75, None)
     assert (found.devices[1].healthy, found.devices[1].reason) == (False, "XID 79")
 

@@ -126,6 +126,7 @@ def test_what_an_agent_tells_of_its_node(object_cases):
         nanoseconds,
         st.booleans(),
         st.text(max_size=9),
+        precisions=st.sampled_from([(Precision.FLOAT32,), tuple(Precision)]),
     )
 
     @settings(max_examples=60)

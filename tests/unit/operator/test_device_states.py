@@ -9,7 +9,8 @@ from operator_objects import make_device, make_node, make_snapshot, make_tenant
 
 from treadle_api.conditions import Condition, ConditionStatus
 from treadle_api.node import CordonedDevice
-from treadle_operator.policy.devices import explain_none, leave_missing, matches, read_devices
+from treadle_api.tenant import Precision
+from treadle_operator.policy.devices import explain_none, lacking, leave_missing, read_devices, terms_of
 from treadle_operator.snapshot import Cause, NodeView, Taint, TaintEffect
 
 
@@ -85,7 +86,32 @@ def test_why_a_place_that_is_no_device_is_left(nodes: list[NodeView], cause: Cau
 )
 def test_all_labels_of_the_selector_must_match(selector, fits: bool) -> None:
     state = read_devices(make_snapshot(nodes=[make_node(labels={"gpu": "a100"})]))["n0/0"]
-    assert matches(make_tenant(selector=selector), state) == fits
+    assert (not lacking(terms_of(make_tenant(selector=selector)), state)) == fits
+
+
+ALL, PLAIN = tuple(Precision), (Precision.FLOAT32,)
+
+
+@pytest.mark.parametrize(
+    ("asked", "floor", "computes", "missing"),
+    [
+        (Precision.FLOAT32, 0.0, PLAIN, ""),
+        (Precision.FLOAT16, 0.0, ALL, ""),
+        (Precision.FLOAT16, 0.0, PLAIN, "does not compute Float16"),
+        (Precision.TF32, 0.0, (Precision.FLOAT32, Precision.FLOAT16), "does not compute TF32"),
+        (Precision.TF32, 95.0, PLAIN, ""),  # the tier is below the floor, and loaded nowhere
+    ],
+)
+def test_a_device_must_compute_as_precisely_as_each_tier_asks(
+    asked: Precision, floor: float, computes: tuple[Precision, ...], missing: str
+) -> None:
+    tenant = make_tenant(floor=floor)
+    first, second = tenant.tiers
+    tenant = replace(tenant, tiers=(first, replace(second, precision=asked)))
+    states = read_devices(make_snapshot(nodes=[make_node("n0", [make_device(precisions=computes)])]))
+    assert lacking(terms_of(tenant), states["n0/0"]) == missing
+    if missing:
+        assert explain_none(tenant, states.values()) == f"none of 1 devices takes it (1 of them: {missing} (n0))"
 
 
 def test_why_none_fits_is_counted() -> None:

@@ -23,13 +23,14 @@ from operator_objects import (
 
 from treadle_api.profile import Profile
 from treadle_api.replica import LoadedReason
-from treadle_api.tenant import Tenant
+from treadle_api.tenant import Precision, Tenant
 from treadle_operator.policy.observation import DEVICE_FAULTS
 from treadle_operator.policy.plan import Memory, TenantPlan
 from treadle_operator.policy.planning import plan
-from treadle_operator.snapshot import NodeView, ReplicaView
+from treadle_operator.snapshot import Cause, NodeView, ReplicaView
 from treadle_operator.tenant_status import CounterOffer
 
+HALF = make_tenant(precision=Precision.FLOAT16)
 PROFILES = [
     make_profile("large", 0.040, p99=0.050, memory=200 * MIB),
     make_profile("small", 0.008, p99=0.009, memory=50 * MIB),
@@ -66,6 +67,7 @@ def test_what_fits_is_admitted() -> None:
     [
         (make_tenant(), [], "NoNodeMatches", None, "is an agent running"),
         (make_tenant(selector=[("gpu", "h100")]), None, "NoNodeMatches", None, "lacks label gpu=h100"),
+        (HALF, None, "NoNodeMatches", None, "does not compute Float16"),
         (make_tenant(deadline=0.005), None, "DeadlineInfeasible", CounterOffer(deadline=0.010), "tier t1"),
         (
             make_tenant(deadline=0.020, floor=95.0),
@@ -251,3 +253,17 @@ def test_the_best_kind_of_device_decides_what_is_feasible() -> None:
     assert [placement.place for placement in found.placements] == ["n1/0"]
     late = judge(make_tenant(models=["m"], deadline=0.005), nodes, profiles=profiles)
     assert late.verdict.counter_offer == CounterOffer(deadline=0.012)
+
+
+def test_of_two_devices_the_one_that_computes_so_is_chosen_however_full() -> None:
+    gpu = make_node("n1", [make_device(precisions=tuple(Precision))])
+    found = judge(HALF, [make_node("n0"), gpu], profiles=())
+    assert [placement.place for placement in found.placements] == ["n1/0"]
+
+
+def test_an_edit_that_a_device_does_not_compute_moves_the_tenant() -> None:
+    gpu = make_node("n1", [make_device(precisions=tuple(Precision))])
+    served = make_replica(view_tenant(HALF, age=5000.0), "n0/0", tenant=make_tenant())
+    snapshot = make_snapshot([view_tenant(HALF, age=5000.0)], [make_node("n0"), gpu], [served])
+    found = plan(snapshot, Memory(), NOW).tenants[HALF.key]
+    assert [(one.place, one.cause) for one in found.placements] == [("n1/0", Cause.NODE_UNFIT)]

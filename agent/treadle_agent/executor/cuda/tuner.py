@@ -8,11 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from treadle_agent.executor.cuda.device import timed
-from treadle_agent.executor.cuda.gpu import FIRST_WITH_TF32, Gpu
+from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.cuda.graphs import Recorder, Replay
 from treadle_agent.executor.cuda.lowering import runs
 from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.cuda.slab import GpuSlab
+from treadle_agent.executor.precision import FIRST_WITH_TF32
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.slab import Weights
 from treadle_agent.executor.statistics import Lookups
@@ -91,5 +92,5 @@ class GpuTuner:
         with self._gpu.stream() as stream:
             bound = body.compose(list(enumerate(rows)), stream)
             timed(self._gpu, bound, 0, body.length, stream)
-            runs = [timed(self._gpu, bound, 0, body.length, stream) for _ in range(REPEATS)]
-        return [min(each) for each in zip(*runs, strict=True)]
+            found = [timed(self._gpu, bound, 0, body.length, stream) for _ in range(REPEATS)]
+        return [min(each) for each in zip(*found, strict=True)]
