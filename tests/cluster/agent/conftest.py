@@ -23,6 +23,14 @@ from bed.eventually import eventually
 from bed.program import Program
 
 WIDTH = 4
+# `python -m treadle_agent`, with all that anything in the process has to say.
+DEBUG = """\
+import logging, sys
+logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+logging.Logger.setLevel = lambda *_: None
+from treadle_agent.__main__ import main
+sys.exit(main())
+"""
 LEADER = "treadle-operator"
 
 
@@ -224,14 +232,17 @@ def agent(
     accounts: Cluster, leader: Leader, program: Callable[..., Program], port: Callable[[], int], address: str,
     cache: Path,
 ) -> Iterator[Callable[..., Agent]]:  # fmt: skip
-    """Starts agents: ``agent(name, device, …, server=…, options=…)``; each must have ended without a traceback."""
+    """Starts agents: ``agent(name, device, …, server=…, options=…, debug=…)``, which must end without a traceback."""
     made: list[Agent] = []
 
-    def start(name: str, *devices: str, server: str | None = None, options: Sequence[str] = ()) -> Agent:
+    def start(
+        name: str, *devices: str, server: str | None = None, options: Sequence[str] = (), debug: bool = False
+    ) -> Agent:
         place = f"{address}:{port()}"
         flags = [flag for device in devices or ("host",) for flag in ("--device", device)]
+        main = ("-c", DEBUG) if debug else ("-m", "treadle_agent")
         command = [
-            sys.executable, "-m", "treadle_agent", "--node-name", name, "--port", place.rpartition(":")[2],
+            sys.executable, *main, "--node-name", name, "--port", place.rpartition(":")[2],
             "--address", place, *flags, *options,
         ]  # fmt: skip
         kubeconfig = accounts.kubeconfig_for("treadle-agent", server=server)

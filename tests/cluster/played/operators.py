@@ -13,16 +13,27 @@ from bed.program import Program
 from bed.proxy import Proxy
 from played.api_proxy import ApiProxy
 
+# `python -m treadle_operator`, with all that it, and what it stands on, has to say.
+_DEBUG = """\
+import logging, sys
+logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+logging.getLogger("treadle_operator").setLevel = lambda _: None
+from treadle_operator.__main__ import main
+sys.exit(main())
+"""
 _LEADING = r"leading, epoch (\d+)"
 
 
 class OperatorProcess:
     """One operator; `program` can be started, stopped, killed and paused."""
 
-    def __init__(self, cluster: Cluster, name: str, *options: str, way: Proxy | ApiProxy | None = None) -> None:
+    def __init__(
+        self, cluster: Cluster, name: str, *options: str, way: Proxy | ApiProxy | None = None, debug: bool = False
+    ) -> None:
         self._port = free_port()
         kubeconfig = cluster.kubeconfig_for("treadle-operator", server=way.url if way is not None else None)
-        command = (sys.executable, "-m", "treadle_operator", "--listen", f"{LOOPBACK}:{self._port}", *options)
+        main = ("-c", _DEBUG) if debug else ("-m", "treadle_operator")
+        command = (sys.executable, *main, "--listen", f"{LOOPBACK}:{self._port}", *options)
         self.program: Program = cluster.program(name, *command, kubeconfig=kubeconfig)
 
     def probe(self, path: str) -> tuple[int, str]:

@@ -47,11 +47,15 @@ class Server:
         """The most that each had in memory since `forget_peak`, in all."""
         return sum(_status(pid, "VmHWM") for pid in self.processes)
 
-    def write_manifest(self, name: str, uri: str) -> None:
-        """Add a tenant, or give one another model."""
+    def serve_model(self, name: str, uri: str) -> None:
+        """Add a tenant."""
         draft = self.folder / f".{name}"
         draft.write_text(manifest(name, uri))
         draft.rename(self.folder / f"{name}.yaml")
+
+    def remove(self, name: str) -> None:
+        """Take it away again."""
+        (self.folder / f"{name}.yaml").unlink()
 
 
 @contextmanager

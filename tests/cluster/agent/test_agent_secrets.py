@@ -1,0 +1,102 @@
+"""With everything logged that anything in the agent has to say: no token, no Secret's value, nobody's password."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shlex
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp import web
+from model_server import Server, in_a_thread
+
+PASSWORD, WRONG, IN_URI, SIGNATURE = "open-sesame", "close-sesame", "uri-sesame", "signed-sesame"
+FORGED = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJub2JvZHkifQ.Zm9yZ2VkLXNlc2FtZQ"
+
+
+def basic(password: str) -> str:
+    return base64.b64encode(f"reader:{password}".encode()).decode()
+
+
+@pytest.fixture
+def model_server(models: Path, tmp_path: Path) -> Iterator[Server]:
+    """Has 2.onnx for those who have the password."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization") != f"Basic {basic(PASSWORD)}":
+            return web.Response(status=401, text=f"not {request.headers.get('Authorization')}")
+        return web.Response(body=(models / "2.onnx").read_bytes())
+
+    server = Server(answer)
+    server.authority.cert_pem.write_to_path(str(tmp_path / "ca.crt"))
+    with in_a_thread(server):
+        yield server
+
+
+def ask(address: str, token: str) -> int:
+    """The status of the metadata of a tenant."""
+    request = urllib.request.Request(
+        f"http://{address}/v2/models/private", headers={"Authorization": f"Bearer {token}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_no_secret_is_ever_logged(
+    agent, replica, models, cluster, namespace, model_server, tmp_path, proxy, eventually
+):  # fmt: skip
+    host = f"127.0.0.1:{model_server.port}"
+    way = proxy()
+    options = ["--model-ca", str(tmp_path / "ca.crt"), "--model-hosts", host, "--auth-audience", "treadle.dev"]
+    it = agent("alpha", options=options, debug=True, server=way.url)
+    for name, password in (("reader", PASSWORD), ("mistaken", WRONG)):
+        login = ["--from-literal=username=reader", f"--from-literal=password={password}"]
+        cluster.kubectl("create", "secret", "generic", name, "-n", namespace, *login)
+    digest = hashlib.sha256((models / "2.onnx").read_bytes()).hexdigest()
+    places: dict[str, dict[str, Any]] = {
+        "private": {"uri": f"https://{host}/2.onnx", "sha256": digest, "secretName": "reader"},
+        "mistaken": {"uri": f"https://{host}/other.onnx", "secretName": "mistaken"},
+        "in-uri": {"uri": f"https://me:{IN_URI}@{host}/2.onnx"},
+        "signed": {"uri": f"https://{host}/2.onnx?X-Amz-Signature={SIGNATURE}"},
+    }
+    made = {name: replica(name, "alpha") for name in places}
+    for name, model in places.items():
+        made[name].manifest["spec"]["template"]["tiers"][0]["model"] = model
+        made[name].create()
+    refused = made["private"].wait_for("Loaded", "False", "ModelRefused")
+    for command in re.search(r"lets them: \((.*)\)", refused["message"])[1].split(" && "):
+        cluster.kubectl(*shlex.split(command)[1:])
+    role = re.search(r"create role (\S+)", refused["message"])[1]
+    patch = '[{"op": "add", "path": "/rules/0/resourceNames/-", "value": "mistaken"}]'
+    cluster.kubectl("patch", "role", role, "-n", namespace, "--type=json", "-p", patch)
+    made["private"].wait_for("Loaded", "True", seconds=90.0)
+    for name in ("mistaken", "in-uri", "signed"):
+        eventually(lambda name=name: made[name].condition("Loaded")[1] == "ModelRefused", 90.0)
+    eventually(lambda: "/other.onnx" in model_server.requests, 90.0)
+
+    cluster.kubectl("create", "serviceaccount", "caller", "-n", namespace)
+    tokens = [cluster.kubectl("create", "token", "caller", "-n", namespace, *flags).strip()
+              for flags in (("--audience=treadle.dev",), ("--audience=other",))]  # fmt: skip
+    assert [ask(it.address, token) for token in (*tokens, FORGED)] == [403, 401, 401]
+    way.cut()
+    assert ask(it.address, f"{FORGED}x") == 503
+    it.program.stop()
+
+    own = yaml.safe_load(cluster.kubeconfig_for("treadle-agent").read_text())["users"][0]["user"].get("token", FORGED)
+    log = it.program.output
+    assert "DEBUG:" in log
+    said = [*tokens, FORGED, own, PASSWORD, WRONG, basic(PASSWORD), basic(WRONG), SIGNATURE, IN_URI]
+    assert [secret for secret in said if secret in log] == []
+    for name in places:
+        assert not any(secret in str(made[name].status()) for secret in said), name
