@@ -106,7 +106,7 @@ papers: $(READY) ## the papers' figures on the simulated GPU, and 60 models in m
 	$(BIN)/python benchmarks/readme_figures.py
 	$(BIN)/python benchmarks/check_papers.py
 
-executor: $(READY) ## the executor beside ONNX Runtime, and a million requests through its scheduler; writes docs/executor.md
+executor: $(READY) ## the executor beside ONNX Runtime, and random worlds through its scheduler; writes docs/executor.md
 	-$(BIN)/treadle bench host --json benchmarks/results/host.json
 	-$(BIN)/treadle bench scheduling --json benchmarks/results/scheduling.json
 	$(BIN)/python benchmarks/executor_page.py

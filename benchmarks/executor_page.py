@@ -45,8 +45,9 @@ _SCHEDULING = """\
 
 `{command}`, {date}; {machine}.
 
-{requests:,} simulated requests in random worlds: models, tenants, deadlines and loads from a tenth to five times what
-the device can do. Each world is played with delays and without, by estimates that are exact and that are off by 20 %.
+{distinct:,} distinct requests in random worlds, each played in {ways} ways, which makes {requests:,}: with delays and
+without, by estimates that are exact and that are off by 20 %. What varies: {worlds}.
+
 At every step it is checked that no request ends twice and that nothing is begun that cannot be in time. {forks:,}
 delays were looked into: of the {known:,} requests that waited then, does one miss its deadline that earliest deadline
 first without a delay would have kept?
@@ -88,6 +89,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _scheduling(report: Scheduling) -> Iterator[str]:
     yield _SCHEDULING.format(
         command=report.command, date=report.date[:10], machine=_machine(report.machine),
+        distinct=report.distinct, ways=len(report.plays), worlds=report.worlds,
         requests=sum(one.requests for one in report.plays), forks=sum(one.forks for one in report.plays),
         known=sum(one.fork_requests for one in report.plays),
     )  # fmt: skip

@@ -6,6 +6,7 @@ begun that cannot be in time any more, is checked at every step of every play (`
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from random import Random
 
 import pytest
@@ -17,7 +18,7 @@ from treadle.bench.scheduling.play import BrokenRuleError, play
 from treadle.bench.scheduling.report import Plays, checks
 from treadle.bench.scheduling.study import study
 from treadle.bench.scheduling.world import Asked, tenants, world
-from treadle_agent.policy.latency import CostModel, Executable
+from treadle_agent.policy.latency import Correction, CostModel, Executable
 from treadle_agent.policy.queues import Tenant, Tier
 from treadle_agent.policy.scheduling import Launch, SpaceTime
 from treadle_agent.policy.stragglers import Stragglers
@@ -214,46 +215,75 @@ def test_a_straggler_under_the_real_scheduler_leaves_the_others_their_p99() -> N
         assert disturbed.p99 <= 1.05 * calm.p99, (disturbed.p99, calm.p99)
 
 
-def test_device_time_sums_to_busy_time_and_goes_by_what_each_would_take_alone() -> None:
-    """Problems of 1 and of 4 rows in one super-kernel, against each tenant's requests run alone on the same device."""
-    shared = [
-        Executable(f"{rows}", rows, (0.0, 1.0), mergeable=True, cost=CostModel.line(0.001, 0.0005 * rows), capacity=128)
-        for rows in (1, 2, 4, 8)
+ROWS_OF = [4] * 6 + [1, 2, 3, 1, 2, 3]  # of each tenant's requests
+
+
+def of_four_sizes() -> list[Executable]:
+    """Executables of an architecture, as the scheduler believes them to be."""
+    correction = Correction()
+    costs = {rows: CostModel.line(0.001, 0.0005 * rows, correction) for rows in (1, 2, 4, 8)}
+    return [
+        Executable(f"{rows}", rows, (0.0, 1.0), mergeable=True, cost=cost, capacity=128) for rows, cost in costs.items()
     ]
-    made = [one_tier(key, 0.0015, shared, deadline=9.0) for key in range(12)]
-    rows_of = [4] * 9 + [1, 3, 1]
-    rounds = range(200)  # in each of which every tenant asks once
-    asked = [Asked(12 * turn + key, turn, turn + 9.0, key, rows_of[key]) for turn in rounds for key in range(12)]
-    together, busy = spend(made, asked)
-    assert sum(together.values()) == pytest.approx(busy, rel=0.01)
-    alone = {
-        key: spend([one_tier(key, 0.0015, shared, deadline=9.0)], [one for one in asked if one.tenant == key])[1]
+
+
+def on_line(executable: Executable, problems: int) -> float:
+    """The seconds of a device that is as the scheduler believes."""
+    return executable.cost.expected(problems)
+
+
+def off_line(executable: Executable, problems: int) -> float:
+    """One that is not: few problems take a fifth longer, many a fifth less, and a row of many less than one alone."""
+    return (1.2 - 0.4 * min(problems, 12) / 12) * (0.001 + 0.0005 * executable.rows**0.9 * problems)
+
+
+@pytest.mark.parametrize("true", [on_line, off_line])
+@pytest.mark.parametrize("apart", [0.0, 0.001], ids=["in step", "at random"])
+def test_device_time_sums_to_busy_time_and_goes_by_what_each_would_take_alone(
+    true: Callable[[Executable, int], float], apart: float
+) -> None:
+    """Problems of one to four rows in super-kernels, against each tenant's requests run alone on the same device.
+
+    `apart`: seconds by which requests of a round come one after another, so that only some of them merge.
+    """
+    random = Random(7)
+    asked = [
+        Asked(12 * turn + key, turn + random.uniform(0.0, 12 * apart), turn + 9.0, key, ROWS_OF[key])
+        for turn in range(200)
         for key in range(12)
-    }
+    ]
+    asked.sort(key=lambda one: one.arrival)
+    together, busy, launches = spend(range(12), asked, true)
+    assert sum(together.values()) == pytest.approx(busy, rel=0.01)
+    alone = {key: spend([key], [one for one in asked if one.tenant == key], true)[1] for key in range(12)}
     assert busy < 0.9 * sum(alone.values())  # they were merged
+    assert (launches > 2 * 200) == (apart > 0.0)  # and not all of them each time
     for key, seconds in alone.items():
         assert together[key] / busy == pytest.approx(seconds / sum(alone.values()), rel=0.1)
 
 
-def spend(made: list[Tenant], asked: list[Asked]) -> tuple[dict[int, float], float]:
-    """Device seconds by tenant, and in all."""
+def spend(
+    tenants: Iterable[int], asked: list[Asked], true: Callable[[Executable, int], float]
+) -> tuple[dict[int, float], float, int]:
+    """Device seconds by tenant, and in all, and launches, on a device where these take `true` seconds."""
+    shared = of_four_sizes()
+    made = {key: one_tier(key, 0.0015, shared, deadline=9.0) for key in tenants}
     scheduler = SpaceTime(max_problems=64, quantum=1.0)
-    tenants_by_id = {tenant.id: tenant for tenant in made}
-    for tenant in made:
+    for tenant in made.values():
         scheduler.add(tenant)
-    spent, busy, now, place = dict.fromkeys(tenants_by_id, 0.0), 0.0, 0.0, 0
+    spent, busy, now, place, launches = dict.fromkeys(made, 0.0), 0.0, 0.0, 0, 0
     while place < len(asked) or not scheduler.idle:
         while place < len(asked) and asked[place].arrival <= now:
-            scheduler.submit(tenants_by_id[asked[place].tenant], asked[place])
+            scheduler.submit(made[asked[place].tenant], asked[place])
             place += 1
         assert scheduler.shed(now) == []
         launch = scheduler.step(now)
         if launch is None:
             now = min(asked[place].arrival if place < len(asked) else scheduler.wake_at, scheduler.wake_at)
             continue
-        seconds = launch.group.executable.cost.expected(len(launch.group.streams))
-        now, busy = now + seconds, busy + seconds
+        seconds = true(launch.group.executable, len(launch.group.streams))
+        now, busy, launches = now + seconds, busy + seconds, launches + 1
         if scheduler.launched(launch, seconds):
             for stream in launch.group.streams:
                 spent[stream.tenant.id] += stream.seconds
-    return spent, busy
+    return spent, busy, launches

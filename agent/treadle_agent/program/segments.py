@@ -25,7 +25,7 @@ from treadle_agent.program.onnx_runtime import Level, open_session, optimise, ru
 from treadle_agent.program.ops.registry import Array
 
 EXTERNAL_FROM_BYTES = 1024
-QUANTUM_SECONDS = 0.005  # a segment is not interrupted: this is how long another tenant may have to wait for it
+SEGMENT_SECONDS = 0.005  # a segment is not interrupted: so long another tenant may have to wait for it (ADR 3)
 REPEATS = 5
 WORTH = 1.1  # a chain may take this much longer than the whole model in one session
 
@@ -47,12 +47,12 @@ def write(model: ModelProto, feeds: Mapping[str, Array] | None, folder: Path) ->
     if feeds is None:
         return _save(whole, folder)
     (alone,) = _seconds((whole,), feeds)
-    if alone <= QUANTUM_SECONDS:
+    if alone <= SEGMENT_SECONDS:
         return _save(whole, folder)
     simple = _named(optimise(model))
     steps = _steps(simple.graph, _node_seconds(simple, feeds), alone)
     gaps = cutting.crossing(steps, outputs)
-    bound = QUANTUM_SECONDS
+    bound = SEGMENT_SECONDS
     while True:
         cuts = cutting.choose(steps, gaps, bound)
         if not cuts:

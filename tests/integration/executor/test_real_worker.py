@@ -17,13 +17,14 @@ import pytest
 import refusing_worker
 import trapped_worker
 from onnx import TensorProto, helper, numpy_helper
-from trapped_worker import TRAP
+from trapped_worker import HANG, TRAP
 
 from treadle_agent.executor import worker
 from treadle_agent.executor.executor_process import WorkerMain
 from treadle_agent.executor.gateway import Served
 from treadle_agent.executor.protocol import Done, Mode, Outcome, TierSpec, Version
 from treadle_agent.executor.supervisor import Supervisor
+from treadle_agent.executor.supervisor_settings import SupervisorSettings
 from treadle_agent.executor.worker_settings import WorkerSettings
 from treadle_agent.program.loader import Loader
 
@@ -81,9 +82,10 @@ def tenants(tmp_path: Path) -> Callable[..., None]:
         body: Callable[[Tenants], Awaitable[None]],
         main: WorkerMain,
         settings: WorkerSettings = WorkerSettings(),  # noqa: B008 - frozen
+        allowed: SupervisorSettings = SupervisorSettings(),  # noqa: B008 - frozen
     ) -> None:
         async def whole() -> None:
-            supervisor = await Supervisor.start(main, settings, loader.bind)
+            supervisor = await Supervisor.start(main, settings, loader.bind, allowed)
             try:
                 await body(Tenants(supervisor, loader, tmp_path))
                 assert len(supervisor._requests.blocks) == 0
@@ -149,6 +151,13 @@ async def blame(house: Tenants, healthy: int, bad: np.ndarray, reason: str) -> N
 def test_the_culprit_is_isolated_and_the_others_are_answered(tenants) -> None:
     bad = np.full((1, WIDTH), TRAP, np.float32)
     tenants(lambda house: blame(house, 5, bad, "signal SIGABRT"), trapped_worker.main)
+
+
+def test_a_hung_kernel_is_ended_its_tenant_isolated_and_the_others_are_answered(tenants) -> None:
+    bad = np.full((1, WIDTH), TRAP, np.float32)
+    bad[0, 1] = HANG
+    allowed = SupervisorSettings(hang_floor=2.0)
+    tenants(lambda house: blame(house, 5, bad, "a launch ran for 2"), trapped_worker.main, allowed=allowed)
 
 
 DEPTH = 4

@@ -29,6 +29,39 @@ def test_every_mode_gives_onnx_runtimes_answers(bench: Any, models: Any, mode: M
     asyncio.run(scenario())
 
 
+def test_unequal_models_are_charged_the_share_of_the_time_that_they_take_alone(bench: Any, models: Any) -> None:
+    """In a real executor whose device times do not vary, a simulated GPU's: a shared machine's vary by more."""
+
+    async def scenario() -> None:
+        async with bench(Mode.SPACE_TIME, device="simulated:V100") as house:
+            asks = [(await house.load(models.mlp, seed), 4) for seed in range(2)]
+            asks += [(await house.load(models.free_width, seed), 4) for seed in range(2)]
+            alone = np.zeros(len(asks))
+            for place, (tenant, rows) in enumerate(asks):
+                before = await charged(house)
+                for index in range(20):
+                    await house.check(tenant, index, rows)
+                alone[place] = np.subtract(await charged(house), before).sum()
+            before, busy = await charged(house), (await house.statistics())["busy_seconds"]
+            for index in range(20):
+                await asyncio.gather(*(house.check(tenant, index, rows) for tenant, rows in asks))
+            together, busy = (
+                np.subtract(await charged(house), before),
+                (await house.statistics())["busy_seconds"] - busy,
+            )
+            assert sum(together) == pytest.approx(busy, rel=0.01)
+            assert busy < 0.8 * sum(alone), "they were merged"
+            assert max(alone) > 3 * min(alone), "they are unequal"
+            np.testing.assert_allclose(together / sum(together), alone / sum(alone), rtol=0.1)
+
+    asyncio.run(scenario())
+
+
+async def charged(house: Any) -> list[float]:
+    """Device seconds of each tenant, in the order in which they were loaded."""
+    return [one["device_seconds"] for one in (await house.statistics())["tenants"].values()]
+
+
 def test_launch_bound_models_merge_and_compute_bound_ones_run_as_segments(bench: Any, models: Any) -> None:
     async def scenario() -> None:
         async with bench(Mode.SPACE_TIME) as house:

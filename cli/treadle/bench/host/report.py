@@ -46,3 +46,4 @@ class Report(msgspec.Struct, frozen=True):
     date: str
     rows: tuple[Row, ...]
     left_out: tuple[tuple[str, str], ...] = ()
+    gpu_code_ran: bool = False

@@ -41,6 +41,7 @@ class Report(msgspec.Struct, frozen=True):
     weights_mb: float
     held: tuple[Held, ...]
     deviation: float
+    gpu_code_ran: bool = False
 
     @property
     def ratio(self) -> float:

@@ -17,6 +17,7 @@ from treadle.bench.scheduling.decisions import best
 from treadle.bench.scheduling.play import BrokenRuleError
 from treadle.bench.scheduling.report import Plays, Report, checks
 from treadle.bench.scheduling.study import study
+from treadle.bench.scheduling.world import VARIED
 from treadle.results import page_console, write_result
 
 _PAGE_WIDTH = 120
@@ -27,7 +28,11 @@ _SIZES = ((64, 256), (250, 1000), (1000, 4000))  # tenants, ready requests
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `treadle bench scheduling` takes."""
     parser.add_argument(
-        "--requests", type=int, default=_REQUESTS, metavar="N", help="simulated requests in all (default %(default)s)"
+        "--requests",
+        type=int,
+        default=_REQUESTS,
+        metavar="N",
+        help="simulated requests, each counted in each of four ways to play it (default %(default)s)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
 
@@ -55,7 +60,7 @@ def _report(requests: int) -> Report:
         plays = study(requests, lambda count: progress.advance(task, count))
     command = shlex.join(["treadle", *sys.argv[1:]])
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    return Report(command, date, machine(), plays, decisions, tuple(checks(plays, decisions)))
+    return Report(command, date, machine(), plays, decisions, tuple(checks(plays, decisions)), VARIED)
 
 
 def _show(report: Report, console: Console) -> None:

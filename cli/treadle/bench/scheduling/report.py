@@ -34,7 +34,10 @@ class Plays(msgspec.Struct):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """One study. `decisions`: processor time on this machine; all else is simulated."""
+    """One study. `worlds`: what varies between them, each of which is played in as many ways as there are `plays`.
+
+    `decisions`: processor time on this machine; all else is simulated.
+    """
 
     command: str
     date: str
@@ -42,6 +45,13 @@ class Report(msgspec.Struct, frozen=True):
     plays: Sequence[Plays]
     decisions: Sequence[Decisions]
     checks: Sequence[Check]
+    worlds: str = "models, tenants, deadlines, and loads from a tenth to five times what the device can do"
+    gpu_code_ran: bool = False
+
+    @property
+    def distinct(self) -> int:
+        """Requests of all worlds."""
+        return self.plays[0].requests
 
 
 def checks(plays: Sequence[Plays], decisions: Sequence[Decisions]) -> Iterable[Check]:

@@ -1,4 +1,4 @@
-"""Random models, tenants, deadlines and loads; a seed gives the same world again."""
+"""Random models, tenants, priorities, deadlines and loads; a seed gives the same world again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
+from treadle_agent.executor.versions import ORDINARY_PRIORITY, weight
 from treadle_agent.policy.latency import CostModel, Executable
 from treadle_agent.policy.queues import Tenant, Tier
 
@@ -15,6 +16,12 @@ QUEUE_LIMIT = 1000
 SPEEDS = (1.0, 0.5, 0.2)  # of a tenant's tiers, in seconds of the first one's
 DEADLINES = (4.0, 10.0, 40.0, 200.0)  # in seconds of the tenant's slowest tier
 MERGING = 0.8  # share of architectures whose kernels merge
+WEIGHTED = 0.5  # share of worlds whose tenants have priorities, and of those whose requests have
+HURRIED = 0.2  # share of their requests that are given one
+VARIED = (
+    "models, tenants, deadlines, loads from a tenth to five times what the device can do, and in half of the worlds "
+    "tenants' priorities, which weigh them, and those of single requests"
+)
 
 
 class Asked(NamedTuple):
@@ -41,38 +48,53 @@ class Shape:
     mergeable: bool
 
 
+class Terms(NamedTuple):
+    """A tenant's number of its architecture, seconds of its deadline, and priority of 1, the highest, to 10."""
+
+    architecture: int
+    deadline: float
+    priority: int
+
+
 @dataclass(frozen=True, slots=True)
 class World:
-    """`architectures`: by tier, most accurate first; `tenants`: architecture and deadline of each; `asked` in order."""
+    """`architectures`: by tier, most accurate first; `asked` in order."""
 
     architectures: Sequence[Sequence[Shape]]
-    tenants: Sequence[tuple[int, float]]
+    tenants: Sequence[Terms]
     asked: Sequence[Asked]
 
 
 def world(seed: int, requests: int, *, load: float | None = None) -> World:
     """A world of `requests` requests; `load`: work offered, each request alone, over time; None: any."""
-    random = Random(seed)
+    random, priorities = Random(seed), Random(f"priorities {seed}")
+    weighted, hurried = (priorities.random() < WEIGHTED for _ in range(2))
     architectures = [_architecture(random) for _ in range(random.randint(1, 6))]
     tenants = []
     for _ in range(random.randint(1, 24)):
         number = random.randrange(len(architectures))
         slowest = architectures[number][0]
-        tenants.append((number, random.choice(DEADLINES) * (slowest.fixed + slowest.per_row)))
-    return World(architectures, tenants, _arrivals(random, architectures, tenants, requests, load))
+        deadline = random.choice(DEADLINES) * (slowest.fixed + slowest.per_row)
+        tenants.append(Terms(number, deadline, priorities.randint(1, 10) if weighted else ORDINARY_PRIORITY))
+    asked = _arrivals(random, architectures, tenants, requests, load)
+    if hurried:
+        asked = [
+            one._replace(priority=priorities.randint(1, 3)) if priorities.random() < HURRIED else one for one in asked
+        ]
+    return World(architectures, tenants, asked)
 
 
 def tenants(world: World) -> list[Tenant]:
     """The world's tenants, with nothing waiting; those of an architecture share its executables."""
     shared = [[_executables(shape) for shape in tiers] for tiers in world.architectures]
     made = []
-    for key, (number, deadline) in enumerate(world.tenants):
+    for key, terms in enumerate(world.tenants):
         tiers = []
-        for index, executables in enumerate(shared[number]):
+        for index, executables in enumerate(shared[terms.architecture]):
             tier = Tier(f"t{index}", executables[0].cost.expected(1))
             tier.buckets[0] = executables
             tiers.append(tier)
-        made.append(Tenant(key, deadline, QUEUE_LIMIT, tiers))
+        made.append(Tenant(key, terms.deadline, QUEUE_LIMIT, tiers, weight=weight(terms.priority)))
     return made
 
 
@@ -104,19 +126,20 @@ def _executables(shape: Shape) -> list[Executable]:
 def _arrivals(
     random: Random,
     architectures: Sequence[Sequence[Shape]],
-    tenants: Sequence[tuple[int, float]],
+    tenants: Sequence[Terms],
     requests: int,
     load: float | None,
 ) -> list[Asked]:
     load = load or 10 ** random.uniform(-1, 0.7)  # 0.1 to 5
     popularity = [random.paretovariate(1.0) for _ in tenants]
     mixed = random.random() < 0.5  # some tenants' requests have several rows
-    service = [architectures[number][0].fixed + architectures[number][0].per_row for number, _ in tenants]
+    slowest = [architectures[one.architecture][0] for one in tenants]
+    service = [one.fixed + one.per_row for one in slowest]
     mean = sum(each * often for each, often in zip(service, popularity, strict=True)) / sum(popularity)
     now, asked = 0.0, []
     choices = random.choices(range(len(tenants)), popularity, k=requests)
     for number, tenant in enumerate(choices):
         now += random.expovariate(load / mean)
         rows = random.choice((1, 1, 1, 2, 3, 5)) if mixed else 1
-        asked.append(Asked(number, now, now + tenants[tenant][1], tenant, rows))
+        asked.append(Asked(number, now, now + tenants[tenant].deadline, tenant, rows))
     return asked

@@ -15,7 +15,7 @@ from rich.table import Table
 from treadle.results import page_console, write_result
 from treadle.simulate.goodput.architectures import Architecture
 from treadle.simulate.goodput.report import Deadline, Report
-from treadle.simulate.goodput.study import MIX, OURS, WAYS, settings, study
+from treadle.simulate.goodput.study import DRAWS, MIX, OURS, WAYS, settings, study
 from treadle_agent.executor.gpu_model import GPUS
 
 _PAGE_WIDTH = 140
@@ -23,8 +23,8 @@ _COUNTS = (2, 4, 8, 16, 32)
 _REQUESTS = 1000
 NOTE = (
     "Every figure is simulated: real policies on a virtual clock over the model of docs/adr/0010-simulated-gpu.md; no "
-    "GPU code has run. Poisson arrivals, tenants alike, each with one model; hopeless requests are shed, and count as "
-    "missed. Left out: the time that decisions, copies and HTTP take."
+    f"GPU code has run. Poisson arrivals, the median of {DRAWS} draws; tenants alike, each with one model; hopeless "
+    "requests are shed, and count as missed. Left out: the time that decisions, copies and HTTP take."
 )
 
 
@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tenants", type=int, nargs="+", default=_COUNTS, metavar="N", help="numbers of tenants (default 2 4 8 16 32)"
     )
     parser.add_argument("--requests", type=int, default=_REQUESTS, metavar="N", help="in each run (default 1000)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the arrivals (default 1)")
+    parser.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="of the first of the arrivals' draws (default 1)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
 
 

@@ -1,9 +1,12 @@
-"""The real executor process with a trap: a request whose first number is TRAP kills it, inside its launch."""
+"""The real executor process with a trap: a request whose first number is TRAP kills it inside its launch, or hangs it
+there where the second one is HANG.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 
 from treadle_agent.executor import worker
@@ -14,11 +17,11 @@ from treadle_agent.executor.worker_settings import WorkerSettings
 from treadle_agent.policy.scheduling import Group
 from treadle_agent.program.model import TensorType
 
-TRAP = -1001.0
+TRAP, HANG = -1001.0, -1002.0
 
 
 def main(connection: socket.socket, memory: SharedMemory, settings: WorkerSettings) -> None:
-    set_trap(HostDevice, memory, lambda *_: os.abort())
+    set_trap(HostDevice, memory, lambda _, __, number: time.sleep(3600.0) if number == HANG else os.abort())
     worker.main(connection, memory, settings)
 
 
