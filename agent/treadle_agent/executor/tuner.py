@@ -85,6 +85,9 @@ class Tuner(Protocol):
     def identity(self) -> tuple[str, ...]:
         """The device and the versions of what runs there."""
 
+    def begin(self) -> None:
+        """What the loading thread does first; all below are called by it."""
+
     def refuses(self, precision: Precision) -> str:
         """Why this device does not compute at a precision, and the fix; "" where it does."""
 
@@ -109,6 +112,9 @@ class HostMemory:
 
     def __init__(self) -> None:
         self.plans = Lookups()
+
+    def begin(self) -> None:
+        """Nothing: the system shares the processor between threads."""
 
     def refuses(self, precision: Precision) -> str:
         """Kernels of the host are float32 alone."""

@@ -39,6 +39,10 @@ class GpuTuner:
         """The GPU, and what computes on it."""
         return ("cuda", *self._gpu.identity, f"treadle {version('treadle')}")
 
+    def begin(self) -> None:
+        """Copies of weights, and trials, give way to launches."""
+        self._gpu.be_patient()
+
     def refuses(self, precision: Precision) -> str:
         """TF32 came with Ampere."""
         if precision is not Precision.TF32 or self._gpu.capability >= FIRST_WITH_TF32:
