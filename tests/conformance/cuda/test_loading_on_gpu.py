@@ -78,12 +78,12 @@ def test_what_was_measured_on_a_gpu_is_kept_with_the_choice_of_library(gpu: Gpu,
     first, body, cost = start()
     again, same_body, same_cost = start()
     assert (first.lookups, again.lookups) == (Lookups(0, 1), Lookups(1, 0))
-    assert body.by_library == same_body.by_library
+    assert body.choices.library == same_body.choices.library
     assert cost == same_cost
     for path in (tmp_path / "tuning").iterdir():
-        _keep(path, library=(0,) if not body.by_library else ())
+        _keep(path, library=(0,) if not body.choices.library else ())
     _, other_body, _ = start()
-    assert len(other_body.by_library) == 1 - len(body.by_library), "what the file says is what runs"
+    assert len(other_body.choices.library) == 1 - len(body.choices.library), "what the file says is what runs"
 
 
 def _keep(path: Path, library: tuple[int, ...]) -> None:
