@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from treadle_agent.executor.binding import Binding
+from treadle_agent.executor.cuda.choice import Choices
 from treadle_agent.executor.cuda.device import GpuDevice
 from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.cuda.program import GpuProgram
@@ -158,4 +159,4 @@ def gpu_bench(
     memory = np.zeros(TENANTS * BLOCK, np.uint8)
     slab = GpuSlab(gpu, ENTRIES, ROW_BYTES, precision)
     device = GpuDevice(gpu, memoryview(memory))
-    return bench_of(device, slab, lambda slab: GpuProgram(gpu, PROGRAM, slab, 8, library), memory, folder)
+    return bench_of(device, slab, lambda slab: GpuProgram(gpu, PROGRAM, slab, 8, Choices(library)), memory, folder)

@@ -29,6 +29,10 @@ class KeptTuner:
         """The inner tuner's."""
         return self._tuner.identity
 
+    def begin(self) -> None:
+        """The inner tuner's."""
+        self._tuner.begin()
+
     def refuses(self, precision: Precision) -> str:
         """The inner tuner's."""
         return self._tuner.refuses(precision)

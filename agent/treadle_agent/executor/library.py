@@ -130,6 +130,10 @@ class Library:
         changes, self._changes = self._changes, []
         return changes
 
+    def begin(self) -> None:
+        """What the loading thread does before all else."""
+        self._tuner.begin()
+
     def check(self, precision: Precision) -> None:
         """Raise PrecisionError where this device does not compute so."""
         if why := self._tuner.refuses(precision):

@@ -72,14 +72,16 @@ class LoadingThread:
 
     def _work(self) -> None:
         ignore_warnings()
-        while True:
-            job = self._jobs.get()
-            try:
-                outcome = job()
-            except Exception as error:  # noqa: BLE001 - the executor must end of it, or no model would load any more
-                outcome = partial(_raise, error)
-            self._outcomes.put(outcome)
-            self._wake()
+        try:
+            self.library.begin()
+            while True:
+                self._finished(self._jobs.get()())
+        except Exception as error:  # noqa: BLE001 - the executor must end of it, since no model will load any more
+            self._finished(partial(_raise, error))
+
+    def _finished(self, outcome: Outcome) -> None:
+        self._outcomes.put(outcome)
+        self._wake()
 
     def _load(self, version: Version, install: Callable[[LoadedVersion], None]) -> Outcome:
         self._record.begin(RECORD_SLOT, Activity.LOAD, (version.id,), time.monotonic(), LOAD_SECONDS)

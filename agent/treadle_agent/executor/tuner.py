@@ -45,12 +45,14 @@ class Profile:
 
     `points`: numbers of requests, ascending from 1, and the seconds of so many: merged in one launch, or through
     segments one after another, each of another tenant. `library`: the kernels (by number) that were fastest when the
-    device's library of products computed them.
+    device's library of products computed them. `tiles`: of the device's own kernels (by number) the names of the tiles
+    that were fastest alone, and with `PROBLEMS` merged.
     """
 
     points: tuple[tuple[int, float], ...]
     shares: tuple[float, ...]
     library: tuple[int, ...] = ()
+    tiles: tuple[tuple[int, str, str], ...] = ()
 
     @property
     def most(self) -> int:
@@ -85,6 +87,9 @@ class Tuner(Protocol):
     def identity(self) -> tuple[str, ...]:
         """The device and the versions of what runs there."""
 
+    def begin(self) -> None:
+        """What the loading thread does first; all below are called by it."""
+
     def refuses(self, precision: Precision) -> str:
         """Why this device does not compute at a precision, and the fix; "" where it does."""
 
@@ -109,6 +114,9 @@ class HostMemory:
 
     def __init__(self) -> None:
         self.plans = Lookups()
+
+    def begin(self) -> None:
+        """Nothing: the system shares the processor between threads."""
 
     def refuses(self, precision: Precision) -> str:
         """Kernels of the host are float32 alone."""
@@ -152,20 +160,13 @@ class HostTuner(HostMemory):
         merged = MergedProgram(program, trial)
         rows: list[int] = []
 
-        def fastest(problems: int) -> list[float]:
+        def seconds(problems: int) -> list[float]:
             rows.extend(trial.acquire(str(index), weights) for index in range(len(rows), problems))
             plan = merged.compose(merged.place(rows[:problems]))
             once = partial(run, plan, 0, merged.length, time.perf_counter)
-            return _fastest(once, BUDGET * min(1.0, PROBLEMS / problems))  # longer runs are disturbed less
+            return fastest(once, BUDGET * min(1.0, PROBLEMS / problems))  # longer runs are disturbed less
 
-        measured: dict[int, list[float]] = {}
-        for problems in MEASURED:
-            if problems > PROBLEMS:
-                seconds = problems / PROBLEMS * sum(measured[PROBLEMS])
-                if problems * slab.row_bytes > LARGEST_TRIAL or seconds > BUDGET:
-                    break
-            measured[problems] = fastest(problems)
-        return profile(measured)
+        return profile_up_to(LARGEST_TRIAL // max(slab.row_bytes, 1), seconds)
 
     def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:
         """Time a chain on zeros: again and again, and where it is short also as when other tenants' weights were used
@@ -179,11 +180,11 @@ class HostTuner(HostMemory):
             tensors: dict[str, Array] = dict(inputs)
             return chain.run(tensors, 0, chain.length, time.perf_counter)
 
-        durations = _fastest(once)
+        durations = fastest(once)
         points = [(1, sum(durations))]
         for tenants in (PROBLEMS, MOST_PROBLEMS) if sum(durations) <= LAUNCH_BOUND_SECONDS else ():
             others = np.ones(min((tenants - 1) * chain.weight_bytes, LARGEST_TRIAL), np.uint8)
-            points.append((tenants, tenants * max(sum(_fastest(once)), points[0][1])))
+            points.append((tenants, tenants * max(sum(fastest(once)), points[0][1])))
         return Profile(tuple(points), _shares(durations))
 
 
@@ -198,7 +199,7 @@ def merging_wins(merged: Profile | None, segments: Profile | None, tenants: int)
     return merged.per_request(requests) <= segments.per_request(requests)
 
 
-def _fastest(once: Callable[[], list[float]], budget: float = BUDGET) -> list[float]:
+def fastest(once: Callable[[], list[float]], budget: float = BUDGET) -> list[float]:
     """Element-wise fastest of a few runs after a warm-up: what the machine does when nothing else disturbs it."""
     once()
     best = once()
@@ -210,9 +211,17 @@ def _fastest(once: Callable[[], list[float]], budget: float = BUDGET) -> list[fl
     return best
 
 
-def line(alone: Sequence[float], together: Sequence[float], problems: int) -> Profile:
-    """The profile of two measurements, of each kernel's seconds: one problem alone, `problems` of them merged."""
-    return profile({1: alone, problems: together})
+def profile_up_to(most: int, seconds: Callable[[int], Sequence[float]]) -> Profile:
+    """The profile of a program whose kernels take `seconds`, each, of so many problems merged.
+
+    Measured for `PROBLEMS`, and for more up to `most` while a run would not take longer than `BUDGET`.
+    """
+    measured: dict[int, Sequence[float]] = {}
+    for problems in MEASURED:
+        if problems > PROBLEMS and (problems > most or problems / PROBLEMS * sum(measured[PROBLEMS]) > BUDGET):
+            break
+        measured[problems] = seconds(problems)
+    return profile(measured)
 
 
 def profile(measured: Mapping[int, Sequence[float]]) -> Profile:

@@ -22,7 +22,7 @@ import msgspec
 from treadle_agent.executor.statistics import Lookups
 from treadle_agent.executor.tuner import Profile
 
-FORMAT = "profile 2"
+FORMAT = "profile 3"
 ENTRY_LIMIT = 4096  # clients of a model with free dimensions choose its shapes; the least recently used go first
 UNFINISHED = "."  # begins the names of files that are being written
 
@@ -114,7 +114,7 @@ def _sound(profile: Profile, length: int) -> bool:
         and [number for number, _ in profile.points[:1]] == [1]
         and all(few < many and less <= more for (few, less), (many, more) in pairwise(profile.points))
         and all(math.isfinite(seconds) and seconds >= 0.0 for _, seconds in profile.points)
-        and set(profile.library) <= set(range(length))
+        and {*profile.library, *(kernel for kernel, _, _ in profile.tiles)} <= set(range(length))
     )
 
 

@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from treadle.profile import advice, measured
+from treadle.profile import advice, measured, tuned
 from treadle.profile.clusters import clusters
 from treadle.profile.latency import command as latency
 from treadle.profile.models import Model, UnprofiledError, load
 from treadle.profile.report import ClusterRow, KernelRow, Profile
 from treadle.results import page_console, result_text
 from treadle_agent.cache import cache_folder
+from treadle_agent.executor.cuda import opening
 from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.gpu_model import GPUS, GpuModel, Product
 from treadle_agent.executor.gpu_work import steps
@@ -75,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.filename:
             return latency.run(arguments, device)
         models = [load(path, cache_folder() / "artifacts", dict(arguments.shape)) for path in arguments.models]
+        kernels = _kernels(models, device) if arguments.kernels else ()
     except DeviceError as error:
         print(error, file=sys.stderr)
         return 2
@@ -83,11 +85,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     profile = Profile(
         device=device,
-        simulated=device != "host",
+        simulated=device.startswith("simulated"),
         models=tuple(model.name for model in models),
         padding_limit=arguments.padding,
         clusters=_clusters(models, arguments.padding) if arguments.clusters else (),
-        kernels=_kernels(models, device) if arguments.kernels else (),
+        kernels=kernels,
     )
     _show(profile, page_console(_PAGE_WIDTH))
     if arguments.json:
@@ -124,8 +126,6 @@ def _wrong_models(arguments: argparse.Namespace) -> str | None:
         return "say what to profile: --clusters, --kernels or both"
     if not 0 <= arguments.padding < 1:
         return f"--padding {arguments.padding:g}: expected 0 to below 1"
-    if arguments.device == "cuda" and arguments.kernels:
-        return "--device cuda: kernels on a GPU are not profiled yet; take simulated:V100 or host"
     if arguments.plot and not arguments.clusters:
         return "--plot draws clusters: say --clusters, too"
     return None
@@ -157,6 +157,9 @@ def _clusters(models: Sequence[Model], limit: float) -> tuple[ClusterRow, ...]:
 def _kernels(models: Sequence[Model], device: str) -> tuple[KernelRow, ...]:
     if device == "host":
         return tuple(row for model in models for row in measured.rows(model))
+    if device == "cuda":
+        tuner = opening.open_tuner()
+        return tuple(row for model in models for row in tuned.rows(model, tuner))
     gpu = GpuModel(GPUS[device.partition(":")[2]])
     return tuple(row for model in models for row in advice.rows(gpu, model.name, model.program))
 

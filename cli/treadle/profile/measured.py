@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from treadle.profile.models import Model
 from treadle.profile.report import KernelRow
+from treadle.profile.tuned import ENOUGH, kept
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.slab import Slab
 from treadle_agent.executor.super_kernel import MergedProgram, ignore_warnings, run, signature
@@ -14,7 +15,6 @@ from treadle_agent.executor.tuner import PROBLEMS, HostTuner, merging_wins
 from treadle_agent.program.model import TensorType
 
 COUNTS = (1, 2, 4, 8)
-ENOUGH = 1.05  # as for simulated GPUs
 ROUNDS = 5
 
 
@@ -47,8 +47,8 @@ def _fastest(merged: MergedProgram, rows: Sequence[int]) -> list[float]:
 
 
 def _chosen(model: Model, slab: Slab) -> str:
-    """Merged kernels or segments, for as many tenants as the tuner tries."""
-    tuner = HostTuner()
+    """Merged kernels or segments, for eight tenants, as the tuner finds or has found."""
+    tuner = kept(HostTuner())
     types = tuple(_type(model, index) for index in range(len(model.artifact.inputs)))
     segments = tuner.segments(SegmentChain(model.folder, model.artifact), types)
     if model.artifact.kernels_refused:

@@ -20,7 +20,8 @@ class ClusterRow(msgspec.Struct, frozen=True):
 class KernelRow(msgspec.Struct, frozen=True):
     """A signature. `greedy_tile`: the fastest alone; `collaborative_tile`: the fastest with `problems` problems merged,
     which are as many as it takes for seconds a problem to be near their least; `alone_seconds`, `shared_seconds`: of
-    one problem, alone and then.
+    one problem, alone and then. On a GPU they are what serving goes by: of the whole program's times the share that the
+    kernel had of a launch of eight.
     """
 
     model: str

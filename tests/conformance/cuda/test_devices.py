@@ -24,6 +24,7 @@ from device_bench import (
 )
 from strict_cupy import RefusedError, World
 
+from treadle_agent.executor.cuda.choice import Choices
 from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.host import FEWEST_LINED, MergedPlace
@@ -239,7 +240,7 @@ def test_merging_other_tenants_binds_nothing_new(gpu: Gpu, oracle: Bench, tmp_pa
     plans = Lookups()
     bench = gpu_bench(gpu, tmp_path)
     products = bench.body.library_products() if library else frozenset()
-    bench.body = GpuProgram(gpu, PROGRAM, bench.slab, 8, products, plans)
+    bench.body = GpuProgram(gpu, PROGRAM, bench.slab, 8, Choices(products), plans)
     alone = {tenant: oracle.run([tenant])[tenant] for tenant in range(TENANTS)}
     for groups in ([0, 1, 2], [3, 4, 5]), ([5, 0, 4], [2, 1, 3]), ([0, 1, 2], [5, 3, 1]):  # two on the device at once
         held = [bench.group(tenants) for tenants in groups]

@@ -12,6 +12,7 @@ import pytest
 from device_bench import PROGRAM, Bench, gpu_bench, host_bench
 from strict_cupy import Cublas, World
 
+from treadle_agent.executor.cuda.choice import Choices
 from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.cuda.graphs import Job, Recorder, Replay
 from treadle_agent.executor.cuda.lowering import runs
@@ -32,7 +33,7 @@ def replaying(
 ) -> Bench:
     bench = gpu_bench(gpu, folder)
     assert isinstance(bench.body, GpuProgram)
-    bench.body = GpuProgram(gpu, PROGRAM, bench.slab, 8, library, replay=Replay(SHARES, later))
+    bench.body = GpuProgram(gpu, PROGRAM, bench.slab, 8, Choices(library), replay=Replay(SHARES, later))
     return bench
 
 

@@ -1,18 +1,23 @@
 """Models are loaded onto the stand-in for a GPU by the library that loads them on the host."""
 
 import hashlib
+import threading
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from strict_cupy import World
 
-from treadle_agent.executor.cuda.gpu import Gpu
+from treadle_agent.executor.cuda.gpu import PATIENT, URGENT, Gpu
 from treadle_agent.executor.cuda.lowering import UnsupportedOnGpuError
 from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.cuda.tuner import GpuTuner
+from treadle_agent.executor.flight_record import FlightRecord
 from treadle_agent.executor.kept_tuner import KeptTuner
 from treadle_agent.executor.library import MERGED, Library, LoadedTier
+from treadle_agent.executor.loading import LoadingThread
+from treadle_agent.executor.protocol import FLIGHT_RECORD_BYTES, Loaded, TierSpec, Version
 from treadle_agent.executor.statistics import Lookups
 from treadle_agent.executor.tuning_cache import TuningCache
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec, WeightEntry
@@ -33,8 +38,9 @@ def tier(folder: Path, name: str, op: str = "MatMul") -> LoadedTier:
     )
     values, offsets = (*TYPES, out, out, out), (0, 64, 192, 320)
     program = Program((Port("x", 0),), (Port("y", 3),), values, offsets, 448, (MATRIX,), (), kernels)
-    port = (TensorSpec("x", "float32", (4, -1)),), (TensorSpec("y", "float32", (4, -1)),)
-    artifact = Artifact(ARTIFACT_VERSION, name, "", *port, False, (WeightEntry(MATRIX, 0),), 64, (), "", {}, {})
+    port = (TensorSpec("x", "float32", (4, 3)),), (TensorSpec("y", "float32", (4, 5)),)
+    parts = program.architecture, *port, False, (WeightEntry(MATRIX, 0),), 64
+    artifact = Artifact(ARTIFACT_VERSION, name, *parts, (), "", {}, {})
     (home / "artifact.json").write_bytes(msgspec.json.encode(artifact))
     (home / "weights.bin").write_bytes(np.arange(16, dtype=np.float32).tobytes())
     (home / "program-x=4x3.json").write_bytes(msgspec.json.encode(program))
@@ -72,12 +78,12 @@ def test_what_was_measured_on_a_gpu_is_kept_with_the_choice_of_library(gpu: Gpu,
     first, body, cost = start()
     again, same_body, same_cost = start()
     assert (first.lookups, again.lookups) == (Lookups(0, 1), Lookups(1, 0))
-    assert body.by_library == same_body.by_library
+    assert body.choices.library == same_body.choices.library
     assert cost == same_cost
     for path in (tmp_path / "tuning").iterdir():
-        _keep(path, library=(0,) if not body.by_library else ())
+        _keep(path, library=(0,) if not body.choices.library else ())
     _, other_body, _ = start()
-    assert len(other_body.by_library) == 1 - len(body.by_library), "what the file says is what runs"
+    assert len(other_body.choices.library) == 1 - len(body.choices.library), "what the file says is what runs"
 
 
 def _keep(path: Path, library: tuple[int, ...]) -> None:
@@ -85,6 +91,29 @@ def _keep(path: Path, library: tuple[int, ...]) -> None:
     entry = msgspec.json.decode(path.read_bytes().partition(b"\n")[2])
     body = msgspec.json.encode(entry | {"profile": entry["profile"] | {"library": library}})
     path.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+
+
+@pytest.mark.parametrize("tuning", ["cold", "warm"])
+def test_loading_gives_way_to_launches_whatever_it_does_first(
+    gpu: Gpu, world: World, tmp_path: Path, tuning: str
+) -> None:
+    def load() -> list[int]:
+        """The priorities of the streams that loading a model opens."""
+        tuner, before, done = GpuTuner(gpu), len(world.streams), threading.Event()
+        library = Library(KeptTuner(tuner, TuningCache(tmp_path / "tuning", tuner.identity)), max_problems=2)
+        record = FlightRecord(memoryview(bytearray(FLIGHT_RECORD_BYTES)))
+        loading = LoadingThread(library, record, done.set)
+        loading.load(Version(0, "tenant", 60.0, 0, 1, (TierSpec("only", 90.0, str(folder)),)), lambda _: None)
+        assert done.wait(60.0)
+        assert [type(one) for one in loading.collect()] == [Loaded]
+        return [stream.priority for one in world.streams[before:] if (stream := one()) is not None]
+
+    folder = tier(tmp_path, "one").folder
+    if tuning == "warm":
+        load()
+    assert load() == [PATIENT]
+    with gpu.stream() as own:
+        assert own.priority == URGENT < PATIENT
 
 
 def test_a_model_that_cannot_run_is_refused_by_name_and_holds_nothing(gpu: Gpu, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from treadle.__main__ import main
 from treadle.bench import models
 from treadle.profile.report import Profile
+from treadle_agent.executor.tuner import HostTuner
 
 
 @pytest.fixture
@@ -34,10 +35,16 @@ def test_clusters_and_kernels(files, tmp_path, capsys):
     assert "no GPU code has run" in shown
 
 
-def test_kernels_measured_on_the_host(files, tmp_path):
+def test_kernels_measured_on_the_host(files, tmp_path, monkeypatch):
     target = tmp_path / "p.json"
-    assert main(["profile", str(files["wide"]), "--kernels", "--device", "host", "--json", str(target)]) == 0
+    words = ["profile", str(files["wide"]), "--kernels", "--device", "host", "--json", str(target)]
+    assert main(words) == 0
+    chosen = {row.implementation for row in msgspec.json.decode(target.read_bytes(), type=Profile).kernels}
+    for way in ("merged", "segments"):
+        monkeypatch.setattr(HostTuner, way, pytest.fail)  # what serving goes by is kept
+    assert main(words) == 0
     profile = msgspec.json.decode(target.read_bytes(), type=Profile)
+    assert {row.implementation for row in profile.kernels} == chosen
     assert not profile.simulated
     assert {row.implementation for row in profile.kernels} <= {"merged", "segments"}
     for row in profile.kernels:

@@ -24,7 +24,7 @@ def test_a_fault_of_our_own_ends_the_executor_and_not_the_loading_thread_alone()
 
     woken = threading.Event()
     record = FlightRecord(memoryview(bytearray(FLIGHT_RECORD_BYTES)))
-    library: Any = SimpleNamespace(forget=forget)
+    library: Any = SimpleNamespace(begin=lambda: None, forget=forget)
     loading = LoadingThread(library, record, woken.set)
     loaded: Any = SimpleNamespace(id=1, loaded_tiers=[object()])
     loading.unload(loaded)

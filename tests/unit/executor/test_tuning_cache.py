@@ -18,9 +18,10 @@ from treadle_agent.executor.statistics import Lookups
 from treadle_agent.executor.tuner import Profile
 from treadle_agent.executor.tuning_cache import Entry, TuningCache
 
-PROFILE = Profile(((1, 1e-4), (8, 3e-4)), (0.0, 0.25, 1.0), (1,))
+PROFILE = Profile(((1, 1e-4), (8, 3e-4)), (0.0, 0.25, 1.0), (1,), ((0, "16x16", "64x64"),))
 OTHER = Profile(((1, 3e-4),), (0.0, 0.5, 1.0))
 SHARES = PROFILE.shares
+TILES = ((2, "16x16", "16x16"),)
 DEVICE = ("host", "kind of processor", "numpy 2.0")
 WHAT = ("merged", "a digest")
 
@@ -83,6 +84,7 @@ DAMAGE: dict[str, Callable[[Path, bytes], object]] = {
     "more in less": lambda path, _: sealed(path, Entry(made_for(path), Profile(((1, 2e-4), (8, 1e-4)), SHARES))),
     "no number": lambda path, _: sealed(path, Entry(made_for(path), Profile(((1, float("nan")),), SHARES))),
     "a kernel too many": lambda path, _: sealed(path, Entry(made_for(path), Profile(((1, 0.0),), SHARES, (2,)))),
+    "a tile too many": lambda path, _: sealed(path, Entry(made_for(path), Profile(((1, 0.0),), SHARES, (), TILES))),
 }
 
 

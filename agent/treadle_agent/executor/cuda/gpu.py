@@ -66,13 +66,19 @@ class Gpu:
         """Bytes allocated."""
         return int(self._pool.used_bytes())
 
+    def be_patient(self) -> None:
+        """Let other threads' work go before the calling thread's, which has used no stream yet."""
+        assert not hasattr(self._threads, "stream"), "a stream keeps its priority"
+        self._threads.priority = PATIENT
+
     @contextmanager
-    def stream(self, priority: int = URGENT) -> Iterator[Any]:
-        """The calling thread's stream, made current; its first use decides its priority."""
+    def stream(self) -> Iterator[Any]:
+        """The calling thread's stream, made current."""
         try:
             stream = getattr(self._threads, "stream", None)
             if stream is None:
                 self._cupy.cuda.Device(0).use()
+                priority = getattr(self._threads, "priority", URGENT)
                 stream = self._threads.stream = self._cupy.cuda.Stream(non_blocking=True, priority=priority)
             with stream:
                 yield stream

@@ -1,4 +1,4 @@
-"""Opening the GPU for an executor."""
+"""Opening the GPU, for an executor or to measure."""
 
 from __future__ import annotations
 
@@ -11,3 +11,8 @@ def open_cuda(memory: memoryview) -> tuple[GpuDevice, GpuTuner]:
     """The device over requests' shared memory, and what knows its costs; raises ImportError, or CuPy's error."""
     gpu = open_gpu()
     return GpuDevice(gpu, memory), GpuTuner(gpu)
+
+
+def open_tuner() -> GpuTuner:
+    """The tuner alone."""
+    return GpuTuner(open_gpu())

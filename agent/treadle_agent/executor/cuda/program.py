@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from treadle_agent.executor.cuda.bound import Addresses, Bound, Fill, Launch, Problem, Tables
-from treadle_agent.executor.cuda.choice import tile_for
+from treadle_agent.executor.cuda.choice import Choices
 from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.cuda.graphs import Replay, runs_of_own
 from treadle_agent.executor.cuda.lowering import constant_layout, lower
@@ -37,12 +37,12 @@ SLOT_ALIGNMENT = 256  # bytes
 class GpuProgram:
     """A program of one architecture over slots of device memory and a slab of weights.
 
-    `library`: kernels (by number) whose products cuBLAS computes; own kernels compute the others. `plans` counts how
-    often launches were bound before. `replay`: whether runs of own kernels become graphs, which are then timed as one.
+    `choices`: cuBLAS or own kernels, and their tiles. `plans` counts how often launches were bound before. `replay`:
+    whether runs of own kernels become graphs, which are then timed as one.
     """
 
     def __init__(
-        self, gpu: Gpu, program: Program, slab: GpuSlab, capacity: int, library: frozenset[int] = frozenset(),
+        self, gpu: Gpu, program: Program, slab: GpuSlab, capacity: int, choices: Choices | None = None,
         plans: Lookups | None = None, replay: Replay | None = None,
     ) -> None:  # fmt: skip
         constants, offsets = constant_layout(program)
@@ -53,13 +53,13 @@ class GpuProgram:
         self.stride = -(-max(program.arena_bytes, 1) // SLOT_ALIGNMENT) * SLOT_ALIGNMENT
         self.input_offsets = [program.offsets[port.value] for port in program.inputs]
         self.output_offsets = [program.offsets[port.value] for port in program.outputs]
+        self.choices = Choices() if choices is None else choices
         self._tf32 = slab.precision is Precision.TF32
         self.signatures = [
-            f"{one.signature} tf32" if self._tf32 and index in library else one.signature
+            f"{one.signature} tf32" if self._tf32 and index in self.choices.library else one.signature
             for index, one in enumerate(self.lowered)
         ]
         self._gpu = gpu
-        self.by_library = library
         self._lookups = Lookups() if plans is None else plans
         self._replay = replay
         self._free: defaultdict[int, list[Bound]] = defaultdict(list)  # by number of problems
@@ -78,9 +78,9 @@ class GpuProgram:
     def _prepare(self, index: int, step: Step | None, problems: int) -> None:
         """Compile what a launch of so many problems will take: nothing is compiled on the way to a deadline."""
         if isinstance(step, Convolution):
-            _convolution_function(self._gpu, step, problems)
-        elif isinstance(step, Product) and index not in self.by_library:
-            _product_function(self._gpu, step, problems)
+            self._convolution_kernel(index, step, problems)
+        elif isinstance(step, Product) and index not in self.choices.library:
+            self._product_kernel(index, step, problems)
 
     @property
     def length(self) -> int:
@@ -120,18 +120,18 @@ class GpuProgram:
                 case Rows() as rows:
                     bind.append(self._rows(rows, count, places))
                 case Convolution() as convolution:
-                    bind.append(self._convolution(convolution, count, tables))
-                case Product() as product if index in self.by_library:
+                    bind.append(self._convolution(index, convolution, count, tables))
+                case Product() as product if index in self.choices.library:
                     bind.append(self._library_product(product, count, tables))
                 case Product() as product:
-                    bind.append(self._product(product, count, tables))
+                    bind.append(self._product(index, product, count, tables))
         memory = self._gpu.allocate(tables.size)
         pinned, view = self._gpu.pinned(tables.size)
         base = int(memory.ptr)
         launches = tuple(() if one is None else one(base) for one in bind)
         bound = Bound(launches, count, memory, (), pinned, view, tables.fills)
         if self._replay is not None:
-            own = [index not in self.by_library for index in range(self.length)]
+            own = [index not in self.choices.library for index in range(self.length)]
             if runs := runs_of_own(list(map(len, launches)), own):
                 bound.shares = self._replay.shares
                 self._replay.later(partial(bound.record, self._gpu, runs))
@@ -164,7 +164,19 @@ class GpuProgram:
             lambda: function((step.rows, count), (ROW_THREADS,), (np.uint64(base + places), constants)),
         )
 
-    def _convolution(self, step: Convolution, count: int, tables: Tables) -> Callable[[int], tuple[Launch, ...]]:
+    def _convolution_kernel(self, index: int, step: Convolution, problems: int) -> tuple[Tile, Any]:
+        tile = self.choices.tile(index, step.matrices, problems)
+        source = Variant("convolution", tile, _element(step.half)).source
+        return tile, self._gpu.function(source, "convolution")
+
+    def _product_kernel(self, index: int, step: Product, problems: int) -> tuple[Tile, Any]:
+        tile = self.choices.tile(index, step.matrices, problems)
+        left, right = (_element(half) for half in step.halves)
+        return tile, self._gpu.function(Variant("gemm", tile, left, right).source, "grouped_gemm")
+
+    def _convolution(
+        self, index: int, step: Convolution, count: int, tables: Tables
+    ) -> Callable[[int], tuple[Launch, ...]]:
         entries = np.zeros(count, TENSORS)
         named = (("data", step.data), ("weight", step.weight), ("result", step.result), ("bias", step.bias))
         tensors = [(name, self._addresses(place)) for name, place in named if place is not None]
@@ -175,13 +187,14 @@ class GpuProgram:
             return entries
 
         at, shape_at = tables.add(entries.nbytes, fill), tables.keep(np.array([step.shape], SHAPE))
-        tile, blocks, function = _convolution_function(self._gpu, step, count)
-        grid = (*blocks, count)
+        tile, function = self._convolution_kernel(index, step, count)
+        rows, columns, groups = step.matrices
+        grid = (tile.tiles(rows, columns), groups, count)
         return lambda base: (
             lambda: function(grid, (tile.threads,), (np.uint64(base + at), np.uint64(base + shape_at))),
         )
 
-    def _product(self, step: Product, problems: int, tables: Tables) -> Callable[[int], tuple[Launch, ...]]:
+    def _product(self, index: int, step: Product, problems: int, tables: Tables) -> Callable[[int], tuple[Launch, ...]]:
         m, n, k = step.extents
         count = problems * len(step.batch)
         entries = np.zeros(count, MATRICES)
@@ -202,7 +215,8 @@ class GpuProgram:
                 entries["bias"] = np.repeat(bias(slots, rows), len(behind))
             return entries
 
-        tile, tiles, function = _product_function(self._gpu, step, problems)
+        tile, function = self._product_kernel(index, step, problems)
+        tiles = tile.tiles(m, n)
         at, first_at = tables.add(entries.nbytes, fill), tables.keep(np.arange(count, dtype=np.int32) * tiles)
         return lambda base: (
             lambda: function(
@@ -256,24 +270,6 @@ def _places(slots: Addresses, rows: Addresses) -> np.ndarray[Any, Any]:
     places = np.zeros(len(slots), PLACE)
     places["slot"], places["row"] = slots, rows
     return places
-
-
-def _product_function(gpu: Gpu, step: Product, problems: int) -> tuple[Tile, int, Any]:
-    """The tile for so many problems, how many a product has, and the kernel."""
-    m, n, _ = step.extents
-    tile = tile_for(m, n, problems * len(step.batch))
-    left, right = (_element(half) for half in step.halves)
-    return tile, tile.tiles(m, n), gpu.function(Variant("gemm", tile, left, right).source, "grouped_gemm")
-
-
-def _convolution_function(gpu: Gpu, step: Convolution, problems: int) -> tuple[Tile, tuple[int, int], Any]:
-    """The tile for so many problems, blocks and groups of a problem, and the kernel."""
-    shape = dict(zip(SHAPE.names or (), step.shape, strict=True))
-    groups, columns = shape["groups"], shape["samples"] * shape["out_height"] * shape["out_width"]
-    filters = shape["filters"] // groups
-    tile = tile_for(filters, columns, problems * groups)
-    function = gpu.function(Variant("convolution", tile, _element(step.half)).source, "convolution")
-    return tile, (tile.tiles(filters, columns), groups), function
 
 
 def _element(half: bool) -> Element:  # noqa: FBT001 - a value, not a switch

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from treadle_agent.executor.cuda.gpu import PATIENT, Gpu
+from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.precision import Bytes, converted, stored
 from treadle_agent.executor.slab import Weights
 from treadle_agent.program.artifact import WeightEntry
@@ -67,7 +67,7 @@ class GpuSlab(Weights):
     def _fill(self, data: Bytes) -> int:
         row = next(row for row in range(len(self._users) + 1) if row not in self._users)  # lowest: neighbours merge
         page, index = divmod(row, self.page_rows)
-        with self._gpu.stream(PATIENT) as stream:
+        with self._gpu.stream() as stream:
             if page not in self._pages:
                 self._pages[page] = self._gpu.allocate(self.page_rows * self.stride)
             pinned, view = self._gpu.pinned(len(data))

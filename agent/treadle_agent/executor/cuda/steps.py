@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from treadle_agent.executor.cuda.tables import SHAPE
+
 Space = Literal["slot", "row", "constants"]
 
 
@@ -37,6 +39,12 @@ class Product:
     batch: tuple[tuple[int, int, int], ...]
     halves: tuple[bool, bool] = (False, False)
 
+    @property
+    def matrices(self) -> tuple[int, int, int]:
+        """Rows and columns of a matrix of one problem's result, and how many there are."""
+        m, n, _ = self.extents
+        return m, n, len(self.batch)
+
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
@@ -48,6 +56,13 @@ class Convolution:
     result: Place
     shape: tuple[int, ...]
     half: bool = False
+
+    @property
+    def matrices(self) -> tuple[int, int, int]:
+        """As of a product: filters by places, for each group."""
+        shape = dict(zip(SHAPE.names or (), self.shape, strict=True))
+        groups = shape["groups"]
+        return shape["filters"] // groups, shape["samples"] * shape["out_height"] * shape["out_width"], groups
 
 
 @dataclass(frozen=True, slots=True)

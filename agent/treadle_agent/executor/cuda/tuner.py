@@ -1,4 +1,4 @@
-"""What programs cost on the GPU: measured with events, each product by own kernels and by cuBLAS."""
+"""What programs cost on the GPU: measured, with the fastest implementation and tile of each product."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from treadle_agent.executor.cuda.device import timed
+from treadle_agent.executor.cuda.choice import Choices
 from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.cuda.graphs import Recorder, Replay
 from treadle_agent.executor.cuda.lowering import runs
 from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.cuda.slab import GpuSlab
+from treadle_agent.executor.cuda.trial import Trial
 from treadle_agent.executor.precision import FIRST_WITH_TF32
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.slab import Weights
 from treadle_agent.executor.statistics import Lookups
-from treadle_agent.executor.tuner import PROBLEMS, Profile, line
+from treadle_agent.executor.tuner import Profile
 from treadle_agent.program.artifact import WeightEntry
 from treadle_agent.program.model import Program, TensorType
 from treadle_api.tenant import Precision
-
-REPEATS = 5
 
 
 class GpuTuner:
@@ -40,6 +39,10 @@ class GpuTuner:
         """The GPU, and what computes on it."""
         return ("cuda", *self._gpu.identity, f"treadle {version('treadle')}")
 
+    def begin(self) -> None:
+        """Copies of weights, and trials, give way to launches."""
+        self._gpu.be_patient()
+
     def refuses(self, precision: Precision) -> str:
         """TF32 came with Ampere."""
         if precision is not Precision.TF32 or self._gpu.capability >= FIRST_WITH_TF32:
@@ -52,10 +55,11 @@ class GpuTuner:
         return GpuSlab(self._gpu, entries, row_bytes, precision)
 
     def body(self, program: Program, slab: Weights, capacity: int, profile: Profile) -> GpuProgram:
-        """A program with the implementations that measured fastest."""
+        """A program with the implementations and tiles that measured fastest."""
         assert isinstance(slab, GpuSlab)
         replay = Replay(profile.shares, self._recorder.put)
-        return GpuProgram(self._gpu, program, slab, capacity, frozenset(profile.library), self.plans, replay)
+        choices = Choices.named(profile.library, profile.tiles)
+        return GpuProgram(self._gpu, program, slab, capacity, choices, self.plans, replay)
 
     def launches(self, program: Program) -> int:
         """Element-wise runs are fused."""
@@ -69,28 +73,11 @@ class GpuTuner:
             PrecisionError: float16 cannot hold its weights.
         """
         assert isinstance(slab, GpuSlab)
-        trial = slab.like()
-        rows = [trial.acquire(str(index), weights) for index in range(PROBLEMS)]
-        own = GpuProgram(self._gpu, program, trial, PROBLEMS)
-        alone, together = self._measure(own, rows[:1]), self._measure(own, rows)
-        better: list[int] = []
-        if own.library_products():
-            rival = GpuProgram(self._gpu, program, trial, PROBLEMS, own.library_products())
-            rival_together = self._measure(rival, rows)
-            better = [index for index in sorted(own.library_products()) if rival_together[index] < together[index]]
-            rival_alone = self._measure(rival, rows[:1])
-            for index in better:
-                alone[index], together[index] = rival_alone[index], rival_together[index]
-        return replace(line(alone, together, PROBLEMS), library=tuple(better))
+        trial = Trial(self._gpu, program, slab, weights)
+        choices = trial.choices()
+        tiles = ((kernel, greedy.name, merged.name) for kernel, (greedy, merged) in choices.tiles.items())
+        return replace(trial.profile(choices), library=tuple(sorted(choices.library)), tiles=tuple(tiles))
 
     def segments(self, chain: SegmentChain, types: Sequence[TensorType]) -> Profile:  # noqa: ARG002 - a Tuner
         """Never called: a GPU has no segments."""
         raise AssertionError
-
-    def _measure(self, body: GpuProgram, rows: Sequence[int]) -> list[float]:
-        """Fastest of a few runs of each kernel, after a warm-up."""
-        with self._gpu.stream() as stream:
-            bound = body.compose(list(enumerate(rows)), stream)
-            timed(self._gpu, bound, 0, body.length, stream)
-            found = [timed(self._gpu, bound, 0, body.length, stream) for _ in range(REPEATS)]
-        return [min(each) for each in zip(*found, strict=True)]
