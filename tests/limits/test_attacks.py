@@ -16,7 +16,7 @@ from hostile.witness import Outcome, Plan, watch
 
 RATIO = 2.0  # of the quiet 99th percentile
 FLOOR = 0.15  # seconds: this machine's two processors have the attacker and other tests to run, too
-TRIES = 3
+TRIES = 4
 SHORT = Plan()
 
 
@@ -39,13 +39,13 @@ READING = 256 * MIB
 
 CASES = [
     Case(bodies.declared, {"413"}),
-    Case(bodies.chunked, {"413", "503"}, ARRIVING),
-    Case(bodies.inflating, {"413"}, INFLATING),
-    Case(bodies.inflating_within, {"413"}, INFLATING),
-    Case(bodies.small_inflating, {"413"}, INFLATING),
+    Case(bodies.chunked, {"413", "503"}, ARRIVING, Plan(attack=5.0)),
+    Case(bodies.inflating, {"413"}, INFLATING, Plan(attack=3.0)),
+    Case(bodies.inflating_within, {"413"}, INFLATING, Plan(attack=3.0)),
+    Case(bodies.small_inflating, {"413"}, INFLATING, Plan(attack=3.0)),
     Case(bodies.long_json, {"400", "503"}, READING),
     Case(bodies.deep_json, {"400", "503"}, READING),
-    Case(bodies.many_inputs, {"400", "503"}, READING),
+    Case(bodies.many_inputs, {"400", "503"}, READING, Plan(attack=3.0)),
     Case(connections.slow_heads, {"open"}),
     Case(connections.slow_bodies, {"open"}),
     Case(connections.breaking_off, {"0", "400"}),
@@ -88,8 +88,9 @@ def check(outcome: Outcome, case: Case) -> None:
     """What must hold however busy this machine is."""
     assert outcome.right == outcome.asked, f"{outcome.asked - outcome.right} were not answered rightly"
     assert outcome.peak - outcome.resident < case.memory, f"{(outcome.peak - outcome.resident) / MIB:.0f} MiB more"
-    assert outcome.attacker.keys() <= set(case.answers)
-    assert outcome.attacker.total() > 0, "nothing was attacked"
+    answers = outcome.attacker.keys() - {bodies.GIVEN_UP}
+    assert answers <= set(case.answers)
+    assert answers, "nothing was attacked"
 
 
 @pytest.mark.soak

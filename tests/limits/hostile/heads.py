@@ -42,11 +42,11 @@ async def endless(host: str, port: int, until: float) -> Counter[str]:
                 writer.write(lines)
                 await writer.drain()
                 await asyncio.sleep(0.001)
+            return await answer
         except ConnectionError:
-            pass
-        try:
             return await answer
         finally:
+            answer.cancel()
             writer.transport.abort()
 
     return await together(8, until, once)
