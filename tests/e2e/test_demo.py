@@ -17,7 +17,6 @@ from bed.cluster import TREE
 from bed.eventually import eventually
 from images.recipe import Image
 from node.examples import TENANTS
-from node.traces import containers, state
 
 pytestmark = pytest.mark.e2e
 
@@ -62,7 +61,6 @@ def test_it_comes_up_shows_tenants_at_work_and_is_gone(
     end: Callable[[subprocess.Popen[bytes]], None],
     terminal: bool,
 ) -> None:
-    before, there = state(), containers()
     log = tmp_path / "log"
     environment = {**os.environ, "PYTHONPATH": PATH, "COLUMNS": "200", "LINES": "50"}
     with (
@@ -84,5 +82,4 @@ def test_it_comes_up_shows_tenants_at_work_and_is_gone(
     assert (SCREEN in said, GIVEN_BACK in said) == (terminal, terminal)
     [folder] = re.findall(r"export KUBECONFIG=(/\S+?treadle-bed-\w+)/", said)
     assert not Path(folder).exists()
-    assert guardian.control_groups(Path(folder).name) == []
-    assert (state(), containers()) == (before, there)
+    assert guardian.control_groups(Path(folder).name) == [], "all that ran there was in them"
