@@ -3,6 +3,7 @@
 The hot path is the plain cell: per step one batched GEMM and about ten element-wise calls, each over all problems and
 contiguous, none of which allocates. There a sigmoid's denominator 1 + exp(−x) is kept instead of the sigmoid, and
 products with it become divisions: two calls fewer a gate. (An infinite denominator is a gate that is exactly 0.)
+Where no first state is given it is zeros, whose products are not computed.
 """
 
 from __future__ import annotations
@@ -61,8 +62,9 @@ def _plain_gru(layer: Layer) -> Launch:
     biases = frame.inputs[:, 2]
     rows = [
         (each[:count], each[count], state, following)
-        for each, state, following in zip(frame.inputs, frame.states, frame.states[1:], strict=False)
+        for each, state, following in zip(frame.inputs, frame.before, frame.states[1:], strict=True)
     ]
+    zeros = frame.zeros
     matmul, subtract, add, divide, exp, tanh = np.matmul, np.subtract, np.add, np.divide, np.exp, np.tanh
 
     def launch_after() -> None:
@@ -70,8 +72,11 @@ def _plain_gru(layer: Layer) -> Launch:
         np.multiply(frame.recurrent_bias[2], _MINUS_ONE, biases)  # np.negative: see launching.negated
         with np.errstate(over="ignore"):
             for given, projected, state, following in rows:
-                matmul(state, gated, product)
-                subtract(given, by_gate, sums)
+                if state is zeros:
+                    np.copyto(sums, given)
+                else:
+                    matmul(state, gated, product)
+                    subtract(given, by_gate, sums)
                 exp(opened, opened)
                 add(opened, _ONE, opened)
                 divide(sums[2], reset, new)
@@ -86,14 +91,19 @@ def _plain_gru(layer: Layer) -> Launch:
         frame.begin()
         with np.errstate(over="ignore"):
             for given, projected, state, following in rows:
-                matmul(state, gated, product)
-                subtract(given, by_gate, sums)
-                exp(sums, sums)
-                add(sums, _ONE, sums)
-                divide(state, reset, difference)
-                matmul(difference, last, new)
-                add(new, projected, new)
-                tanh(new, new)
+                if state is zeros:
+                    exp(given, sums)
+                    add(sums, _ONE, sums)
+                    tanh(projected, new)
+                else:
+                    matmul(state, gated, product)
+                    subtract(given, by_gate, sums)
+                    exp(sums, sums)
+                    add(sums, _ONE, sums)
+                    divide(state, reset, difference)
+                    matmul(difference, last, new)
+                    add(new, projected, new)
+                    tanh(new, new)
                 subtract(state, new, difference)
                 divide(difference, update, difference)
                 add(difference, new, following)
@@ -151,7 +161,8 @@ def _plain_lstm(layer: Layer) -> Launch:
     weight, product, by_gate, sums = layer.recurrent.swapaxes(-1, -2), frame.product, frame.by_gate, frame.sums
     opened, (admit, emit, keep, candidate) = sums[:3], sums
     cell, squashed = frame.work
-    rows = list(zip(frame.inputs, frame.states, frame.states[1:], strict=False))
+    rows = list(zip(frame.inputs, frame.before, frame.states[1:], strict=True))
+    zeros = frame.zeros
     matmul, subtract, add, divide, exp, tanh = np.matmul, np.subtract, np.add, np.divide, np.exp, np.tanh
 
     def launch() -> None:
@@ -159,8 +170,11 @@ def _plain_lstm(layer: Layer) -> Launch:
         frame.start(cell, layer.cell)
         with np.errstate(over="ignore"):
             for given, state, following in rows:
-                matmul(state, weight, product)
-                subtract(given, by_gate, sums)
+                if state is zeros:
+                    np.copyto(sums, given)
+                else:
+                    matmul(state, weight, product)
+                    subtract(given, by_gate, sums)
                 exp(opened, opened)
                 add(opened, _ONE, opened)
                 tanh(candidate, candidate)  # of the negated sum: −g

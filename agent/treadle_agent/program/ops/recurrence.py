@@ -146,7 +146,7 @@ class Frame:
     """Scratch of one layer, and what runs before and after its steps.
 
     `inputs` (S, slots, R, D, B, H): the projected input; `states` (S + 1, R, D, B, H): the hidden state before each
-    step and after the last; `ended` (S, R, D, B, 1): whether the row's sequence is over, when lengths are given;
+    step and after the last; `before`: those before each step; `zeros`: the first one, where no state is given; `ended` (S, R, D, B, 1): whether the row's sequence is over, when lengths are given;
     `work`: arrays (R, D, B, H); `product` (R, D, B, gates × H) for the recurrent GEMM of `recurrent_gates` gates and
     `by_gate`, its view (gates, R, D, B, H); `sums` has the shape of `by_gate` and is contiguous.
     """
@@ -173,6 +173,8 @@ class Frame:
         ]
         arrays = scratch(*shapes)
         self._projected, self.inputs, self.states, self.product, self.sums, mask, self._sum, self._negative = arrays[:8]
+        self.before = list(self.states[:-1])
+        self.zeros = self.before[0] if layer.hidden is None and self.before else None
         self.work = arrays[8:]
         self.by_gate = self.product.reshape(*lead, recurrent_gates, hidden).transpose(3, 0, 1, 2, 4)
         self.ended = mask.view(np.bool_)[: steps * math.prod(lead)].reshape(steps, *lead, 1)
