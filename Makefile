@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+COMMA := ,
+ZIG := $(if $(shell command -v g++),,$(COMMA)zig)# tests run the GPU's kernels on this processor: by g++, or this
 # Tests and benchmarks start treadle hundreds of times: its files are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -15,7 +17,7 @@ help: ## list the targets
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "treadle needs Python 3.11 or newer; set PYTHON=…"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --editable '.[test$(ZIG)]'
 	@touch $@
 
 install: $(READY) ## a virtual environment in .venv with treadle in it

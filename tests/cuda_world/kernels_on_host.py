@@ -29,7 +29,7 @@ def compiler() -> list[str]:
     """g++, or the compiler inside the wheel `ziglang`; raises AssertionError where there is neither."""
     if found := shutil.which("g++"):
         return [found]
-    assert find_spec("ziglang"), "install g++, or: pip install ziglang"
+    assert find_spec("ziglang"), "install g++, or: pip install -e '.[zig]', whose first use takes minutes"
     return [sys.executable, "-m", "ziglang", "c++"]
 
 

@@ -65,6 +65,33 @@ def test_tenants_of_an_architecture_share_program_and_slab_and_give_all_back(gpu
     assert gpu.used == before
 
 
+def test_a_thousand_loads_and_unloads_leave_the_ledger_as_it_was(gpu: Gpu, tmp_path: Path) -> None:
+    def ledger() -> object:
+        members = [len(one.members) for one in library.architectures.values()]
+        return gpu.used, library.weight_bytes, members, [len(slab) for slab in library.slabs.values()]
+
+    tuner = GpuTuner(gpu)
+    library = Library(KeptTuner(tuner, TuningCache(tmp_path / "tuning", tuner.identity)), max_problems=2)
+    nothing = ledger()
+    stays, passer_by = tier(tmp_path, "one"), tier(tmp_path, "two").folder
+    library.prepare(stays, TYPES)
+    one = ledger()
+    for turn in range(1000):
+        other = LoadedTier("other", passer_by)
+        library.prepare(other, TYPES)
+        assert library.weight_bytes == 2 * 64
+        library.forget(other)
+        library.take_changes()
+        assert ledger() == one
+        if turn % 10 == 0:  # and all leave: the program with its memory, too
+            library.forget(stays)
+            del other
+            stays = LoadedTier("one", stays.folder)
+            assert ledger() == nothing
+            library.prepare(stays, TYPES)
+            assert ledger() == one
+
+
 def test_what_was_measured_on_a_gpu_is_kept_with_the_choice_of_library(gpu: Gpu, tmp_path: Path) -> None:
     def start() -> tuple[TuningCache, GpuProgram, float]:
         tuner = GpuTuner(gpu)

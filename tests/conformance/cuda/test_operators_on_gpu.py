@@ -11,7 +11,7 @@ from treadle_agent.executor.cuda.lowering import UnsupportedOnGpuError, constant
 from treadle_agent.executor.cuda.movement import BODIES
 from treadle_agent.executor.cuda.program import GpuProgram, source_of
 from treadle_agent.executor.cuda.slab import GpuSlab
-from treadle_agent.executor.cuda.variants import ARCHITECTURES, POINT_STEPS, ROW_THREADS
+from treadle_agent.executor.cuda.variants import ARCHITECTURES, POINT_STEPS, REGISTERS, ROW_THREADS
 from treadle_agent.program import ops
 from treadle_agent.program.interpreter import Interpreter
 from treadle_agent.program.model import Activation, Constant, ConstantTensor, Kernel, Port, Program, TensorType
@@ -28,6 +28,7 @@ INPUTS = (
     TensorType("float32", (2, 3, 5, 4)),
     TensorType("int32", (2, 3, 5, 4)),
 )
+RESIDENT_THREADS = 2048  # of a multiprocessor at most: generated kernels wait for memory, and need company for that
 WINDOW = {"kernel": (3, 2), "strides": (2, 1), "dilations": (1, 2), "before": (1, 0), "after": (1, 1)}
 PLAIN = {
     "Elu": {"alpha": 1.5, "beta": 0.5, "gamma": 2.0},
@@ -195,4 +196,5 @@ def test_generated_kernels_compile_for_every_architecture_without_spills(
     assert len(used) == len(lowered)
     for name, kernel in used.items():
         assert kernel.spilled == 0, name
+        assert kernel.registers <= REGISTERS // RESIDENT_THREADS, name
         assert kernel.shared <= 4 * ROW_THREADS + 1024, name  # 1 KiB is the system's, on sm_90 and later

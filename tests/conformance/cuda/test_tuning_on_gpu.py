@@ -133,6 +133,14 @@ def test_more_problems_are_measured_while_memory_and_time_allow(
     assert [problems for problems, _ in large.points] == [1, 2, PROBLEMS, 32]
 
 
+def test_a_trial_compiles_nothing_twice(gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slab, compiled, compile_ = gpu_bench(gpu, tmp_path).slab, [], gpu.compile
+    gpu._modules.clear()
+    monkeypatch.setattr(gpu, "compile", lambda source: compiled.append(source) or compile_(source))
+    GpuTuner(gpu).merged(PROGRAM, slab, tmp_path / "1.bin")
+    assert len(compiled) == len(set(compiled)) > 2
+
+
 def test_no_more_is_measured_than_is_said(gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     budgets: list[float] = []
     monkeypatch.setattr(trial, "fastest", lambda once, budget: budgets.append(budget) or once())

@@ -1,7 +1,7 @@
 """The executor's dispatch and loading threads over the stand-in for a GPU: models are loaded, requests answered."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ BLOCK = 1024
 PRECISIONS = (*Precision, *Precision)  # of tenants of one architecture, side by side
 ROUNDING = {Precision.FLOAT32: 1e-6, Precision.TF32: 2.0**-8, Precision.FLOAT16: 1e-6}
 TENANTS = len(PRECISIONS)
+BINDING = Binding([X], [Y], batchable=False)
 
 
 class Channel:
@@ -90,43 +91,79 @@ def weights(tenant: int) -> np.ndarray:
     return np.random.default_rng(tenant).standard_normal((3, 5)).astype(np.float32)
 
 
+class Server:
+    """A worker with tenants of these precisions loaded and bound; `shared`: where their requests' blocks lie."""
+
+    def __init__(self, folder: Path, mode: Mode, precisions: Sequence[Precision]) -> None:
+        self.shared = np.zeros(FLIGHT_RECORD_BYTES + len(precisions) * BLOCK, np.uint8)
+        self.channel, memory = Channel(), memoryview(self.shared)
+        settings = WorkerSettings(device="cuda", mode=mode, max_problems=4)
+        self.worker = Worker(self.channel, memory, FlightRecord(memory), settings)  # type: ignore[arg-type]
+        for tenant, precision in enumerate(precisions):
+            tier = TierSpec("only", 90.0, str(artifact(folder, tenant)), precision)
+            self.channel.arrived.append(Load(Version(tenant, f"tenant-{tenant}", 60.0, 0, 100, (tier,))))
+        self.until(lambda: len(self.worker.versions) == len(precisions))
+        self.channel.arrived += [Bind(tenant, 0, (X,), (Y,)) for tenant in range(len(precisions))]
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        limit = time.monotonic() + 60.0
+        while not condition():
+            assert time.monotonic() < limit, self.channel.posted
+            self.worker.turn()
+
+    def ask(self, inputs: Mapping[int, np.ndarray]) -> list[Done]:
+        """Answers to a request of each of these tenants, asked at once."""
+        self.channel.posted.clear()
+        (start,), _ = BINDING.offsets(1)
+        now = time.monotonic()
+        for tenant, x in inputs.items():
+            block = FLIGHT_RECORD_BYTES + tenant * BLOCK
+            self.shared[block + start : block + start + X.nbytes] = x.reshape(-1).view(np.uint8)
+            self.channel.arrived.append(Submit(tenant, tenant, 0, 1, block, now, now + 60.0))
+        self.until(lambda: sum(isinstance(one, Done) for one in self.channel.posted) == len(inputs))
+        return [one for one in self.channel.posted if isinstance(one, Done)]
+
+    def answer(self, tenant: int) -> np.ndarray:
+        _, (result,) = BINDING.offsets(1)
+        at = FLIGHT_RECORD_BYTES + tenant * BLOCK + result
+        return self.shared[at : at + Y.nbytes].view(np.float32).reshape(4, 5)
+
+
 @pytest.mark.parametrize("mode", [Mode.SPACE_TIME, Mode.SPACE, Mode.TIME])
 def test_tenants_are_loaded_and_answered(gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
     monkeypatch.setattr(opening, "open_gpu", lambda: gpu)
-    shared = np.zeros(FLIGHT_RECORD_BYTES + TENANTS * BLOCK, np.uint8)
-    channel, memory = Channel(), memoryview(shared)
-    worker = Worker(channel, memory, FlightRecord(memory), WorkerSettings(device="cuda", mode=mode, max_problems=4))
-
-    def until(condition: Callable[[], bool]) -> None:
-        limit = time.monotonic() + 60.0
-        while not condition():
-            assert time.monotonic() < limit, channel.posted
-            worker.turn()
-
-    for tenant in range(TENANTS):
-        tier = TierSpec("only", 90.0, str(artifact(tmp_path, tenant)), PRECISIONS[tenant])
-        channel.arrived.append(Load(Version(tenant, f"tenant-{tenant}", 60.0, 0, 100, (tier,))))
-    until(lambda: len(worker.versions) == TENANTS)
-    channel.arrived += [Bind(tenant, 0, (X,), (Y,)) for tenant in range(TENANTS)]
-    binding = Binding([X], [Y], batchable=False)
-    (start,), (result,) = binding.offsets(1)
+    server = Server(tmp_path, mode, PRECISIONS)
     inputs = np.random.default_rng(9).standard_normal((TENANTS, 4, 3)).astype(np.float32)
-    now = time.monotonic()
+    answers = server.ask(dict(enumerate(inputs)))
+    assert [one.reason for one in answers if one.outcome != Outcome.DONE] == []
     for tenant in range(TENANTS):
-        block = FLIGHT_RECORD_BYTES + tenant * BLOCK
-        shared[block + start : block + start + X.nbytes] = inputs[tenant].reshape(-1).view(np.uint8)
-        channel.arrived.append(Submit(tenant, tenant, 0, 1, block, now, now + 60.0))
-    until(lambda: sum(isinstance(one, Done) for one in channel.posted) == TENANTS)
-    assert [one.reason for one in channel.posted if isinstance(one, Done) and one.outcome != Outcome.DONE] == []
-    for tenant in range(TENANTS):
-        at = FLIGHT_RECORD_BYTES + tenant * BLOCK + result
-        got = shared[at : at + Y.nbytes].view(np.float32).reshape(4, 5)
         matrix = weights(tenant)
         if PRECISIONS[tenant] is Precision.FLOAT16:
             matrix = matrix.astype(np.float16).astype(np.float32)
         wanted = np.tanh(inputs[tenant] @ matrix)
-        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=ROUNDING[PRECISIONS[tenant]])
-    told = msgspec.json.encode(worker.document).decode()
+        np.testing.assert_allclose(server.answer(tenant), wanted, rtol=1e-5, atol=ROUNDING[PRECISIONS[tenant]])
+    document = server.worker.document
+    told = msgspec.json.encode(document).decode()
     assert "Tanh[f32 4x5 -> f32 4x5]" in told
     assert "MatMul[f32 4x3, f16 3x5 -> f32 4x5]" in told
-    assert set(worker.document.sizes) <= {1, 2}, "nobody shares a launch with another precision"
+    assert set(document.sizes) <= {1, 2}, "nobody shares a launch with another precision"
+
+
+def test_launches_of_a_steady_trace_were_bound_before(
+    gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "open_gpu", lambda: gpu)
+    server = Server(tmp_path, Mode.SPACE_TIME, [Precision.FLOAT32] * TENANTS)
+    random = np.random.default_rng(3)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("compiled on the dispatch path")
+
+    monkeypatch.setattr(Gpu, "compile", refuse)
+    document = server.worker.document
+    while document.plans.hits + document.plans.misses < 600:
+        asking = random.permutation(TENANTS)[: random.integers(1, TENANTS + 1)]
+        answers = server.ask({int(one): np.ones((4, 3), np.float32) for one in asking})
+        assert [one.reason for one in answers if one.outcome != Outcome.DONE] == []
+    assert set(document.sizes) == {1, 2, 3, 4}
+    assert document.plans.hits / (document.plans.hits + document.plans.misses) >= 0.99

@@ -9,7 +9,6 @@ from treadle_agent.executor.cuda.variants import TILES, Element, Tile, Variant
 
 FACTORS = (("float32", "float32"), ("float16", "float32"), ("float32", "float16"))  # left, right
 TOLERANCE = 1e-5  # of factors that are rounded already: products and sums are float32, whatever they are kept as
-SMALL = TILES[:3]
 
 
 def span(array: np.ndarray) -> tuple[int, int]:
@@ -55,7 +54,7 @@ def test_grouped_products_of_ragged_shapes(tile: Tile, left: Element, right: Ele
     tiles = [tile.tiles(m, n) for m, n, _ in shapes]
     first = np.array([0, *np.cumsum(tiles)[:-1]], np.int32)
     ranges = [span(one.T if one.ndim == 2 and not one.flags.c_contiguous else one) for each in given for one in each]
-    HostKernels(variant.source, variant.functions).launch(
+    HostKernels(variant.source, [variant.function]).launch(
         "grouped_gemm",
         (sum(tiles),),
         (tile.threads,),
@@ -66,22 +65,6 @@ def test_grouped_products_of_ragged_shapes(tile: Tile, left: Element, right: Ele
         np.testing.assert_allclose(c, expected, rtol=TOLERANCE, atol=TOLERANCE * 8)
 
 
-@pytest.mark.parametrize(("left", "right"), FACTORS)
-@pytest.mark.parametrize("tile", SMALL, ids=lambda one: one.name)
-def test_products_batched_by_stride(tile: Tile, left: Element, right: Element) -> None:
-    variant = Variant("gemm", tile, left, right)
-    a, b, c = of((3, 9, 20), left, 1), of((3, 20, 33), right, 2), np.full((3, 9, 33), np.nan, np.float32)
-    entry = matrices(a[0], b[0], c[0])
-    HostKernels(variant.source, variant.functions).launch(
-        "batched_gemm",
-        (tile.tiles(9, 33), 1, 3),
-        (tile.threads,),
-        (np.uint64(entry.ctypes.data), *(np.int64(one[0].size) for one in (a, b, c)), np.int64(0)),
-        [span(one) for one in (a, b, c, entry)],
-    )
-    np.testing.assert_allclose(c, a.astype(np.float32) @ b.astype(np.float32), rtol=TOLERANCE, atol=TOLERANCE)
-
-
 CONVOLUTIONS = {
     "padded": ((2, 3, 7, 9), (5, 3, 3, 3), 1, (1, 1), (1, 1), (1, 1)),
     "strided, dilated": ((1, 4, 11, 10), (6, 4, 3, 2), 1, (2, 3), (2, 1), (2, 0)),
@@ -90,9 +73,13 @@ CONVOLUTIONS = {
 }
 
 
-@pytest.mark.parametrize("element", ["float32", "float16"])
-@pytest.mark.parametrize("tile", SMALL, ids=lambda one: one.name)
-@pytest.mark.parametrize("case", CONVOLUTIONS)
+SMALL_TILES = [
+    (case, tile, element) for case in CONVOLUTIONS for tile in TILES[:3] for element in ("float32", "float16")
+]
+LARGE_TILES = [("padded", tile, "float32") for tile in TILES[3:]]  # they take long here
+
+
+@pytest.mark.parametrize(("case", "tile", "element"), SMALL_TILES + LARGE_TILES, ids=str)
 def test_convolutions_of_several_problems(case: str, tile: Tile, element: Element) -> None:
     data_shape, weight_shape, groups, strides, dilations, before = CONVOLUTIONS[case]
     out = [
@@ -117,7 +104,7 @@ def test_convolutions_of_several_problems(case: str, tile: Tile, element: Elemen
         table[index] = tuple(one.ctypes.data for one in held[-1])
     variant = Variant("convolution", tile, element)
     columns = data_shape[0] * out[0] * out[1]
-    HostKernels(variant.source, variant.functions).launch(
+    HostKernels(variant.source, [variant.function]).launch(
         "convolution",
         (tile.tiles(weight_shape[0] // groups, columns), groups, 2),
         (tile.threads,),
@@ -152,7 +139,7 @@ def convolved(data, weight, bias, groups, strides, dilations, before, out) -> np
 def broken(old: str, new: str) -> tuple[HostKernels, Tile]:
     variant = Variant("gemm", TILES[0])
     assert old in variant.source
-    return HostKernels(variant.source.replace(old, new, 1), variant.functions), variant.tile
+    return HostKernels(variant.source.replace(old, new, 1), [variant.function]), variant.tile
 
 
 def run_broken(kernels: HostKernels, tile: Tile) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -38,12 +38,13 @@ class GpuProgram:
     """A program of one architecture over slots of device memory and a slab of weights.
 
     `choices`: cuBLAS or own kernels, and their tiles. `plans` counts how often launches were bound before. `replay`:
-    whether runs of own kernels become graphs, which are then timed as one.
+    whether runs of own kernels become graphs, which are then timed as one. `modules`: another one's, of the same
+    program and precision; otherwise they are compiled.
     """
 
     def __init__(
         self, gpu: Gpu, program: Program, slab: GpuSlab, capacity: int, choices: Choices | None = None,
-        plans: Lookups | None = None, replay: Replay | None = None,
+        plans: Lookups | None = None, replay: Replay | None = None, modules: Mapping[int, Any] | None = None,
     ) -> None:  # fmt: skip
         constants, offsets = constant_layout(program)
         self.lowered = lower(program, [weight.offset for weight in slab.weights], offsets, slab.halves)
@@ -66,7 +67,7 @@ class GpuProgram:
         with gpu.stream() as stream:
             self.memory = gpu.allocate(capacity * self.stride)
             self._constants = gpu.upload(constants or b"\0", stream)
-            self._modules = {
+            self.modules = modules or {
                 count: gpu.compile(source)
                 for count in POINT_STEPS
                 if (source := source_of(self.lowered, per_thread=count))
@@ -152,13 +153,13 @@ class GpuProgram:
 
     def _points(self, step: Points, count: int, places: int) -> Callable[[int], tuple[Launch, ...]]:
         each = POINT_STEPS[-1] if step.elements * count >= POINT_THREADS * 1024 else POINT_STEPS[0]
-        function = self._modules[each].get_function(step.name)
+        function = self.modules[each].get_function(step.name)
         grid = (-(-step.elements // (POINT_THREADS * each)), count)
         constants = np.uint64(self._constants.ptr)
         return lambda base: (lambda: function(grid, (POINT_THREADS,), (np.uint64(base + places), constants)),)
 
     def _rows(self, step: Rows, count: int, places: int) -> Callable[[int], tuple[Launch, ...]]:
-        function = self._modules[POINT_STEPS[0]].get_function(step.name)
+        function = self.modules[POINT_STEPS[0]].get_function(step.name)
         constants = np.uint64(self._constants.ptr)
         return lambda base: (
             lambda: function((step.rows, count), (ROW_THREADS,), (np.uint64(base + places), constants)),

@@ -43,7 +43,7 @@ class Trial:
         self._slab = slab.like()
         self._rows: list[int] = []
         self._load(PROBLEMS)  # first: what is refused holds nothing
-        self._rule = self._made(Choices())
+        self._rule = GpuProgram(gpu, program, self._slab, PROBLEMS)
 
     def choices(self) -> Choices:
         """For each product and convolution the tile that is fastest alone, and merged; cuBLAS where it beats that."""
@@ -78,7 +78,7 @@ class Trial:
         return frozenset(kernel for kernel in products if seconds[kernel] < own[kernel])
 
     def _made(self, choices: Choices, capacity: int = PROBLEMS) -> GpuProgram:
-        return GpuProgram(self._gpu, self._program, self._slab, capacity, choices)
+        return GpuProgram(self._gpu, self._program, self._slab, capacity, choices, modules=self._rule.modules)
 
     def _load(self, problems: int) -> None:
         more = range(len(self._rows), problems)

@@ -82,9 +82,9 @@ class Variant:
     right: Element = "float32"
 
     @property
-    def functions(self) -> tuple[str, ...]:
-        """The kernels in it."""
-        return ("grouped_gemm", "batched_gemm") if self.file == "gemm" else ("convolution",)
+    def function(self) -> str:
+        """The kernel in it."""
+        return "grouped_gemm" if self.file == "gemm" else "convolution"
 
     @property
     def source(self) -> str:

@@ -43,15 +43,3 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) grouped_gemm(addre
   const Matrices it = at<const Matrices>(problems)[low];
   multiply(it, (int)blockIdx.x - first[low]);
 }
-
-// Batched by stride: problem z lies `z * step` elements behind the first, in each operand.
-extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) batched_gemm(
-    address problem, long long a_step, long long b_step, long long c_step, long long bias_step) {
-  Matrices it = at<const Matrices>(problem)[0];
-  const long long z = blockIdx.z;
-  it.a += z * a_step * sizeof(LEFT);
-  it.b += z * b_step * sizeof(RIGHT);
-  it.c += z * c_step * sizeof(float);
-  if (it.bias) it.bias += z * bias_step * sizeof(float);
-  multiply(it, blockIdx.x);
-}
