@@ -131,8 +131,11 @@ def pack(text: bytes) -> bytes:
         raise BadRequestError(
             f"the request's JSON has {len(text) - values} bytes beside its tensors' data; at most {LARGE_BYTES}"
         )
-    inputs = [_pack(tensor) for tensor in request.inputs]
-    return msgspec.msgpack.encode(InferRequest(inputs, request.id, request.parameters, request.outputs))
+    try:
+        inputs = [_pack(tensor) for tensor in request.inputs]
+        return msgspec.msgpack.encode(InferRequest(inputs, request.id, request.parameters, request.outputs))
+    except (OverflowError, ValueError):  # JSON's numbers have no bound; MessagePack's have, and Python's text of them
+        raise BadRequestError("the request's JSON has a number that is out of range") from None
 
 
 def _pack(tensor: RawTensor) -> PackedTensor:

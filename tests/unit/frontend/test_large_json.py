@@ -59,6 +59,9 @@ BAD = [
     ({"inputs": [tensor()] * 2000}, "bytes beside its tensors' data; at most 65536"),
     ({"inputs": [tensor(name="x" * LARGE_BYTES)]}, "bytes beside its tensors' data; at most 65536"),
     ({"inputs": [tensor()], "id": "i" * LARGE_BYTES}, "bytes beside its tensors' data; at most 65536"),
+    ({"inputs": [tensor(shape=[2**62] * 400)]}, "a number that is out of range"),
+    ({"inputs": [tensor(datatype="BYTES", shape=[2**70])]}, "a number that is out of range"),
+    ({"inputs": [tensor()], "outputs": [{"name": "y", "parameters": {"classification": 2**70}}]}, "out of range"),
 ]
 
 
