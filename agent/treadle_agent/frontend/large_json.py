@@ -23,7 +23,7 @@ from treadle_agent.frontend.tensors import DATATYPES, parse_json
 from treadle_agent.program import forkserver
 
 LARGE_BYTES = 65536  # what is smaller takes the event loop a millisecond
-MOST_WAITING = 64  # requests, each of which has its body in memory
+MOST_WAITING = 256 << 20  # bytes of the bodies of requests that wait: each is in memory as a whole
 NICENESS = 5  # large requests give way to what the tenants run
 
 _CODES = {datatype.name: datatype for datatype in DATATYPES.values()}
@@ -38,27 +38,27 @@ class LargeJson:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="large-json")  # waits for the process
-        self._waiting = 0
+        self._waiting = 0  # bytes
         self._lock = threading.Lock()  # for the two below
         self._process: BaseProcess | None = None
         self._closed = False
         self._pipe: Connection | None = None
 
-    async def read(self, text: memoryview) -> InferRequest[PackedTensor]:
-        """A request, its values packed.
+    async def read(self, text: memoryview, body_bytes: int) -> InferRequest[PackedTensor]:
+        """A request, its values packed; `body_bytes`: of what is kept in memory meanwhile.
 
         Raises:
             BadRequestError: it is none, or too much of it is not values.
             FullOfBodiesError: too many wait.
             NotReadError: the process has ended.
         """
-        if self._waiting >= MOST_WAITING:
+        if self._waiting + body_bytes > MOST_WAITING:
             raise FullOfBodiesError("too many large requests wait to be read; send tensors in binary")
-        self._waiting += 1
+        self._waiting += body_bytes
         try:
             answer = await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, text)
         finally:
-            self._waiting -= 1
+            self._waiting -= body_bytes
         if answer[:1] == _BAD:
             raise BadRequestError(answer[1:].decode())
         return _decode_packed(memoryview(answer)[1:])

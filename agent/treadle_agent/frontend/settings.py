@@ -17,7 +17,7 @@ class FrontEndSettings:
         max_body_bytes: Largest request body, after decompression; more is answered 413.
         max_arriving_bytes: All bodies together that are not complete yet; more is answered 503.
         max_json_bytes: Largest JSON part of a request, and largest tensor data rendered as JSON (estimated); more is
-            answered 413. JSON is parsed on the event loop, so this bounds how long one client can stop the others.
+            answered 413. An answer's JSON is written on the event loop: this bounds how long one can stop the others.
             Tensors beyond it travel in the binary extension.
         max_timeout: Longest `timeout` a request may ask for, in seconds.
         max_connections: Connections open at a time, or what the process's limit of open files leaves. Beyond it the

@@ -83,7 +83,8 @@ def reader() -> Iterator[LargeJson]:
 
 
 def ask(reader: LargeJson, document: object) -> InferRequest[PackedTensor]:
-    return asyncio.run(reader.read(memoryview(encoded(document))))
+    text = memoryview(encoded(document))
+    return asyncio.run(reader.read(text, len(text)))
 
 
 def test_the_process_answers_one_after_another(reader):
@@ -105,23 +106,25 @@ def test_one_that_has_died_costs_one_request(reader):
 
 
 def test_no_more_wait_than_there_is_memory_for(reader, monkeypatch):
-    monkeypatch.setattr(large_json, "MOST_WAITING", 3)
+    monkeypatch.setattr(large_json, "MOST_WAITING", 1000)
 
-    async def run() -> list[object]:
+    async def run() -> list[object]:  # their tensors may be in a binary part, which waits, too
         text = memoryview(encoded({"inputs": [tensor()]}))
-        return await asyncio.gather(*(reader.read(text) for _ in range(5)), return_exceptions=True)
+        bodies = (500, 400, 101, 100, 1)
+        return await asyncio.gather(*(reader.read(text, each) for each in bodies), return_exceptions=True)
 
     found = asyncio.run(run())
-    assert [type(one) for one in found] == [InferRequest] * 3 + [FullOfBodiesError] * 2
+    taken, refused = InferRequest, FullOfBodiesError
+    assert [type(one) for one in found] == [taken, taken, refused, taken, refused]
     assert ask(reader, {"inputs": [tensor()]}).inputs[0].name == "x"
 
 
 def test_who_waits_is_told_when_it_closes(reader):
     async def run() -> None:
         text = memoryview(encoded({"inputs": [tensor()]}))
-        await reader.read(text)
+        await reader.read(text, 1)
         os.kill(reader._process.pid, signal.SIGSTOP)
-        waiting = asyncio.create_task(reader.read(text))
+        waiting = asyncio.create_task(reader.read(text, 1))
         await asyncio.sleep(0.05)
         reader.close()
         with pytest.raises(NotReadError):
