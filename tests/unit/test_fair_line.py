@@ -18,7 +18,7 @@ def taken(line: FairLine[str]) -> list[str]:
 def test_owners_take_turns_and_each_has_its_order():
     line = FairLine[str](10)
     for key in ("a1", "a2", "a3", "b1", "a4", "c1", "b2"):
-        assert line.join(key[0], key) is None
+        assert line.join(key[0], key) == []
     assert taken(line) == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
 
 
@@ -26,11 +26,23 @@ def test_who_has_most_gives_way():
     line = FairLine[str](3)
     for key in ("a1", "a2", "a3"):
         line.join("a", key)
-    assert line.join("a", "a4") == "a4"
-    assert line.join("b", "b1") == "a3"
-    assert line.join("c", "c1") == "a2"
-    assert line.join("d", "d1") in ("d1", "a1", "b1", "c1")
+    assert line.join("a", "a4") == ["a4"]
+    assert line.join("b", "b1") == ["a3"]
+    assert line.join("c", "c1") == ["a2"]
+    assert line.join("d", "d1") == ["d1"]
     assert len(line) == 3
+
+
+def test_what_is_large_counts_as_such():
+    line = FairLine[str](10)
+    for key, size in (("a1", 1), ("a2", 1), ("a3", 1), ("b1", 6)):
+        assert line.join(key[0], key, size) == []
+    assert line.join("a", "a4", 2) == ["b1"]
+    assert line.join("b", "b2", 11) == ["b2"]
+    assert line.join("c", "c1", 9) == ["c1"]
+    assert line.join("c", "c2", 4) == []
+    assert line.join("a", "a5", 3) == ["a5"]
+    assert taken(line) == ["a1", "c2", "a2", "a3", "a4"]
 
 
 def test_who_leaves_is_not_taken():
@@ -43,26 +55,29 @@ def test_who_leaves_is_not_taken():
     assert taken(line) == ["a2"]
 
 
-@given(st.lists(st.sampled_from("abcd") | st.none(), max_size=60), st.integers(1, 8))
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 4)) | st.none(), max_size=60), st.integers(1, 12))
 def test_nobody_is_lost_and_nobody_waits_for_more_than_a_turn_of_each(steps, most):
-    line, waiting, left, number = FairLine[tuple[str, int]](most), [], [], 0
+    line, waiting, number = FairLine[tuple[str, int]](most), {}, 0
     for step in steps:
         if step is None:
             key = line.take()
             assert (key is None) == (not waiting)
             if key is not None:
                 assert key == min(one for one in waiting if one[0] == key[0]), "an owner's own in order"
-                waiting.remove(key)
+                del waiting[key]
             continue
         number += 1
-        leaving = line.join(step, (step, number))
-        waiting.append((step, number))
-        if leaving is not None:
-            counts = {owner: sum(one[0] == owner for one in waiting) for owner in "abcd"}
-            assert counts[leaving[0]] == max(counts.values())
-            waiting.remove(leaving)
-            left.append(leaving)
-        assert len(line) == len(waiting) <= most
+        owner, size = step
+        leaving = line.join(owner, (owner, number), size)
+        waiting[owner, number] = size
+        for one in leaving:
+            assert sum(waiting.values()) > most, "no more than have to"
+            sizes = {each: sum(size for (name, _), size in waiting.items() if name == each) for each in "abcd"}
+            assert sizes[one[0]] == max(sizes.values())
+            assert one == max(other for other in waiting if other[0] == one[0]), "the newest"
+            del waiting[one]
+        assert len(line) == len(waiting)
+        assert sum(waiting.values()) <= most
     owners = {one[0] for one in waiting}
     first = [line.take()[0] for _ in owners]
     assert set(first) == owners, "each once before anybody twice"

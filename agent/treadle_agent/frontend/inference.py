@@ -164,7 +164,7 @@ class Inference:
         """
         header_length = request.headers.get(HEADER_LENGTH)
         text = json_part(body, header_length, self._settings)
-        read = await self._large_json.read(text, len(body)) if len(text) > LARGE_BYTES else None
+        read = await self._large_json.read(text, name, len(body)) if len(text) > LARGE_BYTES else None
         gone: Contract | None = None
         while True:
             try:

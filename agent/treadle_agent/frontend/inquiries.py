@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from treadle_agent.frontend.callers import ReviewError
 from treadle_agent.frontend.settings import GuardSettings
+from treadle_agent.frontend.turns import NoTurnError, Turns
 from treadle_agent.policy.answers import Answer, Answers, Standing
-from treadle_agent.policy.fair_line import FairLine
 
 K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")
@@ -40,7 +39,7 @@ class Inquiries(Generic[K, Q, V]):
         self._answers = Answers[K, V](settings.timing, settings.most_answers)
         self._asking: dict[K, asyncio.Task[Answer[V] | None]] = {}
         self._answered = True
-        self._turns = _Turns(settings.most_asked, settings.most_waiting - settings.most_asked)
+        self._turns = Turns(settings.most_asked, settings.most_waiting - settings.most_asked)
 
     def known(self, key: K, question: Q) -> Answer[V] | None:
         """The answer, where it is known and believed."""
@@ -88,7 +87,7 @@ class Inquiries(Generic[K, Q, V]):
         try:
             async with asyncio.timeout(self._settings.patience), self._turns.turn(asker):
                 value = await self._ask(question)
-        except _FullError:
+        except NoTurnError:
             return None  # says nothing of who answers
         except (ReviewError, TimeoutError) as error:
             if self._answered:
@@ -100,47 +99,3 @@ class Inquiries(Generic[K, Q, V]):
             return None
         self._answered = True
         return self._answers.put(key, value, granted=bool(value), asked=asked)
-
-
-class _FullError(Exception):
-    """Raised when too many wait, and this asker has most of them."""
-
-
-class _Turns:
-    """Lets `at_once` ask, and up to `most` wait for that."""
-
-    def __init__(self, at_once: int, most: int) -> None:
-        self._free = at_once
-        self._line = FairLine[asyncio.Future[None]](most)
-
-    @asynccontextmanager
-    async def turn(self, asker: str) -> AsyncIterator[None]:
-        """Ask meanwhile; raises _FullError."""
-        if self._free:
-            self._free -= 1
-        else:
-            await self._wait(asker)
-        try:
-            yield
-        finally:
-            self._pass_on()
-
-    async def _wait(self, asker: str) -> None:
-        mine = asyncio.get_running_loop().create_future()
-        leaving = self._line.join(asker, mine)
-        if leaving is not None and not leaving.done():
-            leaving.set_exception(_FullError())
-        try:
-            await mine
-        except asyncio.CancelledError:
-            self._line.leave(asker, mine)
-            if mine.done() and not mine.cancelled() and mine.exception() is None:  # the turn came in the same moment
-                self._pass_on()
-            raise
-
-    def _pass_on(self) -> None:
-        while (following := self._line.take()) is not None:
-            if not following.done():  # given up, and not gone yet
-                following.set_result(None)
-                return
-        self._free += 1

@@ -20,6 +20,7 @@ import msgspec
 from treadle_agent.frontend.errors import BadRequestError, FullOfBodiesError, NotReadError
 from treadle_agent.frontend.messages import InferRequest, PackedTensor, RawTensor
 from treadle_agent.frontend.tensors import DATATYPES, parse_json
+from treadle_agent.frontend.turns import NoTurnError, Turns
 from treadle_agent.program import forkserver
 
 LARGE_BYTES = 65536  # what is smaller takes the event loop a millisecond
@@ -34,31 +35,29 @@ _decode_packed = msgspec.msgpack.Decoder(InferRequest[PackedTensor]).decode
 
 
 class LargeJson:
-    """The process, started by the first large request; it reads one at a time."""
+    """The process, started by the first large request; it reads one at a time, of each tenant in turn."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="large-json")  # waits for the process
-        self._waiting = 0  # bytes
+        self._turns = Turns(1, MOST_WAITING)
         self._lock = threading.Lock()  # for the two below
         self._process: BaseProcess | None = None
         self._closed = False
         self._pipe: Connection | None = None
 
-    async def read(self, text: memoryview, body_bytes: int) -> InferRequest[PackedTensor]:
-        """A request, its values packed; `body_bytes`: of what is kept in memory meanwhile.
+    async def read(self, text: memoryview, tenant: str, body_bytes: int) -> InferRequest[PackedTensor]:
+        """A request, its values packed. Tenants take turns; `body_bytes`: of what is kept in memory meanwhile.
 
         Raises:
             BadRequestError: it is none, or too much of it is not values.
             FullOfBodiesError: too many wait.
             NotReadError: the process has ended.
         """
-        if self._waiting + body_bytes > MOST_WAITING:
-            raise FullOfBodiesError("too many large requests wait to be read; send tensors in binary")
-        self._waiting += body_bytes
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, text)
-        finally:
-            self._waiting -= body_bytes
+            async with self._turns.turn(tenant, body_bytes):
+                answer = await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, text)
+        except NoTurnError:
+            raise FullOfBodiesError("too many large requests wait to be read; send tensors in binary") from None
         if answer[:1] == _BAD:
             raise BadRequestError(answer[1:].decode())
         return _decode_packed(memoryview(answer)[1:])

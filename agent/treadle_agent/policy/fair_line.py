@@ -1,8 +1,8 @@
-"""A bounded line in which owners take turns: who has many waiting delays itself, and nobody else."""
+"""A bounded line in which owners take turns: who has much waiting delays itself, and nobody else."""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -10,31 +10,35 @@ K = TypeVar("K", bound=Hashable)
 
 
 class FairLine(Generic[K]):
-    """At most `most` wait, each for an owner; an owner's own go in the order in which they came."""
+    """What waits, each for an owner, has a size, and all together `most`; an owner's own go in the order in which they
+    came.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._waiting: OrderedDict[str, deque[K]] = OrderedDict()  # owners in the order of their turns
-        self._count = 0
+        self._waiting: OrderedDict[str, OrderedDict[K, int]] = OrderedDict()  # sizes, by owners in the order of turns
+        self._sizes: dict[str, int] = {}  # of all that an owner has waiting
+        self._size = 0
 
     def __len__(self) -> int:
-        return self._count
+        return sum(map(len, self._waiting.values()))
 
-    def join(self, owner: str, key: K) -> K | None:
-        """Wait; who has to leave for it: the newest of the owner of most, maybe this one itself; None: nobody."""
-        self._waiting.setdefault(owner, deque()).append(key)
-        self._count += 1
-        if self._count <= self._most:
-            return None
-        greedy = max(self._waiting, key=lambda one: (len(self._waiting[one]), one == owner))
-        leaving = self._waiting[greedy][-1]
-        self.leave(greedy, leaving)
+    def join(self, owner: str, key: K, size: int = 1) -> list[K]:
+        """Wait; who has to leave for it: the newest of the owner of most, maybe this one itself."""
+        self._waiting.setdefault(owner, OrderedDict())[key] = size
+        self._sizes[owner] = self._sizes.get(owner, 0) + size
+        self._size += size
+        leaving: list[K] = []
+        while self._size > self._most:
+            greedy = max(self._sizes, key=lambda one: (self._sizes[one], one == owner))
+            leaving.append(next(reversed(self._waiting[greedy])))
+            self.leave(greedy, leaving[-1])
         return leaving
 
     def take(self) -> K | None:
         """Whose turn it is, who waits no more; None: nobody waits."""
         for owner, keys in self._waiting.items():
-            key = keys[0]
+            key = next(iter(keys))
             self._waiting.move_to_end(owner)
             self.leave(owner, key)
             return key
@@ -45,7 +49,8 @@ class FairLine(Generic[K]):
         keys = self._waiting.get(owner)
         if keys is None or key not in keys:
             return
-        keys.remove(key)
-        self._count -= 1
+        size = keys.pop(key)
+        self._size -= size
+        self._sizes[owner] -= size
         if not keys:
-            del self._waiting[owner]
+            del self._waiting[owner], self._sizes[owner]

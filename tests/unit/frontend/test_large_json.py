@@ -84,7 +84,7 @@ def reader() -> Iterator[LargeJson]:
 
 def ask(reader: LargeJson, document: object) -> InferRequest[PackedTensor]:
     text = memoryview(encoded(document))
-    return asyncio.run(reader.read(text, len(text)))
+    return asyncio.run(reader.read(text, "a", len(text)))
 
 
 def test_the_process_answers_one_after_another(reader):
@@ -105,26 +105,42 @@ def test_one_that_has_died_costs_one_request(reader):
     assert ask(reader, {"inputs": [tensor()]}).inputs[0].name == "x"
 
 
-def test_no_more_wait_than_there_is_memory_for(reader, monkeypatch):
+def test_no_more_wait_than_there_is_memory_for(monkeypatch):
     monkeypatch.setattr(large_json, "MOST_WAITING", 1000)
+    reader = LargeJson()
 
     async def run() -> list[object]:  # their tensors may be in a binary part, which waits, too
         text = memoryview(encoded({"inputs": [tensor()]}))
-        bodies = (500, 400, 101, 100, 1)
-        return await asyncio.gather(*(reader.read(text, each) for each in bodies), return_exceptions=True)
+        bodies = (2000, 500, 400, 101, 100, 1)  # the first one does not wait
+        return await asyncio.gather(*(reader.read(text, "a", each) for each in bodies), return_exceptions=True)
 
     found = asyncio.run(run())
     taken, refused = InferRequest, FullOfBodiesError
-    assert [type(one) for one in found] == [taken, taken, refused, taken, refused]
+    assert [type(one) for one in found] == [taken, taken, taken, refused, taken, refused]
     assert ask(reader, {"inputs": [tensor()]}).inputs[0].name == "x"
+    reader.close()
+
+
+def test_tenants_take_turns(reader):
+    async def run() -> list[str]:
+        read: list[str] = []
+
+        async def ask_for(tenant: str) -> None:
+            await reader.read(memoryview(encoded({"inputs": [tensor()]})), tenant, 1)
+            read.append(tenant)
+
+        await asyncio.gather(*map(ask_for, "aaaaab"))
+        return read
+
+    assert asyncio.run(run()) == ["a", "a", "b", "a", "a", "a"]
 
 
 def test_who_waits_is_told_when_it_closes(reader):
     async def run() -> None:
         text = memoryview(encoded({"inputs": [tensor()]}))
-        await reader.read(text, 1)
+        await reader.read(text, "a", 1)
         os.kill(reader._process.pid, signal.SIGSTOP)
-        waiting = asyncio.create_task(reader.read(text, 1))
+        waiting = asyncio.create_task(reader.read(text, "a", 1))
         await asyncio.sleep(0.05)
         reader.close()
         with pytest.raises(NotReadError):
