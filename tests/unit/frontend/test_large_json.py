@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -95,6 +96,29 @@ def test_the_process_answers_one_after_another(reader):
         ask(reader, {"inputs": [tensor(data=[1, 2, 3])]})
     assert ask(reader, {"inputs": [tensor()]}).inputs[0].data == np.array([1, 2, 3, 4], "<f4").tobytes()
     assert reader._process.pid == first
+
+
+def test_the_process_looks_for_no_cycles_and_leaves_none(monkeypatch):
+    monkeypatch.setattr(large_json.forkserver, "follow_parent", lambda: None)
+    monkeypatch.setattr(large_json.os, "nice", lambda _: None)
+    texts = [encoded(one) for one, _ in BAD] + [encoded({"inputs": [tensor(shape=[2, 2], data=[[1, 2], [3, 4]])]})]
+
+    class Pipe:
+        def recv_bytes(self) -> bytes:
+            assert not gc.isenabled()
+            if not texts:
+                raise EOFError
+            return texts.pop()
+
+        def send_bytes(self, _: bytes) -> None:
+            assert gc.collect() == 0, "it would stay in memory"
+
+    gc.collect()
+    try:
+        with pytest.raises(EOFError):
+            large_json.serve(Pipe())
+    finally:
+        gc.enable()
 
 
 def test_one_that_has_died_costs_one_request(reader):
