@@ -159,7 +159,13 @@ def _check_versions(model: ModelProto) -> None:
 
 def _check_functions(model: ModelProto, limits: Limits) -> None:
     """Refuse a model whose functions make too much of it, before the checker infers shapes through every call."""
-    if model.functions and (count := expanded_nodes(model)) > limits.nodes:
+    try:
+        count = expanded_nodes(model) if model.functions else 0
+    except RecursionError:
+        raise ModelError(
+            "the model's functions call each other too deeply: put them in the places of their calls"
+        ) from None
+    if count > limits.nodes:
         raise ModelError(
             f"the model has {count} nodes with its functions in the places of their calls; at most {limits.nodes} are "
             "accepted (Limits.nodes)"

@@ -172,6 +172,15 @@ def test_functions_within_measure_are_no_bomb(loader: Loader, tmp_path: Path) ->
     assert loader.compile(tmp_path / "model.onnx").is_dir()
 
 
+def test_functions_that_call_each_other_in_a_long_row(loader: Loader, tmp_path: Path) -> None:
+    model = laughing(3000)
+    for function in model.functions[1:]:
+        del function.node[1:]
+        function.node[0].output[0] = "b"
+    (tmp_path / "row.onnx").write_bytes(model.SerializeToString())
+    assert "call each other too deeply" in refusal(loader, tmp_path / "row.onnx")
+
+
 def test_a_function_that_calls_itself(loader: Loader, tmp_path: Path) -> None:
     model = laughing(1)
     model.functions[1].node[0].op_type = "f1"
