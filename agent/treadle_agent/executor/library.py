@@ -35,7 +35,7 @@ CHAIN_BATCH_SECONDS = 0.010  # a batch of several requests through a segment cha
 
 
 class LoadedTier(Tier):
-    """A tier with its model's artifact. `row`: where its weights lie in its slab, while an architecture merges it."""
+    """A tier with its model's artifact. `row`: where its weights lie in its slab, once an architecture merged it."""
 
     __slots__ = ("_chain", "artifact", "folder", "holders", "precision", "row", "slab")
 

@@ -146,9 +146,10 @@ class Frame:
     """Scratch of one layer, and what runs before and after its steps.
 
     `inputs` (S, slots, R, D, B, H): the projected input; `states` (S + 1, R, D, B, H): the hidden state before each
-    step and after the last; `before`: those before each step; `zeros`: the first one, where no state is given; `ended` (S, R, D, B, 1): whether the row's sequence is over, when lengths are given;
-    `work`: arrays (R, D, B, H); `product` (R, D, B, gates × H) for the recurrent GEMM of `recurrent_gates` gates and
-    `by_gate`, its view (gates, R, D, B, H); `sums` has the shape of `by_gate` and is contiguous.
+    step and after the last; `before`: those before each step; `zeros`: the first one, where no state is given; `ended`
+    (S, R, D, B, 1): whether the row's sequence is over, when lengths are given; `work`: arrays (R, D, B, H); `product`
+    (R, D, B, gates × H) for the recurrent GEMM of `recurrent_gates` gates and `by_gate`, its view (gates, R, D, B, H);
+    `sums` has the shape of `by_gate` and is contiguous.
     """
 
     def __init__(self, layer: Layer, gates: Sequence[Gate], *, slots: int, recurrent_gates: int, work: int) -> None:
