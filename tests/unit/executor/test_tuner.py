@@ -102,6 +102,21 @@ class Chain:
         return [self.seconds]
 
 
+def test_before_each_run_as_much_is_read_as_the_other_tenants_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    class Others(np.ndarray):
+        def max(self, **_: object) -> None:  # type: ignore[override]
+            read.append(self.size)
+
+    ones = np.ones
+    monkeypatch.setattr(np, "ones", lambda size, dtype: ones(size, dtype).view(Others))
+    monkeypatch.setattr(tuner, "LARGEST_TRIAL", 50 << 10)
+    HostTuner().segments(Chain(1e-3), [ROW])  # type: ignore[arg-type]
+    assert list(dict.fromkeys(read)) == [0, 7 << 10, 50 << 10]
+    assert read.count(7 << 10) == read.count(50 << 10) > 2
+
+
 @pytest.mark.parametrize(("seconds", "tenants"), [(1e-3, [1, 8, 64]), (3e-3, [1])])
 def test_short_segments_are_tried_with_other_tenants_weights_in_the_caches(seconds: float, tenants: list[int]) -> None:
     made = HostTuner().segments(Chain(seconds), [ROW])  # type: ignore[arg-type]
