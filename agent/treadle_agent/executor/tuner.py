@@ -164,8 +164,7 @@ class HostTuner(HostMemory):
         def seconds(problems: int) -> list[float]:
             rows.extend(trial.acquire(str(index), weights) for index in range(len(rows), problems))
             plan = merged.compose(merged.place(rows[:problems]))
-            once = partial(run, plan, 0, merged.length, time.perf_counter)
-            return fastest(once, BUDGET * min(1.0, PROBLEMS / problems))  # longer runs are disturbed less
+            return fastest(partial(run, plan, 0, merged.length, time.perf_counter))
 
         return profile_up_to(LARGEST_TRIAL // max(slab.row_bytes, 1), seconds)
 

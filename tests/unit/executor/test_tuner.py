@@ -99,7 +99,7 @@ def test_no_trial_takes_more_weights_than_its_limit(
 
 
 def test_no_run_of_many_takes_longer_than_a_measurement_may(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuner, "fastest", lambda once, budget: [len(once()) * budget / 3])
+    monkeypatch.setattr(tuner, "fastest", lambda once: [len(once()) * tuner.BUDGET / 3])
     assert numbers(merged(weights)) == [1, 2, 8]
 
 
