@@ -52,6 +52,14 @@ def figures(results: Results) -> dict[str, float]:
     return dict(_figures(results))
 
 
+def delays(report: Goodput) -> Iterable[tuple[str, int, float]]:
+    """By models and tenants: the load that space-time carries over what it does when it holds no launch back."""
+    found = {(row.models, row.tenants, row.way): row.goodput_rps for row in report.rows}
+    for models, tenants, way in found:
+        if way == OURS:
+            yield models, tenants, found[models, tenants, OURS] / found[models, tenants, ALSO_OURS]
+
+
 def gains(report: Goodput) -> Iterable[tuple[str, int, float]]:
     """By models and tenants: the load that space-time carries over the next best way's."""
     for models, tenants in dict.fromkeys((row.models, row.tenants) for row in report.rows):
@@ -64,10 +72,17 @@ def _figures(results: Results) -> Iterable[tuple[str, float]]:
         if row.r == GEOMEAN:
             yield f"table1-{row.problem}", row.ratio
             yield f"table1-{row.problem}-over-time", row.over_time
+    for row in results.host.rows:
+        if row.r == GEOMEAN:
+            yield f"host-{row.problem}", row.ratio
     for one in results.multiplexing.compared:
         yield one.name, one.simulated
+    found = {one.name: one.simulated for one in results.multiplexing.compared}
+    for company in ("alone", "multiplexed"):
+        yield f"collaborative-over-greedy-{company}", found[f"collaborative-{company}"] / found[f"greedy-{company}"]
     for models, tenants, gain in gains(results.goodput):
-        if tenants == 8:
-            yield f"goodput-{models}", gain
+        yield f"goodput-{models}-{tenants}", gain
+    for models, tenants, gain in delays(results.goodput):
+        yield f"delay-{models}-{tenants}", gain
     yield "memory-from-bytes", results.memory.ratio
     yield "memory-from-files", next(one.ratio for one in results.memory.held if one.server == FROM_FILES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from papers_figures import Results, gains, read
+from papers_figures import Results, delays, gains, read
 from tables import table
 from treadle.bench.kernels.report import Report as Kernels
 from treadle.bench.kernels.report import Row
@@ -70,6 +70,10 @@ _GOODPUT = """\
 `{command}`. Simulated on {device}: the real policies on a virtual clock, {requests} requests a run, the largest load
 of which 99 % is answered in time. {note} *Undelayed* is space-time that never holds a launch back for company. The last
 columns: tenants in a space-time launch, and its load over the best of the ways that do not merge.
+"""
+_DELAYS = """\
+To hold launches back for company carries more than not to in {more} of {rows} rows, up to {most:.2f} times as much, and
+less in {less}: {losses}.
 """
 
 
@@ -154,10 +158,17 @@ def _goodput(results: Results) -> Iterator[str]:
             for models, tenants, gain in gains(report)
         ),
     )
+    yield _delays(list(delays(report)))
     yield table(
         ("network", "ms alone", "deadline, ms"),
         ((one.network, f"{one.service * 1e3:.2f}", f"{one.deadline * 1e3:.1f}") for one in report.deadlines),
     )
+
+
+def _delays(found: Sequence[tuple[str, int, float]]) -> str:
+    losses = [f"{gain:.2f} times as much for {tenants} of {models}" for models, tenants, gain in found if gain < 1]
+    more, most = sum(gain > 1 for *_, gain in found), max(gain for *_, gain in found)
+    return _DELAYS.format(more=more, rows=len(found), most=most, less=len(losses), losses=", ".join(losses) or "none")
 
 
 if __name__ == "__main__":

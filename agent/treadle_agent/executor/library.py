@@ -12,7 +12,7 @@ from pathlib import Path
 from treadle_agent.executor.precision import PrecisionError
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.slab import Weights
-from treadle_agent.executor.tuner import Profile, Tuner, merging_wins
+from treadle_agent.executor.tuner import Profile, Tuner, merging_is_over, merging_wins
 from treadle_agent.policy.latency import Correction, Executable
 from treadle_agent.policy.queues import Tier
 from treadle_agent.program.artifact import (
@@ -213,14 +213,13 @@ class Library:
         return complete and (segments is None or segments.per_request(1) <= LAUNCH_BOUND_SECONDS)
 
     def _join(self, architecture: Architecture, tier: LoadedTier, types: tuple[TensorType, ...]) -> None:
-        """Add a member; all merge while merging wins for their number, and never again once it does not any more."""
+        """Add a member; all merge once merging wins for their number, until it is over for good."""
         architecture.members[tier] = types
-        population = len(architecture.members)
-        wins = merging_wins(architecture.merged, architecture.segments.get(1), population)
-        if architecture.merging and not wins:
+        merged, segments, population = architecture.merged, architecture.segments.get(1), len(architecture.members)
+        if architecture.merging and merging_is_over(merged, segments, population):
             self._turn_back(architecture, tier)
             return
-        if wins and not architecture.merging and not architecture.outgrown:
+        if not architecture.merging and not architecture.outgrown and merging_wins(merged, segments, population):
             architecture.executables = list(self._merged_executables(architecture, tier, types))
             architecture.merging = True
         if not architecture.merging:

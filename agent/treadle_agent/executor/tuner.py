@@ -36,6 +36,7 @@ MOST_PROBLEMS = WorkerSettings().max_problems  # in a launch
 MEASURED = (1, 2, PROBLEMS, 32, MOST_PROBLEMS)  # lines between these err by less than a fifth on the simulated GPUs
 BUDGET = 0.05  # seconds for one measurement
 REPEATS = 5
+LOSS = 0.05  # of speed, that merging where it has once won may cost
 LARGEST_TRIAL = 64 << 20  # bytes of weights in a trial; where PROBLEMS tenants have more, nothing is merged
 
 
@@ -163,8 +164,7 @@ class HostTuner(HostMemory):
         def seconds(problems: int) -> list[float]:
             rows.extend(trial.acquire(str(index), weights) for index in range(len(rows), problems))
             plan = merged.compose(merged.place(rows[:problems]))
-            once = partial(run, plan, 0, merged.length, time.perf_counter)
-            return fastest(once, BUDGET * min(1.0, PROBLEMS / problems))  # longer runs are disturbed less
+            return fastest(partial(run, plan, 0, merged.length, time.perf_counter))
 
         return profile_up_to(LARGEST_TRIAL // max(slab.row_bytes, 1), seconds)
 
@@ -197,6 +197,18 @@ def merging_wins(merged: Profile | None, segments: Profile | None, tenants: int)
         return merged is not None
     requests = max(1, min(tenants, merged.most))
     return merged.per_request(requests) <= segments.per_request(requests)
+
+
+def merging_is_over(merged: Profile | None, segments: Profile | None, tenants: int) -> bool:
+    """Whether merged kernels lose for `tenants` tenants and for every larger number that was measured.
+
+    By more than `LOSS`: what is measured errs, and to turn back is for good.
+    """
+    if merged is None or segments is None:
+        return merged is None
+    requests = max(1, min(tenants, merged.most))
+    numbers = [requests, *(number for number, _ in merged.points if number > requests)]
+    return all((1.0 - LOSS) * merged.per_request(number) > segments.per_request(number) for number in numbers)
 
 
 def fastest(once: Callable[[], list[float]], budget: float = BUDGET) -> list[float]:

@@ -11,7 +11,7 @@ import pytest
 import treadle_agent.program.ops.arithmetic  # noqa: F401 - fills the table
 from treadle_agent.executor import tuner
 from treadle_agent.executor.slab import Slab
-from treadle_agent.executor.tuner import MEASURED, HostTuner, Profile, merging_wins, profile
+from treadle_agent.executor.tuner import MEASURED, HostTuner, Profile, merging_is_over, merging_wins, profile
 from treadle_agent.policy.latency import Correction
 from treadle_agent.program.artifact import WeightEntry
 from treadle_agent.program.model import Activation, Kernel, Port, Program, TensorType, Weight
@@ -34,7 +34,22 @@ def test_merging_is_judged_by_what_was_measured_for_so_many_tenants(
     assert merging_wins(LOSES_AT_64, segments, tenants) == wins
 
 
+@pytest.mark.parametrize(
+    ("segments", "tenants", "over"), [(WARM, 1, False), (WARM, 8, False), (WARM, 64, True), (COLD, 64, False)]
+)
+def test_merging_is_over_where_it_loses_for_so_many_and_for_all_more(
+    segments: Profile, tenants: int, over: bool
+) -> None:
+    assert merging_is_over(LOSES_AT_64, segments, tenants) == over
+
+
+@pytest.mark.parametrize(("loss", "over"), [(0.04, False), (0.06, True)])
+def test_merging_is_not_over_for_what_may_be_noise(loss: float, over: bool) -> None:
+    assert merging_is_over(WARM, Profile(((1, (1 - loss) * 15 * US),), (1.0,)), 1) == over
+
+
 def test_who_can_run_in_one_way_only_runs_so() -> None:
+    assert not merging_is_over(LOSES_AT_64, None, 64)
     assert merging_wins(LOSES_AT_64, None, 64)
     assert not merging_wins(None, WARM, 8)
 
@@ -84,7 +99,7 @@ def test_no_trial_takes_more_weights_than_its_limit(
 
 
 def test_no_run_of_many_takes_longer_than_a_measurement_may(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuner, "fastest", lambda once, budget: [len(once()) * budget / 3])
+    monkeypatch.setattr(tuner, "fastest", lambda once: [len(once()) * tuner.BUDGET / 3])
     assert numbers(merged(weights)) == [1, 2, 8]
 
 
@@ -100,6 +115,21 @@ class Chain:
 
     def run(self, tensors: dict[str, object], begin: int, end: int, clock: Callable[[], float]) -> list[float]:  # noqa: ARG002
         return [self.seconds]
+
+
+def test_before_each_run_as_much_is_read_as_the_other_tenants_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    class Others(np.ndarray):
+        def max(self, **_: object) -> None:  # type: ignore[override]
+            read.append(self.size)
+
+    ones = np.ones
+    monkeypatch.setattr(np, "ones", lambda size, dtype: ones(size, dtype).view(Others))
+    monkeypatch.setattr(tuner, "LARGEST_TRIAL", 50 << 10)
+    HostTuner().segments(Chain(1e-3), [ROW])  # type: ignore[arg-type]
+    assert list(dict.fromkeys(read)) == [0, 7 << 10, 50 << 10]
+    assert read.count(7 << 10) == read.count(50 << 10) > 2
 
 
 @pytest.mark.parametrize(("seconds", "tenants"), [(1e-3, [1, 8, 64]), (3e-3, [1])])

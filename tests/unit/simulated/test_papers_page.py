@@ -10,6 +10,7 @@ import papers_page as page
 import ranges
 from treadle.bench.kernels import simulated
 from treadle.bench.kernels.checks import checks
+from treadle.simulate.goodput import study as goodput
 from treadle.simulate.multiplexing import plots
 from treadle.simulate.multiplexing.study import study
 from treadle_agent.executor.gpu_model import GPUS, GpuModel
@@ -36,6 +37,15 @@ def test_the_committed_study_is_what_the_model_says_today():
     report = RESULTS.multiplexing
     today = study(GPUS["V100"], 1, command=report.command, date=report.date)
     assert report == today, "run: make papers"
+
+
+@pytest.mark.parametrize("way", ["space-time", "dynamic batching"])
+def test_a_committed_load_is_what_the_policies_carry_today(way):
+    """Two of the 175; all of them take minutes."""
+    report, name = RESULTS.goodput, "ResNet-18"
+    tenants = 4 * goodput.settings(GPUS["V100"])[name]
+    (committed,) = (row for row in report.rows if (row.models, row.tenants, row.way) == (name, 4, way))
+    assert goodput.row(name, tenants, way, report.requests, 1) == committed, "run: make papers"
 
 
 def test_the_page_shows_every_plot():

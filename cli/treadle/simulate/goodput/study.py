@@ -56,16 +56,19 @@ def study(
     chosen: Mapping[str, Sequence[Architecture]], counts: Sequence[int], requests: int, seed: int,
     tell: Callable[[str], None],
 ) -> Iterable[Row]:  # fmt: skip
-    """Every setting, number of tenants and way: the median over `DRAWS` draws of the arrivals, from `seed` on."""
+    """Every setting, number of tenants and way."""
     for name, architectures in chosen.items():
         for count in counts:
             tell(f"{count} tenants of {name}")
             tenants = [architectures[index % len(architectures)] for index in range(count)]
-            for way, shared in WAYS.items():
-                draws = [goodput(shared, tenants, requests, seed + draw) for draw in range(DRAWS)]
-                rate, outcome = sorted(draws, key=itemgetter(0))[DRAWS // 2]
-                factor = outcome.problems / outcome.launches if outcome.launches else 0.0
-                yield Row(name, count, way, rate, factor)
+            yield from (row(name, tenants, way, requests, seed) for way in WAYS)
+
+
+def row(name: str, tenants: Sequence[Architecture], way: str, requests: int, seed: int) -> Row:
+    """What one way carries: the median over `DRAWS` draws of the arrivals, from `seed` on."""
+    draws = [goodput(WAYS[way], tenants, requests, seed + draw) for draw in range(DRAWS)]
+    rate, outcome = sorted(draws, key=itemgetter(0))[DRAWS // 2]
+    return Row(name, len(tenants), way, rate, outcome.problems / outcome.launches if outcome.launches else 0.0)
 
 
 def goodput(way: Way, tenants: Sequence[Architecture], requests: int, seed: int) -> tuple[float, Outcome]:
