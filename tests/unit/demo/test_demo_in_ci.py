@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 SLOW = "in the spike treadle, small tier only reached 80.0 % effective accuracy, choosing the tier 70.0 %"
 LATE = "too slow: the demo took 93.0 s in all, more than 90 s"
-BEFORE = ["check", "test", "e2e"]
+BEFORE = ["check", "test", "images", "e2e"]
 GOOD = {"failures": [], "missing": [], "tenants": [{"name": "pages-1"}, {"name": "files"}]}
 
 # Stands for `make`: notes what it was asked for, and plays the next of the demos that the test has laid down.
