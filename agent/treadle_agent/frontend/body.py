@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 
 from aiohttp import hdrs, web
 
@@ -16,9 +17,11 @@ from treadle_agent.frontend.errors import (
     TooLargeError,
 )
 from treadle_agent.frontend.settings import FrontEndSettings
+from treadle_agent.frontend.turns import NoTurnError, Turns
 
 THREAD_BYTES = 65536  # larger ones are decompressed in a thread: zlib works without the interpreter's lock
 LOOP_BYTES = 262144  # and so is what a smaller one has beyond this: deflate makes a thousand bytes of one
+MOST_WAITING = 256 << 20  # bytes of the compressed bodies that wait for the thread
 _STEP_BYTES = 131072  # with the interpreter's lock held no more is copied at once
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}  # deflate is the zlib format (RFC 9110, section 8.4.1.2)
 
@@ -34,9 +37,10 @@ class BodyReader:
     def __init__(self, settings: FrontEndSettings) -> None:
         self._settings = settings
         self._arriving = 0  # bytes of bodies that are not complete yet
+        self._turns = Turns(1, MOST_WAITING)  # at decompressing what is large
 
-    async def read(self, request: web.BaseRequest) -> Body:
-        """The whole body, decompressed.
+    async def read(self, request: web.BaseRequest, tenant: str) -> Body:
+        """The whole body, decompressed; tenants take turns at that.
 
         aiohttp could decompress, but takes truncated and damaged streams for good ones.
 
@@ -44,7 +48,8 @@ class BodyReader:
             BadRequestError: the content coding is not known, or the body is damaged.
             TooLargeError: it is larger than `max_body_bytes`: declared, chunked or after decompression.
             SlowClientError: it did not arrive within `body_timeout`.
-            FullOfBodiesError: the bodies of all clients together fill `max_arriving_bytes`.
+            FullOfBodiesError: the bodies of all clients together fill `max_arriving_bytes`, or too many compressed
+                ones wait.
         """
         coding = request.headers.get(hdrs.CONTENT_ENCODING)
         limit = self._settings.max_body_bytes
@@ -60,7 +65,10 @@ class BodyReader:
             raise DamagedBodyError(f"the body is damaged: {error}") from None
         if coding is None or coding == "identity":
             return body
-        return await decompress(body, coding, limit)
+        try:
+            return await decompress(body, coding, limit, self._turns.turn(tenant, len(body)))
+        except NoTurnError:
+            raise FullOfBodiesError("too many compressed requests wait to be decompressed") from None
 
     async def _read_rest(self, request: web.BaseRequest) -> bytes:
         limits = self._settings
@@ -88,8 +96,8 @@ class BodyReader:
         return b"".join(parts)
 
 
-async def decompress(body: bytes, coding: str, limit: int) -> Body:
-    """Undo a content coding; no step on the event loop takes longer than `LOOP_BYTES` do.
+async def decompress(body: bytes, coding: str, limit: int, turn: AbstractAsyncContextManager[None]) -> Body:
+    """Undo a content coding; no step on the event loop takes longer than `LOOP_BYTES` do. More needs a `turn`.
 
     Raises:
         BadRequestError: the coding is not known, or the stream is damaged, cut off or followed by something.
@@ -97,7 +105,8 @@ async def decompress(body: bytes, coding: str, limit: int) -> Body:
     """
     inflation = _Inflation(body, coding)
     if len(body) > THREAD_BYTES or not inflation.reach(min(LOOP_BYTES, limit + 1)):
-        await asyncio.get_running_loop().run_in_executor(_inflating, inflation.reach, limit + 1)
+        async with turn:
+            await asyncio.get_running_loop().run_in_executor(_inflating, inflation.reach, limit + 1)
     if len(inflation.content) > limit:
         raise _too_large(limit)
     if not inflation.whole:

@@ -78,7 +78,7 @@ class Inference:
         """
         arrival = came - elapsed(request.headers)
         if self._directory.leaving and self._directory.move(name) is not None:
-            body = await self._bodies.read(request)
+            body = await self._bodies.read(request, name)
             forwarded = await self._forward(request, name, body, arrival)
             return forwarded or await self._infer_here(request, name, version, arrival, body)
         try:
@@ -139,7 +139,7 @@ class Inference:
     async def _read(self, request: web.BaseRequest, contract: Contract) -> Body:
         """The body. The gate judges what arrives whole; what comes in pieces is judged here."""
         whole = request.content.is_eof()
-        body = await self._bodies.read(request)
+        body = await self._bodies.read(request, contract.name)
         if not whole and not contract.admission.admit(self._turn.sustained, contract.served.version.deadline):
             raise TooManyRequestsError
         return body

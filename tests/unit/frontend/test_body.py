@@ -8,18 +8,21 @@ import random
 import threading
 import tracemalloc
 import zlib
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle_agent.frontend import body as module
-from treadle_agent.frontend.body import LOOP_BYTES, THREAD_BYTES
-from treadle_agent.frontend.errors import BadRequestError, TooLargeError
+from treadle_agent.frontend.body import LOOP_BYTES, THREAD_BYTES, BodyReader
+from treadle_agent.frontend.errors import BadRequestError, FullOfBodiesError, TooLargeError
+from treadle_agent.frontend.settings import FrontEndSettings
 
 
 def decompress(body, coding, limit):
-    return asyncio.run(module.decompress(body, coding, limit))
+    return asyncio.run(module.decompress(body, coding, limit, nullcontext()))
 
 
 PACK = {"gzip": gzip.compress, "deflate": zlib.compress}
@@ -141,3 +144,42 @@ def test_content_of_any_kind_is_the_same_in_two_steps():
     assert len(gzip.compress(body)) < THREAD_BYTES
     assert len(body) > LOOP_BYTES
     assert decompress(gzip.compress(body), "gzip", len(body)) == body
+
+
+def compressed(body):
+    """As much of a request as a body reader looks at where the body came with the head."""
+    content = SimpleNamespace(is_eof=lambda: True, read_nowait=lambda: body)
+    return SimpleNamespace(headers={"Content-Encoding": "gzip"}, content=content)
+
+
+async def read_all(*bodies):
+    """Read bodies, (tenant, body) each, in this order; the tenants that were answered, in order, and those refused."""
+    reader, done, faults = BodyReader(FrontEndSettings()), [], []
+
+    async def read(tenant, body):
+        try:
+            await reader.read(compressed(body), tenant)
+        except FullOfBodiesError:
+            faults.append(tenant)
+        else:
+            done.append(tenant)
+
+    async with asyncio.TaskGroup() as group:
+        for tenant, body in bodies:
+            group.create_task(read(tenant, body))
+    return done, faults
+
+
+def test_tenants_take_turns_at_having_bodies_decompressed():
+    large = gzip.compress(random.Random(0).randbytes(4 * THREAD_BYTES))
+    done, faults = asyncio.run(read_all(*[("greedy", large)] * 6, ("other", large)))
+    assert faults == []
+    assert done.index("other") <= 2, "one was under way, and one before it in turn"
+
+
+def test_what_waits_to_be_decompressed_is_bounded_and_the_greedy_leave(monkeypatch):
+    large = gzip.compress(random.Random(0).randbytes(4 * THREAD_BYTES))
+    monkeypatch.setattr(module, "MOST_WAITING", 3 * len(large))
+    done, faults = asyncio.run(read_all(*[("greedy", large)] * 6, ("other", large)))
+    assert set(faults) == {"greedy"}
+    assert "other" in done
