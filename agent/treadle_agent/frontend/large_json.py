@@ -26,6 +26,7 @@ from treadle_agent.program import forkserver
 
 LARGE_BYTES = 65536  # what is smaller takes the event loop a millisecond
 MOST_WAITING = 256 << 20  # bytes of the bodies of requests that wait: each is in memory as a whole
+PATIENCE = 30.0  # seconds for one: some megabytes take a second; a process that takes longer hangs, and is replaced
 NICENESS = 5  # large requests give way to what the tenants run
 
 _CODES = {datatype.name: datatype for datatype in DATATYPES.values()}
@@ -76,6 +77,8 @@ class LargeJson:
             if self._pipe is None:
                 self._pipe = self._start()
             self._pipe.send_bytes(text)
+            if not self._pipe.poll(PATIENCE):
+                raise EOFError
             return self._pipe.recv_bytes()
         except (EOFError, OSError):
             self._drop()
@@ -110,7 +113,10 @@ def serve(pipe: Connection) -> None:
     os.nice(NICENESS)
     gc.disable()  # nested values are lists by the million, without a cycle; the search took two thirds of the time
     while True:
-        text = pipe.recv_bytes()
+        try:
+            text = pipe.recv_bytes()
+        except EOFError:
+            return  # whoever asked is gone
         try:
             pipe.send_bytes(_GOOD + pack(text))
         except BadRequestError as error:
