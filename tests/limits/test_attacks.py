@@ -91,6 +91,9 @@ def check(outcome: Outcome, case: Case) -> None:
     answers = outcome.attacker.keys() - {bodies.GIVEN_UP}
     assert answers <= set(case.answers)
     assert answers, "nothing was attacked"
+    if case.attack is connections.many:
+        assert outcome.attacker["opened"] == connections.MANY
+        assert outcome.attacker.total() == 2 * connections.MANY, "each is accounted for"
 
 
 @pytest.mark.soak

@@ -24,9 +24,12 @@ ABSENT_KINDS = {"PodMonitor", "PrometheusRule"}  # the Prometheus operator's, wh
 
 
 def documented() -> Iterator[Any]:
-    text = (TREE / "docs" / "install.md").read_text()
-    for before, block in re.findall(r"([^\n]+)\n\n```yaml\n(.*?)```", text, re.DOTALL):
-        yield pytest.param(yaml.safe_load(block), id=before.split(",")[0].split(":")[0])
+    """Values that docs/install.md and docs/auth.md show; other YAML there is of Kubernetes' objects."""
+    for page in ("install", "auth"):
+        text = (TREE / "docs" / f"{page}.md").read_text()
+        for before, block in re.findall(r"([^\n]+)\n\n```yaml\n(.*?)```", text, re.DOTALL):
+            if "kind" not in (values := yaml.safe_load(block)):
+                yield pytest.param(values, id=before.split(",")[0].split(":")[0])
 
 
 COMBINATIONS = [pytest.param({}, id="defaults"), *documented()]
@@ -242,6 +245,29 @@ def test_a_gpu_is_asked_for_in_the_one_way_that_was_chosen(helm: Helm) -> None:
     assert visible({"runtimeClassName": "nvidia"}) == "all"
     assert visible({"runtimeClassName": "nvidia", "resources": {"limits": {"nvidia.com/gpu": 1}}}) is None
     assert visible({"runtimeClassName": "nvidia", "resourceClaimTemplateName": "one-gpu"}) is None
+
+
+def test_where_pods_run_and_how_agents_get_a_gpu_is_what_the_values_say(helm: Helm) -> None:
+    toleration = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    placed = {"nodeSelector": {"pool": "gpus"}, "tolerations": [toleration]}
+    limits = {"limits": {"nvidia.com/gpu": 1, "memory": "4Gi"}}
+    plugged = helm.render({"agent": {**placed, "resources": limits}, "operator": {**placed, "resources": limits}})
+    classed = helm.render({"agent": {"runtimeClassName": "nvidia"}})
+    claimed = helm.render({"agent": {"resourceClaimTemplateName": "a-gpu"}})
+    for kind, name in (("DaemonSet", "treadle-agent"), ("Deployment", "treadle-operator")):
+        pod = one(plugged, kind, name)["spec"]["template"]["spec"]
+        assert pod["nodeSelector"]["pool"] == "gpus"
+        assert toleration in pod["tolerations"]
+        assert container(plugged, kind, name)["resources"]["limits"] == limits["limits"]
+    assert one(classed, "DaemonSet", "treadle-agent")["spec"]["template"]["spec"]["runtimeClassName"] == "nvidia"
+    pod = one(claimed, "DaemonSet", "treadle-agent")["spec"]["template"]["spec"]
+    [claim] = pod["resourceClaims"]
+    assert claim["resourceClaimTemplateName"] == "a-gpu"
+    assert container(claimed, "DaemonSet", "treadle-agent")["resources"]["claims"] == [{"name": claim["name"]}]
+    [spread] = one(plugged, "Deployment", "treadle-operator")["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["topologyKey"] == "kubernetes.io/hostname"
+    labels = one(plugged, "Deployment", "treadle-operator")["spec"]["template"]["metadata"]["labels"]
+    assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
 
 
 def test_everything_lies_in_the_releases_namespace(helm: Helm) -> None:
