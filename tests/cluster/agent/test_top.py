@@ -81,15 +81,27 @@ def test_top_tells_what_kubectl_tells(
         [node] = table_of(cluster.kubectl("get", "inode", "-o", "wide"))
         return node["MERGE"]
 
+    def described(name: str) -> dict[str, str]:
+        """What `kubectl describe` tells, by fields' names without capitals and spaces; of a condition, its reason."""
+        text = cluster.kubectl("describe", "it", name, "-n", namespace)
+        lines = re.findall(r"^ +(\w[\w ]*):  +(\S.*)$", text, re.MULTILINE)
+        told = {words.replace(" ", "").lower(): value for words, value in lines}
+        reasons = re.findall(r"^ +Reason: +(\S+)\n +Status: +\S+\n +Type: +(\S+)$", text, re.MULTILINE)
+        return told | {type_: reason for reason, type_ in reasons}
+
     def agree() -> bool:
         """Figures move: all are asked until no status is written in between."""
         said, merged = cluster.kubectl("get", "it", "-o", "wide", "-n", namespace), merge_told()
+        told, why = described("under-load"), described("absent")
         code, document = top("--json")
         _, printed = top()
         wanted, rows = rows_of(said), {row["name"]: row for row in json.loads(document)["tenants"]}
         assert rows_of(cluster.kubectl("get", "it", "-o", "wide", "-n", namespace)) == wanted
         assert wanted["under-load"]["P99"] != NOTHING, said
         assert len(wanted["under-load"]) == 12, said
+        for title, field in {"P99": "p99", "Tier": "activetier", "Accuracy": "effectiveaccuracy"}.items():
+            assert told[field] == wanted["under-load"][title], told
+        assert (told["Ready"], why["Admitted"]) == ("Serving", "ModelNotFound")
         assert (code, rows.keys()) == (1, wanted.keys())
         for name, row in rows.items():
             shown = re.split(r"\s+", next(line for line in printed.splitlines() if f" {name} " in line))
