@@ -20,7 +20,7 @@ MOST_BYTES = 16 << 30  # a store that has outgrown them is begun anew
 def root() -> Path:
     """The folder of it all."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "treadle" / "images"
+    return Path(cache).resolve() / "treadle" / "images"
 
 
 def archive(image: Image) -> Path:
