@@ -102,6 +102,28 @@ CASES = [
         {**requests(300.0, shed=300.0)},
         [*burning("requests", PAGE, TICKET), *burning("accuracy", PAGE, TICKET)],
     ),
+    # Eight times the budget, and two and a half times that of accuracy: too slow a burn for the hour's page.
+    Case(
+        "late, at the slower page's pace",
+        {**requests(552.0, late=48.0)},
+        [*burning("requests", PAGE, TICKET), *burning("accuracy", TICKET)],
+    ),
+    Case(
+        "late, a little below the slower page's pace",
+        {**requests(567.0, late=33.0)},
+        [*burning("requests", TICKET), *burning("accuracy", TICKET)],
+    ),
+    # A quarter of the last hour's, but none of the last half hour's: of the page's windows the short ones are silent.
+    Case(
+        "it burnt in the last hour, and does no more",
+        {
+            f'treadle_requests_total{{{AGENT}, {TENANT}, tier="best", outcome="late"}}': (
+                f"0x30 0+400x28 {steady(11200)}"
+            ),
+            f"treadle_accuracy_credit_total{{{AGENT}, {TENANT}}}": growing(588.0),
+        },
+        [*burning("requests", TICKET), *burning("accuracy", TICKET)],
+    ),
     # All in time, by a tier below the floor: 0.90 of 0.98.
     Case(
         "cheap tiers answer",
