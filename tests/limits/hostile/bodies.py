@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 
 from hostile.tenants import INFER, MIB, TENSOR
-from hostile.wire import Answer, exchange, head, read_answer, request
+from hostile.wire import Answer, endless, exchange, head, request
 
 GIVEN_UP = "given up"
 PAUSE = 0.02  # seconds: an attack by what requests are like, not by how many there are
@@ -49,24 +49,8 @@ async def declared(host: str, port: int, until: float) -> Counter[str]:
 async def chunked(host: str, port: int, until: float) -> Counter[str]:
     """Bodies of no declared size that never end, eight at 50 MB/s."""
     chunk = b"%x\r\n" % (MIB // 4) + bytes(MIB // 4) + b"\r\n"
-
-    async def once() -> Answer:
-        reader, writer = await asyncio.open_connection(host, port)
-        answer = asyncio.create_task(read_answer(reader))
-        try:
-            writer.write(head(INFER, "Transfer-Encoding: chunked"))
-            while not answer.done():
-                writer.write(chunk)
-                await writer.drain()
-                await asyncio.sleep(0.005)
-            return await answer
-        except ConnectionError:
-            return await answer
-        finally:
-            answer.cancel()
-            writer.transport.abort()
-
-    return await together(8, until, once)
+    begin = head(INFER, "Transfer-Encoding: chunked")
+    return await together(8, until, lambda: endless(host, port, begin, chunk, 0.005))
 
 
 @cache

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections import Counter
 
+from hostile import wire
 from hostile.bodies import together
 from hostile.tenants import BODY, INFER
-from hostile.wire import Answer, exchange, head, read_answer, request
+from hostile.wire import exchange, head, request
 
 FIELDS = [
     request(INFER, BODY, *(f"X-{number}: 1" for number in range(65))),
@@ -32,21 +32,4 @@ async def floods(host: str, port: int, until: float) -> Counter[str]:
 async def endless(host: str, port: int, until: float) -> Counter[str]:
     """Fields without end, as fast as they are taken."""
     lines = b"".join(b"X-%d: %b\r\n" % (number, b"a" * 100) for number in range(100))
-
-    async def once() -> Answer:
-        reader, writer = await asyncio.open_connection(host, port)
-        answer = asyncio.create_task(read_answer(reader))
-        try:
-            writer.write(head(INFER)[:-2])
-            while not answer.done():
-                writer.write(lines)
-                await writer.drain()
-                await asyncio.sleep(0.001)
-            return await answer
-        except ConnectionError:
-            return await answer
-        finally:
-            answer.cancel()
-            writer.transport.abort()
-
-    return await together(8, until, once)
+    return await together(8, until, lambda: wire.endless(host, port, head(INFER)[:-2], lines, 0.001))

@@ -65,3 +65,21 @@ async def exchange(host: str, port: int, data: bytes, *, end: bool = False) -> A
     finally:
         writer.transport.abort()
     return answer
+
+
+async def endless(host: str, port: int, begin: bytes, more: bytes, pause: float) -> Answer:
+    """The answer to a request that goes on with `more`, every `pause` seconds, until there is one."""
+    reader, writer = await asyncio.open_connection(host, port)
+    answer = asyncio.create_task(read_answer(reader))
+    try:
+        writer.write(begin)
+        while not answer.done():
+            writer.write(more)
+            await writer.drain()
+            await asyncio.sleep(pause)
+        return await answer
+    except ConnectionError:
+        return await answer
+    finally:
+        answer.cancel()
+        writer.transport.abort()
