@@ -10,8 +10,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
@@ -85,10 +85,10 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 @contextmanager
-def single_threaded() -> Iterator[None]:
-    """Processes that are spawned meanwhile keep linear algebra to one thread."""
-    before = {name: os.environ.get(name) for name in SINGLE_THREADED}
-    os.environ.update(SINGLE_THREADED)
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Processes that are spawned meanwhile have these variables."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
@@ -97,3 +97,8 @@ def single_threaded() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def single_threaded() -> AbstractContextManager[None]:
+    """Processes that are spawned meanwhile keep linear algebra to one thread."""
+    return environment(SINGLE_THREADED)

@@ -6,12 +6,13 @@ the GPU in time-slices, whatever other daemon the machine has.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+
+from treadle_agent.program.forkserver import environment
 
 CONTROL = "nvidia-cuda-mps-control"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
@@ -22,19 +23,9 @@ class MpsError(Exception):
     """Raised when MPS cannot be used here; the message says why."""
 
 
-@contextmanager
-def private_pipes(folder: Path) -> Iterator[None]:
+def private_pipes(folder: Path) -> AbstractContextManager[None]:
     """Let processes that are started from now on look for a daemon in `folder` alone."""
-    before = {name: os.environ.get(name) for name in (PIPES, LOGS)}
-    os.environ |= {name: str(folder) for name in before}
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    return environment(dict.fromkeys((PIPES, LOGS), str(folder)))
 
 
 @contextmanager
