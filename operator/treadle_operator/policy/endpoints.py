@@ -18,6 +18,8 @@ def slice_changes(
 ) -> Iterator[ApplyEndpointSlice | DeleteEndpointSlice]:
     """The changes that make a tenant's slices name the agents that answer.
 
+    Slices that name one more that is ready come first: so a move to another port leaves no moment without any.
+
     Args:
         view: the tenant.
         answering: its replicas that answer, each with whether new connections may go to it.
@@ -25,10 +27,15 @@ def slice_changes(
         present: all slices, by ``NAMESPACE/NAME``: one of an earlier tenant of the name may be in the way.
     """
     tenant, wanted = view.tenant, wanted_slices(view, answering)
+    later: list[ApplyEndpointSlice] = []
     for name, one in sorted(wanted.items()):
         old = present.get(f"{tenant.namespace}/{name}")
         if old is None or (old.tenant_uid == view.uid and (old.port, old.endpoints) != (one.port, one.endpoints)):
-            yield one
+            if _ready(one.endpoints) <= _ready(() if old is None else old.endpoints):
+                later.append(one)
+            else:
+                yield one
+    yield from later
     for old in own:
         if old.name not in wanted:
             yield DeleteEndpointSlice(old.namespace, old.name, old.uid, old.resource_version)
@@ -59,6 +66,10 @@ def wanted_slices(view: TenantView, answering: Iterable[tuple[ReplicaView, bool]
             endpoints=tuple(sorted(endpoints.values())),
         )
     return slices
+
+
+def _ready(endpoints: Iterable[Endpoint]) -> set[str]:
+    return {one.address for one in endpoints if one.ready}
 
 
 @lru_cache(4096)  # each plan asks for the address of each replica, of which there are as many as agents

@@ -179,6 +179,21 @@ def test_a_move_waits_until_the_new_replica_answers() -> None:
     assert (update.spec.draining, update.spec.successors) == (True, (new.replica.status.address,))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("10.0.0.1:8000", "10.0.0.2:9000"), ("10.0.0.1:9000", "10.0.0.2:8000"), ("10.0.0.1:8000", "[fd00::1]:8000")],
+)
+def test_a_move_to_another_port_names_the_new_endpoint_before_the_old_one_is_not_ready(old: str, new: str) -> None:
+    plan = make_plan(place("n1/0", Cause.STRAGGLING, replaces="n0/0", message="slow"))
+    from_, to = make_replica(VIEW, address=old), make_replica(VIEW, "n1/0", address=new)
+    slice_, other, update = changes(plan, from_, to, there=slices([from_]))
+    assert isinstance(slice_, ApplyEndpointSlice)
+    assert isinstance(other, ApplyEndpointSlice)
+    assert isinstance(update, UpdateReplica)
+    assert [(one.node, one.ready) for one in slice_.endpoints] == [("n1", True)]
+    assert [(one.node, one.ready) for one in other.endpoints] == [("n0", False)]
+
+
 def draining(reason: str = "Draining", **options: object) -> ReplicaView:
     new = make_replica(VIEW, "n1/0")
     return make_replica(
