@@ -123,7 +123,8 @@ def test_top_tells_what_kubectl_tells(
 def test_who_may_not_look_is_told_what_is_needed(
     clean_cluster: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kubeconfig = clean_cluster.kubeconfig_for("default", namespace)
+    clean_cluster.kubectl("create", "serviceaccount", "nobody", "-n", namespace)
+    kubeconfig = clean_cluster.kubeconfig_for("nobody", namespace)
     assert main(["top", "--once", "--kubeconfig", str(kubeconfig), "-n", namespace]) == 2
     said = capsys.readouterr().err
     assert "inferencetenants" in said

@@ -58,6 +58,7 @@ def test_what_is_there_and_what_is_not(
 
 
 def test_a_user_who_may_not_ask(roles: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> None:
-    kubeconfig = roles.kubeconfig_for("default", namespace)
+    roles.kubectl("create", "serviceaccount", "nobody", "-n", namespace)
+    kubeconfig = roles.kubeconfig_for("nobody", namespace)
     assert main(["doctor", "--cluster", "--kubeconfig", str(kubeconfig), "--namespace", SYSTEM_NAMESPACE]) == 2
     assert "403 Forbidden" in capsys.readouterr().err
