@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Collection, Container, Coroutine, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from treadle_agent.agreement import difference
 from treadle_agent.executor.gateway import Gateway, RefusedError, Served
 from treadle_agent.executor.protocol import TierSpec, Version
 from treadle_agent.frontend.catalog import Catalog, Entry
+from treadle_agent.load_turns import LoadTurn, LoadTurns
 from treadle_agent.models.errors import FetchError, UnreachableError
 from treadle_agent.models.store import Progress
 from treadle_agent.node_events import Leaking, Loading, Observer, Refused, Removed, Serving
@@ -44,8 +46,8 @@ class Store(Protocol):
 class Compiler(Protocol):
     """What makes artifacts of models: `program.loader.Loader`."""
 
-    def compile(self, model: Path) -> Path:
-        """The artifact folder; blocks; raises ModelError."""
+    def compile(self, model: Path, *, unwanted: threading.Event) -> Path:
+        """The artifact folder; blocks; raises ModelError, soon after it is `unwanted`."""
 
 
 class Holder(Protocol):
@@ -109,7 +111,7 @@ class NodeAgent:
         self._catalog = catalog
         self._observe = observer
         self._settings = settings or NodeAgentSettings()
-        self._loads = asyncio.Semaphore(self._settings.concurrent_loads)
+        self._loads = LoadTurns(self._settings.concurrent_loads, self._settings.long_load)
         self._versions = versions or itertools.count(1)
         self._residents: dict[str, _Resident] = {}
         self._fetching: set[asyncio.Task[Any]] = set()  # those whose models are not here yet
@@ -168,8 +170,8 @@ class NodeAgent:
         try:
             with ExitStack() as held:
                 files = await self._fetch(tenant, held)
-                async with self._loads:
-                    loaded = await self._load(tenant, files, held)
+                async with self._loads.turn() as turn:
+                    loaded = await self._load(tenant, files, held, turn)
         except Exception as error:  # noqa: BLE001 - one tenant's failure, whatever it is, must not stop the others
             refused = _refused(tenant.key, error, previous=old is not None)
             self._catalog.put(Entry(entry.tenant, previous, refusal=f"{refused.field}: {refused.reason}"))
@@ -192,11 +194,13 @@ class NodeAgent:
         finally:
             self._fetching.discard(task)
 
-    async def _load(self, tenant: Tenant, files: Sequence[Path], held: ExitStack) -> _Loaded:
+    async def _load(self, tenant: Tenant, files: Sequence[Path], held: ExitStack, turn: LoadTurn) -> _Loaded:
         """What is made of `files`; what is `held` is given up where nothing is."""
         tiers = tenant.served_tiers
         artifacts: list[tuple[Path, Artifact]] = []
         for tier, file in zip(tiers, files, strict=True):
+            if artifacts:
+                await turn.give_way()
             artifacts.append(await self._compile(tenant, tier, file, held))
             if different := difference(artifacts[0][1], artifacts[-1][1], tiers[0].name):
                 cause = LoadedReason.TIERS_DIFFER
@@ -240,7 +244,7 @@ class NodeAgent:
     async def _compile(self, tenant: Tenant, tier: Tier, file: Path, held: ExitStack) -> tuple[Path, Artifact]:
         self._tell(tenant.key, f"compiling tier {tier.name}")
         try:
-            folder = await self._held(held, lambda: asyncio.to_thread(self._compiler.compile, file))
+            folder = await self._held(held, lambda: self._compiled(file))
         except ModelError as error:
             cause = LoadedReason.MODEL_UNSUPPORTED if error.unsupported else LoadedReason.MODEL_INVALID
             raise _RefusalError(_field(tier, "model"), cause, str(error)) from error
@@ -249,6 +253,17 @@ class NodeAgent:
             cause = LoadedReason.DIGEST_MISMATCH
             raise _RefusalError(_field(tier, "model.sha256"), cause, "the file changed while it was loaded")
         return folder, artifact
+
+    async def _compiled(self, file: Path) -> Path:
+        """The artifact folder. Whoever does not want it any more waits for the end: what runs is bounded by turns."""
+        unwanted = threading.Event()
+        compiling = asyncio.ensure_future(asyncio.to_thread(self._compiler.compile, file, unwanted=unwanted))
+        try:
+            return await asyncio.shield(compiling)
+        except asyncio.CancelledError:
+            unwanted.set()
+            await asyncio.gather(compiling, return_exceptions=True)
+            raise
 
     async def _held(self, held: ExitStack, obtain: Callable[[], Awaitable[Path]]) -> Path:
         """What is obtained, once more where it was cleared before it could be held."""

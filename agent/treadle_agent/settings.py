@@ -52,11 +52,13 @@ class NodeAgentSettings:
 
     Attributes:
         concurrent_loads: Tenants loaded at a time: each costs a loader process, and measurements on the device.
+        long_load: Seconds after which a tenant with further tiers to compile lets others be loaded first.
         fetch_patience: How long the node's readiness waits for models that are fetched; longer, and the node takes
             requests for its other tenants.
         queue_limit: Requests of one tenant that may wait; one more is answered 429.
     """
 
     concurrent_loads: int = 2
+    long_load: float = 10.0
     fetch_patience: float = 60.0
     queue_limit: int = 1024

@@ -28,6 +28,7 @@ _decode_status = msgspec.msgpack.Decoder(Status).decode  # made by one thread: s
 WORK = ".work-"
 ABANDONED_SECONDS = 3600.0
 _STOPPING = "treadle is stopping"
+_UNWANTED = "nobody wants this model any more"
 _SLICE = 1.0  # seconds
 
 
@@ -54,12 +55,15 @@ class Loader:
             for child in self._children:
                 child.kill()
 
-    def compile(self, model: Path, bindings: Sequence[Mapping[str, Shape]] = ()) -> Path:
+    def compile(
+        self, model: Path, bindings: Sequence[Mapping[str, Shape]] = (), *, unwanted: threading.Event | None = None
+    ) -> Path:
         """The artifact folder of a model, compiled where it is not known yet. Blocks for seconds.
 
         Args:
             model: the ONNX file; external data must lie in its folder.
             bindings: shapes of all inputs to compile programs for at once, beside the one with a single row.
+            unwanted: set by another thread, it ends this within about a second.
 
         Raises:
             ModelError: the model cannot be served; the message is for its owner.
@@ -75,7 +79,7 @@ class Loader:
         with tempfile.TemporaryDirectory(prefix=WORK, dir=self._cache, ignore_cleanup_errors=True) as work_folder:
             made = Path(work_folder) / "artifact"
             made.mkdir()
-            self._run(CompileJob(str(model), str(made), digest, shapes, model.parent == self._alone))
+            self._run(CompileJob(str(model), str(made), digest, shapes, model.parent == self._alone), unwanted)
             if not is_whole(made, digest, model.parent):
                 raise ModelError("the model changed while it was compiled, or the disk is full; try again")
             external = read_artifact(made).external
@@ -111,7 +115,7 @@ class Loader:
             if abandoned:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: Job, unwanted: threading.Event | None = None) -> None:
         """Do `job` in a child, which does not outlive this call."""
         context = forkserver.context()
         receiver, sender = context.Pipe(duplex=False)
@@ -121,8 +125,7 @@ class Loader:
                 forkserver.start(child)
                 sender.close()
                 self._enlist(child)
-                if not _wait([receiver, child.sentinel], self._limits.wall_seconds):
-                    raise ModelError(time_message(self._limits))
+                _wait([receiver, child.sentinel], self._limits, unwanted)
                 status = _receive(receiver)
                 if status is None and self._closed:
                     raise ModelError(_STOPPING)
@@ -146,17 +149,18 @@ class Loader:
             self._children.add(child)
 
 
-def _wait(objects: Sequence[connection.Connection | int], seconds: float) -> bool:
-    """Whether one of the objects becomes ready in time.
+def _wait(objects: Sequence[connection.Connection | int], limits: Limits, unwanted: threading.Event | None) -> None:
+    """Until one of the objects is ready; raises ModelError where that takes too long, or is not wanted any more.
 
     A signal that comes between Python's last look for one and the wait itself is answered after that wait only, so
     that it must not be a long one: else Ctrl-C may take as long as the limit.
     """
-    end = time.monotonic() + seconds
+    end = time.monotonic() + limits.wall_seconds
     while not connection.wait(objects, timeout=max(0.0, min(_SLICE, end - time.monotonic()))):
+        if unwanted is not None and unwanted.is_set():
+            raise ModelError(_UNWANTED)
         if time.monotonic() >= end:
-            return False
-    return True
+            raise ModelError(time_message(limits))
 
 
 def _find(folder: Path, key: str) -> Program | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -135,6 +136,16 @@ def test_a_loader_that_is_closed_waits_for_no_model(tmp_path: Path, endless: Pat
         assert [one.result(5.0) for one in waiting] == ["treadle is stopping"] * 2
         assert time.monotonic() - began < 2.0
     assert refusal(loader, mlp()) == "treadle is stopping"
+    assert not list((tmp_path / "cache").iterdir()), "nothing is left behind"
+
+
+def test_a_model_that_nobody_wants_any_more_is_given_up(tmp_path: Path, endless: Path) -> None:
+    unwanted = threading.Event()
+    threading.Timer(0.5, unwanted.set).start()
+    began = time.monotonic()
+    with pytest.raises(ModelError, match="nobody wants this model any more"):
+        Loader(tmp_path / "cache").compile(endless, unwanted=unwanted)
+    assert time.monotonic() - began < 5.0
     assert not list((tmp_path / "cache").iterdir()), "nothing is left behind"
 
 

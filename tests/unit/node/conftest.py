@@ -97,9 +97,24 @@ class FakeCompiler:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.compiled: list[str] = []
+        self.compiling = self.most_compiling = 0
+        self._lock = threading.Lock()
 
-    def compile(self, model: Path) -> Path:
-        self.compiled.append(model.name)
+    def compile(self, model: Path, *, unwanted: threading.Event) -> Path:
+        with self._lock:
+            self.compiled.append(model.name)
+            self.compiling += 1
+            self.most_compiling = max(self.most_compiling, self.compiling)
+        try:
+            return self._compile(model, unwanted)
+        finally:
+            with self._lock:
+                self.compiling -= 1
+
+    def _compile(self, model: Path, unwanted: threading.Event) -> Path:
+        if "endless" in model.name:
+            assert unwanted.wait(30)
+            raise ModelError("nobody wants it")
         if "broken" in model.name:
             raise ModelError("the model uses what treadle does not execute: Foo")
         if "bug" in model.name:
@@ -150,7 +165,7 @@ class FakeCache:
 class Node:
     """A node agent and everything around it."""
 
-    def __init__(self, folder: Path, fetch_patience: float) -> None:
+    def __init__(self, folder: Path, fetch_patience: float, long_load: float) -> None:
         self.gateway = FakeGateway()
         self.store = FakeStore()
         self.compiler = FakeCompiler(folder)
@@ -164,7 +179,7 @@ class Node:
             self.cache,
             self.catalog,
             self.events.append,
-            NodeAgentSettings(concurrent_loads=2, queue_limit=7, fetch_patience=fetch_patience),
+            NodeAgentSettings(2, long_load, fetch_patience, queue_limit=7),
         )
 
     def answering(self) -> dict[str, int]:
@@ -174,7 +189,7 @@ class Node:
 
 @pytest.fixture
 def node(tmp_path) -> Callable[..., Node]:
-    return lambda fetch_patience=60.0: Node(tmp_path, fetch_patience)
+    return lambda fetch_patience=60.0, long_load=60.0: Node(tmp_path, fetch_patience, long_load)
 
 
 @pytest.fixture

@@ -224,6 +224,34 @@ def test_loads_run_side_by_side_within_a_bound(node, tenant):
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(("long_load", "gives_way"), [(0.0, True), (60.0, False)])
+def test_a_tenant_whose_tiers_take_long_lets_others_be_loaded_between_them(node, tenant, long_load, gives_way):
+    async def run() -> None:
+        it = node(long_load=long_load)
+        tenants = [tenant(name, *(f"{name}{number}" for number in range(3))) for name in "abc"]
+        assert await it.agent.apply(tenants) == []
+        before = set(it.compiler.compiled[: it.compiler.compiled.index("c0")])
+        assert before.isdisjoint({"a2", "b2"}) == gives_way
+        assert it.compiler.most_compiling == 2
+        assert it.answering().keys() == {"a.default", "b.default", "c.default"}
+
+    asyncio.run(run())
+
+
+def test_models_that_nobody_wants_any_more_are_not_compiled_beside_others(node, tenant):
+    async def run() -> None:
+        it = node()
+        for edit in range(5):
+            applying = asyncio.create_task(it.agent.apply([tenant("a", f"endless{edit}")]))
+            await settle(lambda edit=edit: f"endless{edit}" in it.compiler.compiled)
+        assert await it.agent.apply([tenant("a", "m.onnx")]) == []
+        await applying
+        assert it.compiler.most_compiling <= 2
+        assert it.compiler.compiling == 0
+
+    asyncio.run(run())
+
+
 def test_readiness_waits_for_all_tenants_of_the_first_reconciliation(node, tenant):
     async def run() -> None:
         it = node()
