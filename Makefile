@@ -9,7 +9,7 @@ ZIG := $(if $(shell command -v g++),,$(COMMA)zig)# tests run the GPU's kernels o
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test e2e check bench executor gpu papers controlplane controlplane-if-possible model-servers cluster demo-cluster clean switching switching-live scale soak chart-files images lock
+.PHONY: help install demo test e2e check bench executor gpu papers controlplane controlplane-if-possible model-servers cluster demo-cluster clean switching switching-live scale soak chart-files images cuda-images lock
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -64,6 +64,10 @@ BUILD_IMAGES = PYTHONPATH=tests/images $(PYTHON) -m images
 images: $(READY) ## build the images of operator and agent (ten minutes once, then kept outside the tree), and test them
 	@$(BUILD_IMAGES)
 	$(BIN)/python -m pytest -m images tests/images $(TEST_ARGS)
+
+cuda-images: $(READY) ## the agent's images for CUDA 12 and 13 as well (four gigabytes), and what can be tested of them without a GPU
+	@$(BUILD_IMAGES) operator agent agent-cuda12 agent-cuda13
+	$(BIN)/python -m pytest -m cuda_images tests/images $(TEST_ARGS)
 
 e2e: $(READY) ## a node with real Pods on this machine, the chart installed there, and all that must hold while it serves
 	@$(NODE_PARTS)
