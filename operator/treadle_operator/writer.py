@@ -13,6 +13,7 @@ from treadle_operator.kube.manifests import (
     replica_manifest,
     replica_spec,
     service_manifest,
+    service_mending,
     slice_manifest,
     status_manifest,
 )
@@ -115,10 +116,21 @@ class Writer:
             else:
                 return
         try:
-            await self._apply(kind, change.namespace, change.name, manifest)
-        except ConflictError as error:
+            if isinstance(change, ApplyService):
+                await self._mend_service(change)
+            else:
+                await self._apply(kind, change.namespace, change.name, manifest)
+        except (ConflictError, NotFoundError) as error:
             await self._look_again(kind, change.namespace, change.name)
             raise StaleError(f"{kind.name} {change.name} has changed") from error
+
+    async def _mend_service(self, change: ApplyService) -> None:
+        """Not applied: a port that somebody has renumbered would stay beside ours, of the same name, and is refused."""
+        key = f"{change.namespace}/{change.name}"
+        known, uid = self._mirror.version(kinds.SERVICES, key), self._mirror.uid(kinds.SERVICES, key)
+        body = service_mending(change, uid or "")
+        written = await self._client.merge(kinds.SERVICES, change.namespace, change.name, body)
+        self._wrote(kinds.SERVICES, change.name, written, known)
 
     async def _write_status(self, change: WriteTenantStatus) -> None:
         try:
@@ -143,7 +155,9 @@ class Writer:
 
     async def _apply(self, kind: Kind, namespace: str, name: str, manifest: Json, subresource: str = "") -> None:
         known = self._mirror.version(kind, f"{namespace}/{name}" if namespace else name)
-        written = await self._client.apply(kind, namespace, name, manifest, subresource)
+        self._wrote(kind, name, await self._client.apply(kind, namespace, name, manifest, subresource), known)
+
+    def _wrote(self, kind: Kind, name: str, written: Json, known: int | None) -> None:
         self._mirror.take(kind, written)
         if read_identity(written).version == known:
             raise NoEffectError(f"{kind.name} {name} is as it was: what somebody else has written stands against it")

@@ -105,6 +105,12 @@ def service_manifest(change: ApplyService) -> Manifest:
     }
 
 
+def service_mending(change: ApplyService, uid: str) -> Manifest:
+    """What of a tenant's Service is to be as the operator writes it, to merge into the one of this uid."""
+    whole = service_manifest(change)
+    return {"metadata": {"uid": uid, "labels": _labels(change.tenant_name)}, "spec": whole["spec"]}
+
+
 def slice_manifest(change: ApplyEndpointSlice) -> Manifest:
     """An EndpointSlice of a tenant's Service, whole."""
     metadata = _owned(change.namespace, change.name, change.tenant_name, change.tenant_uid)
@@ -160,8 +166,11 @@ def _owned(namespace: str, name: str, tenant_name: str, tenant_uid: str) -> Mani
         "controller": True,
         "blockOwnerDeletion": False,
     }
-    labels = {MANAGER_LABEL: MANAGER, TENANT_LABEL: tenant_name}
-    return {"namespace": namespace, "name": name, "labels": labels, "ownerReferences": [owner]}
+    return {"namespace": namespace, "name": name, "labels": _labels(tenant_name), "ownerReferences": [owner]}
+
+
+def _labels(tenant_name: str) -> Manifest:
+    return {MANAGER_LABEL: MANAGER, TENANT_LABEL: tenant_name}
 
 
 def _endpoint(endpoint: Endpoint) -> Manifest:

@@ -12,9 +12,10 @@ from treadle_operator.kube import kinds
 from treadle_operator.kube.client import KubeClient
 from treadle_operator.kube.errors import NoEffectError, NotFoundError
 from treadle_operator.kube.events import EventRecorder
+from treadle_operator.kube.manifests import service_manifest
 from treadle_operator.metrics import OperatorMetrics
 from treadle_operator.mirror import Mirror
-from treadle_operator.policy.changes import ApplyEndpointSlice, DeleteEndpointSlice
+from treadle_operator.policy.changes import ApplyEndpointSlice, ApplyService, DeleteEndpointSlice
 from treadle_operator.snapshot import AddressType
 from treadle_operator.writer import Writer
 
@@ -49,6 +50,11 @@ class Answers:
 
     async def apply(self, *_: object) -> Manifest:
         assert isinstance(self.answer, dict)
+        return self.answer
+
+    async def merge(self, *asked: object) -> Manifest:
+        assert isinstance(self.answer, dict)
+        self.merged = asked
         return self.answer
 
 
@@ -92,3 +98,20 @@ def test_an_apply_that_has_changed_nothing_is_told_apart(stored: Callable[..., M
     answers.answer = stored(SLICE, "uid-1", 101)
     asyncio.run(writer.write(change))
     assert mirror.version(kinds.SLICES, KEY) == 101
+
+
+def test_a_service_that_somebody_has_edited_is_written_over(stored: Callable[..., Manifest], clock: Any) -> None:
+    """Ports are merged by number where they are applied: the edited one would stay, and its name be there twice."""
+    change = ApplyService("team", "digits-treadle", "digits", "uid")
+    service: Manifest = service_manifest(change)
+    mirror = Mirror(lambda: None)
+    mirror.take(kinds.SERVICES, stored(service, "uid-1", 100))
+    answers = Answers(stored(service, "uid-1", 101))
+    client = cast("KubeClient", answers)
+    writer = Writer(client, mirror, EventRecorder(client, clock, "me"), OperatorMetrics())
+    asyncio.run(writer.write(change))
+    kind, namespace, name, body = answers.merged
+    assert (kind, namespace, name) == (kinds.SERVICES, "team", "digits-treadle")
+    assert cast("Manifest", body)["spec"] == service["spec"]
+    assert cast("Manifest", body)["metadata"] == {"uid": "uid-1", "labels": service["metadata"]["labels"]}
+    assert mirror.version(kinds.SERVICES, "team/digits-treadle") == 101
