@@ -1,4 +1,4 @@
-"""At rest the operator writes nothing, reads little, and asks for no more than its role allows."""
+"""At rest the operator writes nothing, and reads little."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import yaml
-
 from bed.audit import Request, read_requests
-from bed.cluster import RBAC, SYSTEM_NAMESPACE
+from bed.cluster import SYSTEM_NAMESPACE
 from played.agents import Players
 from played.operators import OperatorProcess
-from played.world import TREADLE, World
+from played.world import World
 
 Eventually = Callable[..., Any]
 OPERATOR = f"system:serviceaccount:{SYSTEM_NAMESPACE}:treadle-operator"
@@ -64,48 +62,3 @@ def test_a_restart_writes_nothing_either(
     time.sleep(2.0)  # nothing comes late
     assert second.writes() == 0
     assert world.versions() == before
-
-
-def test_the_role_allows_what_is_used_and_no_more(
-    world: World, players: Callable[..., Players], operator: Callable[..., OperatorProcess], eventually: Eventually
-) -> None:
-    """All of a life, with the audit log on one side and the role on the other."""
-    agents = players(2)
-    process = operator("operator", "--lease-duration", "3", "--resync", "1")
-    world.apply_tenant("digits", replicas={"min": 2, "max": 2})
-    eventually(lambda: world.holds("digits", "Ready"), 20.0)
-    world.apply_tenant("digits", replicas={"min": 1, "max": 1})
-    eventually(lambda: len(world.replicas("digits")) == 1, 30.0)
-    [slow] = world.nodes_of("digits")
-    agents.play(lambda part: part.stretch.update({slow: 2.0}))  # its device is slow with all its tenants
-    eventually(lambda: world.nodes_of("digits") not in ([slow], []), 60.0)
-    node = world.get(f"{TREADLE}/inferencenodes/{slow}")
-    assert node is not None
-    [cordoned] = node["spec"]["cordonedDevices"]
-    assert (cordoned["id"], "2.00 times" in cordoned["reason"]) == ("0", True)
-    eventually(lambda: len(world.replicas("digits")) == 1, 30.0)
-    assert process.program.stop() == 0
-    refused = [one for one in requests(world) if not one.permitted]
-    assert refused == []
-    used = {(one.group, one.resource, "patch" if one.verb == "apply" else one.verb) for one in requests(world)}
-    allowed = {
-        (group, resource, verb)
-        for document in yaml.safe_load_all((RBAC / "operator.yaml").read_text())
-        for rule in document.get("rules", [])
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
-    assert used <= allowed
-    # Not in every life: conflicts that make it look again, an Event's series, a slice of another port.
-    rare = {
-        ("treadle.dev", "inferencetenants", "get"),
-        ("treadle.dev", "inferencereplicas", "get"),
-        ("treadle.dev", "inferencenodes", "get"),
-        ("", "services", "get"),
-        ("", "services", "patch"),
-        ("discovery.k8s.io", "endpointslices", "get"),
-        ("discovery.k8s.io", "endpointslices", "delete"),
-        ("events.k8s.io", "events", "patch"),
-    }
-    assert allowed - used <= rare
