@@ -9,7 +9,7 @@ ZIG := $(if $(shell command -v g++),,$(COMMA)zig)# tests run the GPU's kernels o
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test e2e check bench executor gpu papers controlplane controlplane-if-possible model-servers cluster demo-cluster clean switching switching-live scale soak chart-files images cuda-images lock
+.PHONY: help install demo test e2e check bench executor gpu papers controlplane controlplane-if-possible model-servers definitions cluster demo-cluster clean switching switching-live scale soak chart-files images cuda-images lock
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -35,9 +35,13 @@ controlplane: ## the Kubernetes control plane for tests (a quarter of an hour on
 controlplane-if-possible:
 	@$(BUILD_CONTROLPLANE) --if-possible >&2
 	@$(BUILD_CONTROLPLANE) --if-possible --model-servers >&2
+	@$(BUILD_CONTROLPLANE) --if-possible --definitions >&2
 
 model-servers: ## the servers that tests have models come from (some minutes once, then kept outside the tree); prints their folder
 	@$(BUILD_CONTROLPLANE) --model-servers
+
+definitions: ## definitions of other projects' kinds, by which tests judge the chart (a minute once, then kept outside the tree); prints their folder
+	@$(BUILD_CONTROLPLANE) --definitions
 
 cluster: $(READY) ## a control plane, the operator and two agents to try things on, until Ctrl-C
 	@$(BUILD_CONTROLPLANE) > /dev/null

@@ -14,6 +14,7 @@ import pytest
 
 from controlplane import cache
 from controlplane.components import BINARIES, COMPONENTS
+from controlplane.definitions import DEFINITIONS
 
 # Logs each call; `list` fails with the text in the file list-error, `build` with that in build-error-NAME.
 GO = """#!/bin/sh
@@ -30,8 +31,18 @@ build)
     printf half > "$2"
     [ ! -e "$here/pause" ] || /bin/sleep "$(cat "$here/pause")"
     if [ -e "$here/build-error-$name" ]; then cat "$here/build-error-$name" >&2; exit 1; fi
-    printf whole > "$2"; chmod +x "$2" ;;
+    printf whole > "$2"; [ ! -e "$here/program-$name" ] || cat "$here/program-$name" > "$2"; chmod +x "$2" ;;
 esac
+"""
+# controller-gen, which writes a definition for each kind of a package; `absent` is the plural of one that it does not.
+WRITER = """#!/bin/sh
+for argument; do
+    case "$argument" in output:crd:dir=*) there=${argument#output:crd:dir=} ;; esac
+done
+mkdir "$there"
+for plural in alertmanagers podmonitors prometheusrules; do
+    [ "$plural" = "$absent" ] || echo "$PATH" > "$there/monitoring.coreos.com_$plural.yaml"
+done
 """
 UNREACHABLE = 'go: k8s.io/kubernetes@v1.37.2: Get "https://example.test/": dial tcp: lookup example.test: no such host'
 
@@ -50,7 +61,7 @@ class Builder:
         self.say("version", "go1.26.3")
         (self.tools / "go").write_text(GO)
         (self.tools / "go").chmod(0o755)
-        for name in ("sh", "cat", "basename", "dirname", "chmod"):
+        for name in ("sh", "cat", "basename", "dirname", "chmod", "mkdir"):
             (self.tools / name).symlink_to(Path("/bin") / name)
         monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         self.folder = cache.folder()
@@ -181,6 +192,35 @@ def test_two_at_once_build_each_component_once(builder: Builder) -> None:
     assert [output for output, _ in outputs] == [f"{builder.folder}\n"] * 2
     assert builder.builds() == ALL
     assert any("waiting for it" in errors for _, errors in outputs)
+
+
+def test_definitions_are_written_once_in_a_folder_of_their_own(builder: Builder) -> None:
+    builder.say("program-controller-gen", WRITER)
+    code, output, errors = builder.run("--definitions")
+    assert code == 0, errors
+    folder = cache.definitions_folder()
+    assert output.splitlines()[-1] == str(folder)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(DEFINITIONS), (
+        "of others than the chart's kinds, too"
+    )
+    assert str(builder.tools) in (folder / DEFINITIONS[0]).read_text(), "the writer finds no Go to ask for the types"
+    assert cache.missing() != (), "the control plane was built, too"
+    (builder.tools / "calls").unlink()
+    assert builder.run("--definitions")[0] == 0
+    assert not (builder.tools / "calls").exists()
+
+
+def test_definitions_that_cannot_be_fetched_or_written_are_told_of(builder: Builder) -> None:
+    builder.say("program-controller-gen", WRITER)
+    code, _, errors = builder.run("--definitions", absent="podmonitors")
+    assert code == 1
+    assert f"controller-gen does not write {DEFINITIONS[0]}" in errors
+    assert cache.missing_definitions() == DEFINITIONS
+    builder.say("list-error", UNREACHABLE)
+    code, _, errors = builder.run("--definitions", "--if-possible")
+    assert code == 0
+    assert "NO DEFINITIONS, so the tests in tests/cluster/chart that ask for them will be SKIPPED" in errors
+    assert builder.run("--definitions", "--if-possible", TREADLE_REQUIRE_CLUSTER="1")[0] == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from bed.cluster import SYSTEM_NAMESPACE, Cluster, KubectlError
 from bed.eventually import eventually
 from bed.helm import RELEASE, Helm
+from controlplane import cache
 
 OURS = "app.kubernetes.io/name=treadle"
 
@@ -25,6 +27,19 @@ def bare_cluster(binaries: Path) -> Iterator[Cluster]:
 @pytest.fixture(scope="package")
 def helm(binaries: Path, bare_cluster: Cluster) -> Helm:
     return Helm(binaries, bare_cluster)
+
+
+@pytest.fixture(scope="package")
+def definitions(bare_cluster: Cluster) -> None:
+    """Other projects' kinds, as they define them. Without: skipped, or a failure where a cluster is required."""
+    folder = cache.definitions_folder()
+    if absent := cache.missing_definitions():
+        reason = f"no control plane: {', '.join(absent)} not written in {folder}; run `make definitions`"
+        if os.environ.get("TREADLE_REQUIRE_CLUSTER") == "1":
+            pytest.fail(f"TREADLE_REQUIRE_CLUSTER=1, but {reason}", pytrace=False)
+        pytest.skip(reason)
+    bare_cluster.kubectl("apply", "--server-side", "-f", folder)  # larger than an annotation may be
+    bare_cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", folder)
 
 
 @pytest.fixture(scope="module")

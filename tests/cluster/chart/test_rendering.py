@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bed.cluster import SYSTEM_NAMESPACE, TREE, Cluster
+from bed.cluster import SYSTEM_NAMESPACE, TREE, Cluster, KubectlError
 from bed.helm import Helm, HelmError, Manifest, Values
 from treadle_agent.__main__ import _options as agent_options
 from treadle_agent.__main__ import _parser as agent_parser
@@ -20,7 +20,7 @@ from treadle_agent.policy.answers import AnswerTiming
 from treadle_operator.__main__ import _parser as operator_parser
 from treadle_operator.__main__ import _settings as operator_settings
 
-ABSENT_KINDS = {"PodMonitor", "PrometheusRule"}  # the Prometheus operator's, which the bed does not have
+FOREIGN_GROUP = "monitoring.coreos.com"  # the Prometheus operator's
 
 
 def documented() -> Iterator[Any]:
@@ -32,7 +32,14 @@ def documented() -> Iterator[Any]:
                 yield pytest.param(values, id=before.split(",")[0].split(":")[0])
 
 
-COMBINATIONS = [pytest.param({}, id="defaults"), *documented()]
+MONITORED = {"enabled": True, "labels": {"release": "kube-prometheus-stack"}}  # as docs/monitoring.md sets it
+COMBINATIONS = [
+    pytest.param({}, id="defaults"),
+    *documented(),
+    pytest.param({"monitoring": MONITORED}, id="monitored"),
+    pytest.param({"monitoring": MONITORED, "agent": {"auth": {"enabled": False}}}, id="monitored without tokens"),
+    pytest.param({"monitoring": MONITORED, "agent": {"tls": {"secretName": "agents"}}}, id="monitored by TLS"),
+]
 
 
 def one(objects: list[Manifest], kind: str, name: str) -> Manifest:
@@ -52,19 +59,47 @@ def arguments(agent: Manifest, address: str = "10.0.0.7") -> list[str]:
 
 
 def test_there_are_combinations_to_judge():
-    assert len(COMBINATIONS) >= 9
+    assert len(COMBINATIONS) >= 12
+
+
+def judge(cluster: Cluster, *objects: Manifest) -> str:
+    """What the API server says of objects, of which it keeps nothing; raises KubectlError where it refuses one."""
+    options = ("--server-side", "--dry-run=server", "--validate=strict")
+    return cluster.kubectl("apply", *options, "-f", "-", stdin=yaml.safe_dump_all(objects))
 
 
 @pytest.mark.parametrize("values", COMBINATIONS)
-def test_the_api_server_takes_every_object(helm: Helm, bare_cluster: Cluster, values: Values) -> None:
+def test_the_api_server_takes_every_object(
+    helm: Helm, bare_cluster: Cluster, values: Values, request: pytest.FixtureRequest
+) -> None:
     objects = helm.render(values)
-    judged = [each for each in objects if each["kind"] not in ABSENT_KINDS]
-    told = bare_cluster.kubectl(
-        "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=yaml.safe_dump_all(judged)
-    )
-    assert len(told.splitlines()) == len(judged)
+    if any(each["apiVersion"].startswith(FOREIGN_GROUP) for each in objects):
+        request.getfixturevalue("definitions")
+    assert len(judge(bare_cluster, *objects).splitlines()) == len(objects)
     names = [(each["apiVersion"], each["kind"], each["metadata"]["name"]) for each in objects]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.usefixtures("definitions")
+@pytest.mark.parametrize(
+    ("kind", "name", "change", "refused"),
+    [
+        ("PodMonitor", "treadle-agent", {"intervall": "30s"}, ".intervall: field not declared"),
+        ("PodMonitor", "treadle-agent", {"interval": "often"}, "podMetricsEndpoints[0].interval"),
+        ("PodMonitor", "treadle-operator", {"scheme": "gopher"}, "podMetricsEndpoints[0].scheme"),
+        ("PrometheusRule", "treadle", {"intervall": "30s"}, ".intervall: field not declared"),
+        ("PrometheusRule", "treadle", {"interval": "often"}, "groups[0].interval"),
+    ],
+)
+def test_the_prometheus_operators_objects_are_judged(
+    helm: Helm, bare_cluster: Cluster, kind: str, name: str, change: dict[str, str], refused: str
+) -> None:
+    objects = helm.render({"monitoring": {"enabled": True}})
+    judged = one(objects, kind, name)
+    judge(bare_cluster, judged)
+    judged["spec"]["groups" if kind == "PrometheusRule" else "podMetricsEndpoints"][0] |= change
+    with pytest.raises(KubectlError, match=re.escape(refused)):
+        judge(bare_cluster, judged)
 
 
 @pytest.mark.parametrize("values", COMBINATIONS)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from controlplane.components import BINARIES, KUBERNETES, MODEL_SERVERS, digest
+from controlplane.components import BINARIES, DEFINITIONS_WRITER, KUBERNETES, MODEL_SERVERS, digest
+from controlplane.definitions import DEFINITIONS
 
 
 def root() -> Path:
@@ -37,6 +38,17 @@ def missing_servers() -> tuple[str, ...]:
     """The servers of models still to be built."""
     there = servers_folder()
     return tuple(one.name for one in MODEL_SERVERS if not os.access(there / one.name, os.X_OK))
+
+
+def definitions_folder() -> Path:
+    """The folder of this tree's definitions of other projects' kinds, which need not exist yet."""
+    return root() / f"definitions-{digest((DEFINITIONS_WRITER,))}"
+
+
+def missing_definitions() -> tuple[str, ...]:
+    """The definitions still to be written. They are renamed into place, too."""
+    there = definitions_folder()
+    return tuple(name for name in DEFINITIONS if not (there / name).is_file())
 
 
 @contextmanager

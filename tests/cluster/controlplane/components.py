@@ -78,6 +78,8 @@ MODEL_SERVERS = (
     Component("versitygw", "versitygw", "github.com/versity/versitygw/cmd/versitygw"),
     Component("registry", "registry", "github.com/distribution/distribution/v3/cmd/registry"),
 )
+# What writes the definitions of other projects' kinds; `definitions` has it write them.
+DEFINITIONS_WRITER = Component("controller-gen", "definitions", "sigs.k8s.io/controller-tools/cmd/controller-gen")
 BINARIES = ("kubectl", *(component.name for component in COMPONENTS))
 
 
