@@ -19,7 +19,7 @@ from treadle_api.histogram import BOUNDS
 
 # Deadlines lie between a millisecond and a minute; quantiles near them should be read off within 2.5×.
 DURATION_BUCKETS = (
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0,
 )  # fmt: skip
 TENANT_LABELS = ("tenant", "tenant_namespace")
 
@@ -31,6 +31,11 @@ class RequestOutcome(StrEnum):
     LATE = "late"  # answered after its deadline
     SHED = "shed"  # refused for load: 429, 503
     ERROR = "error"  # failed, or given up by the client before its deadline
+
+
+# How requests end that a tier has answered, and those that none has; so each outcome counts from zero.
+_OF_TIERS = (RequestOutcome.GOOD, RequestOutcome.LATE)
+_OF_NONE = (RequestOutcome.LATE, RequestOutcome.SHED, RequestOutcome.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +65,27 @@ class TenantRequests:
         """Take the tenant's present tiers; new ones begin at zero, counts of old ones stay."""
         self.series = series
         for tier in series.tiers:
-            for outcome in RequestOutcome:
+            for outcome in _OF_TIERS:
                 self.outcomes.setdefault((tier, outcome), 0)
-        for outcome in (RequestOutcome.SHED, RequestOutcome.ERROR):
+        for outcome in _OF_NONE:
             self.outcomes.setdefault(("", outcome), 0)
 
     def answered(self, tier: str, accuracy: float, seconds: float, *, in_time: bool) -> None:
         """Count an answer by `tier`, whose accuracy is a ratio, `seconds` after the request arrived."""
         if in_time:
-            self.count(RequestOutcome.GOOD, tier)
+            self._count(tier, RequestOutcome.GOOD)
             self.credit += accuracy
         else:
-            self.count(RequestOutcome.LATE, tier)
+            self._count(tier, RequestOutcome.LATE)
         self.buckets[bisect_left(DURATION_BUCKETS, seconds)] += 1
         self.latencies[bisect_left(BOUNDS, seconds)] += 1
         self.seconds += seconds
 
-    def count(self, outcome: RequestOutcome, tier: str = "") -> None:
-        """Count one request; `tier` is empty where none ran it."""
+    def count(self, outcome: RequestOutcome) -> None:
+        """Count one request that no tier has answered."""
+        self._count("", outcome)
+
+    def _count(self, tier: str, outcome: RequestOutcome) -> None:
         key = (tier, outcome)
         self.outcomes[key] = self.outcomes.get(key, 0) + 1
 
@@ -147,7 +155,7 @@ class RequestSeries(Collector):
         """The metric families, one sample for each label set."""
         total = CounterMetricFamily(
             "treadle_requests",
-            "Requests that reached an admitted tenant, by how they ended; tier is empty where none ran",
+            "Requests that reached an admitted tenant, by how they ended; tier is empty where none answered",
             labels=(*TENANT_LABELS, "tier", "outcome"),
         )
         credit = CounterMetricFamily(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from monitoring.document import Group, Json, Rule
-from monitoring.slo import ACCURACY, OBJECTIVES, REQUESTS, TENANT, Objective
+from monitoring.slo import ACCURACY, GAP, OBJECTIVES, REQUESTS, TENANT, Objective
 
 # Factor, and the two windows that both must burn as fast: the Site Reliability Workbook, chapter 5, and Sloth.
 PAGE = ((14.4, "5m", "1h"), (6, "30m", "6h"))
@@ -39,7 +39,8 @@ class Symptom:
 
 
 def _of_tenants(condition: str) -> str:
-    return f'max by ({TENANT}) (treadle_tenant_condition{{condition="{condition}"}})'
+    """As the leader tells it, or one told it that led a moment ago."""
+    return f'max by ({TENANT}) (last_over_time(treadle_tenant_condition{{condition="{condition}"}}[{GAP}]))'
 
 
 _ONE_TENANT = "Tenant {{ $labels.tenant_namespace }}/{{ $labels.tenant }}"

@@ -1,7 +1,7 @@
 """The two promises of a tenant as service-level objectives, in Sloth's names: requests, and effective accuracy.
 
 Sloth (https://sloth.dev) generates such rules for services whose objectives are constants. Here each tenant has its
-own, which the operator tells as metrics, so that objective and budget are series like all else.
+own, which its agents tell as metrics, so that objective and budget are series like all else.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ TENANT = "tenant, tenant_namespace"
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 PERIOD_DAYS = 30
 PERIOD = f"{PERIOD_DAYS}d"
+GAP = "5m"  # that a series may have while one process takes over from another
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ class Objective:
 
 
 def _highest(metric: str) -> str:
-    """Of what all operators tell alike."""
-    return f"max by ({TENANT}) ({metric})"
+    """Of what all that serve a tenant tell alike; an agent that is replaced tells it again after a scrape or two."""
+    return f"max by ({TENANT}) (last_over_time({metric}[{GAP}]))"
 
 
 def _per_second(metric: str) -> str:
@@ -53,11 +54,11 @@ def _per_second(metric: str) -> str:
 _ALL = _per_second("treadle_requests_total")
 _NOT_GOOD = _per_second('treadle_requests_total{outcome!="good"}')
 _CREDIT = _per_second("treadle_accuracy_credit_total")
-_FLOOR = _highest("treadle_tenant_accuracy_floor_ratio")
-_BEST = _highest("treadle_tenant_best_accuracy_ratio")
+_FLOOR = _highest("treadle_promised_accuracy_ratio")
+_BEST = _highest("treadle_best_accuracy_ratio")
 
 REQUESTS = Objective(
-    slo="requests", lost=f"{_NOT_GOOD} / ({_ALL} > 0)", kept=_highest("treadle_tenant_objective_ratio")
+    slo="requests", lost=f"{_NOT_GOOD} / ({_ALL} > 0)", kept=_highest("treadle_promised_objective_ratio")
 )
 ACCURACY = Objective(slo="accuracy", lost=f"1 - {_CREDIT} / ({_ALL} > 0) / {_BEST}", kept=f"{_FLOOR} / {_BEST}")
 OBJECTIVES = (REQUESTS, ACCURACY)

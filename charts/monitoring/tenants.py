@@ -54,7 +54,7 @@ TENANTS = Dashboard(
                 ),
                 _now(
                     "Accuracy floor",
-                    f"max by ({TENANT}) (treadle_tenant_accuracy_floor_ratio{{{CHOSEN}}})",
+                    f"max by ({TENANT}) (treadle_promised_accuracy_ratio{{{CHOSEN}}})",
                     "Effective accuracy that is to be kept; empty: none is.",
                 ),
                 _now(
@@ -195,10 +195,10 @@ TENANTS = Dashboard(
         ),
     ),
     (
-        Variable("tenant_namespace", "treadle_tenant_objective_ratio", "tenant_namespace", "Namespace"),
+        Variable("tenant_namespace", "treadle_tenant_condition", "tenant_namespace", "Namespace"),
         Variable(
             "tenant",
-            'treadle_tenant_objective_ratio{tenant_namespace=~"$tenant_namespace"}',
+            'treadle_tenant_condition{tenant_namespace=~"$tenant_namespace"}',
             "tenant",
             "Tenant",
         ),

@@ -1,7 +1,7 @@
 """The page of documentation about metrics: ``python -m treadle.metrics_reference FILE`` writes it.
 
-It is rendered from what the programs would tell of one tenant of three tiers on one device, so no metric can be told
-that is not on it.
+It is rendered from what the programs would tell of one tenant of three tiers on one device that has met with all that a
+tenant can, so no metric can be told that is not on it, and it tells how many series that makes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from prometheus_client.core import Metric
@@ -17,7 +18,7 @@ from treadle_agent.executor.statistics import Document, TenantStatistics
 from treadle_agent.frontend.promises import PromiseSeries
 from treadle_agent.frontend.scrape import ExecutorSeries, Report, SupervisorCounters
 from treadle_agent.metrics import DURATION_BUCKETS, RequestMetrics, RequestSeries, TenantSeries
-from treadle_agent.policy.switches import Switches
+from treadle_agent.policy.switches import Direction, Reason
 from treadle_api.objects import API_VERSION
 from treadle_api.tenant import KIND, read_tenant
 from treadle_operator.cluster_series import ClusterSeries
@@ -26,6 +27,7 @@ from treadle_operator.metrics import OperatorMetrics
 from treadle_operator.mirror import Mirror
 
 PAGE = "docs/reference/metrics.md"
+REFUSALS = (400, 408, 413)  # the statuses of requests that a client has to change
 NAME, NAMESPACE, TIERS, NODE, DEVICE = "digits", "team", ("large", "medium", "small"), "node-a", "GPU-0"
 
 # All labels that there are, and what bounds the number of their values.
@@ -34,7 +36,7 @@ LABELS: Mapping[str, str] = {
     "tenant_namespace": "the tenant's namespace; `namespace` is what Prometheus calls the Pod's",
     "tier": "the tenant's tiers, at most 16; empty where none ran",
     "outcome": "`good`, `late`, `shed`, `error`",
-    "code": "an HTTP status: of agents 400, 408, 413; of the API server what it answers, 0 for no answer",
+    "code": f"an HTTP status: of agents {', '.join(map(str, REFUSALS))}; of the API server any, 0 for no answer",
     "device": "the node's devices, by UUID or name",
     "node": "the cluster's nodes with an agent",
     "signature": "a kernel's operator and shapes: 2,000 at most, the others are `other`",
@@ -53,9 +55,12 @@ _HEAD = """\
 # Metrics
 
 In Prometheus's text format, or OpenMetrics's where that is asked for, at `/metrics`; agents tell their process's own
-(`process_…`), too. Base units; what is counted begins at zero as soon as a tenant is known. An agent tells {count}
-series of a tenant of three tiers on one device, {histogram} of them its histogram's. What stands on these:
+(`process_…`), too. Base units; what is counted begins at zero as soon as a tenant is known. What stands on these:
 [monitoring.md](../monitoring.md).
+
+Of a tenant of three tiers, an agent that serves it on one device tells {agent} series at most, {histogram} of them its
+histogram's, and the operator that leads {operator}: {both} in all. Each further agent tells as many again; operators
+that do not lead tell of nodes only.
 """
 _UNITS = {"seconds": "seconds", "bytes": "bytes", "ratio": "ratio"}
 _STORED = {"uid": "1", "resourceVersion": "1", "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z"}
@@ -99,13 +104,16 @@ def sections() -> Sequence[Section]:
     return (
         Section("Agents", "On the port that serves tenants, and `treadle serve`'s.", agent),
         Section("Operators: the process", "Each tells its own.", _process()),
-        Section("Operators: the cluster", "All tell the same: take the maximum over them.", _cluster()),
+        Section(
+            "Operators: the cluster",
+            "The leader tells of tenants; of nodes and devices all tell the same: take the maximum over them.",
+            _cluster(leads=True),
+        ),
     )
 
 
-def series_of_the_tenant() -> int:
-    """How many series one agent tells of a tenant of three tiers on one device, that has been asked for nothing yet."""
-    families = [family for section in sections()[:1] for family in section.families]
+def series_of_the_tenant(families: Iterable[Metric]) -> int:
+    """How many series of the tenant families have."""
     return sum(sample.labels.get("tenant") == NAME for family in families for sample in family.samples)
 
 
@@ -122,10 +130,11 @@ def labels(family: Metric) -> tuple[str, ...]:
 
 def markdown() -> str:
     """The page."""
-    count = series_of_the_tenant()
-    command = f"python -m treadle.metrics_reference {PAGE}"
-    parts = [_HEAD.format(command=command, count=count, histogram=len(DURATION_BUCKETS) + 3)]
-    for section in sections():
+    agent, process, cluster = sections()
+    told = [series_of_the_tenant(section.families) for section in (agent, cluster)]
+    command, histogram = f"python -m treadle.metrics_reference {PAGE}", len(DURATION_BUCKETS) + 3
+    parts = [_HEAD.format(command=command, agent=told[0], histogram=histogram, operator=told[1], both=sum(told))]
+    for section in (agent, process, cluster):
         parts.append(f"\n## {section.title}\n\n{section.text}\n\n")
         parts.append("| metric | type | unit | labels | |\n| --- | --- | --- | --- | --- |\n")
         parts += [_row(family) for family in section.families]
@@ -145,14 +154,16 @@ def _requests() -> Iterable[Metric]:
     requests.of(TenantSeries(NAME, NAMESPACE, TIERS))
     found = list(RequestSeries([requests]).collect())
     for family in found:
-        if family.name == "treadle_refused_requests":  # its codes are not told before there are any
-            family.add_sample(family.name, {"tenant": "", "tenant_namespace": "", "code": ""}, 0)
+        if family.name == "treadle_refused_requests":  # not told before there are any
+            for code in REFUSALS:
+                family.add_sample(family.name, {"tenant": NAME, "tenant_namespace": NAMESPACE, "code": str(code)}, 0)
     return found
 
 
 def _executors() -> Iterable[Metric]:
     document = Document(DEVICE, "space-time")
-    switches = {f"{direction}/{reason}": 0 for direction, reason in Switches().counts}
+    live = (reason for reason in Reason if reason is not Reason.RATE)  # which is the simulation's
+    switches = {f"{direction}/{reason}": 0 for direction, reason in product(Direction, live)}
     document.tenants[1] = TenantStatistics(f"{NAME}.{NAMESPACE}", switches=switches)
     document.launched([("matmul", 0.0, 1)], 1)
     return ExecutorSeries([Report(DEVICE, document, SupervisorCounters(0, 0))]).collect()
@@ -166,11 +177,11 @@ def _process() -> Sequence[Metric]:
     return sorted(metrics.registry.collect(), key=lambda family: family.name)
 
 
-def _cluster() -> Sequence[Metric]:
+def _cluster(*, leads: bool) -> Sequence[Metric]:
     mirror = Mirror(lambda: None)
     mirror.take(kinds.TENANTS, _TENANT)
     mirror.take(kinds.NODES, _NODE)
-    return [*ClusterSeries(lambda: mirror.snapshot(0, frozenset({NODE}))).collect()]
+    return [*ClusterSeries(lambda: mirror.snapshot(0, frozenset({NODE})), lambda: leads).collect()]
 
 
 if __name__ == "__main__":

@@ -104,11 +104,15 @@ class Operator:
         self._watches = Watches(configuration, mirror, kinds.WATCHED, self._listing)
         self._unready = ["the API server has not been read yet"]
         self._stop = asyncio.Event()
-        metrics.leader.set_function(lambda: float(self._leadership.epoch is not None))
+
+        def leads() -> bool:
+            return self._leadership.epoch is not None
+
+        metrics.leader.set_function(lambda: float(leads()))
         for kind in kinds.WATCHED:
             metrics.objects.labels(kind.plural).set_function(partial(mirror.size, kind))
             metrics.missed.labels(kind.plural)  # from zero: the first one counts, too
-        metrics.registry.register(ClusterSeries(lambda: mirror.snapshot(0, self._node_leases.alive)))
+        metrics.registry.register(ClusterSeries(lambda: mirror.snapshot(0, self._node_leases.alive), leads))
 
     async def run(self) -> None:
         """Run until SIGINT or SIGTERM.

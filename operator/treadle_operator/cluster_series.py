@@ -1,6 +1,7 @@
-"""What the cluster's objects say, for Prometheus: promises of tenants, their conditions, nodes and devices.
+"""What the cluster's objects say, for Prometheus: tenants' conditions, nodes and devices.
 
-Every operator process tells the same, so rules take the maximum over them.
+The leader alone tells of tenants, of which there may be thousands: what two told would be twice as many series. Of
+nodes all operators tell the same, so that a lost one is known of while nobody leads: rules take the maximum over them.
 """
 
 from __future__ import annotations
@@ -14,50 +15,35 @@ from treadle_api.conditions import find_condition
 from treadle_operator.snapshot import NodeView, Snapshot, TenantView
 from treadle_operator.tenant_status import TenantCondition
 
-_TENANT = ("tenant", "tenant_namespace")
 _DEVICE = ("node", "device")
 
 
 class ClusterSeries(Collector):
-    """Rendered anew at each scrape. `look`: all objects as they are known now."""
+    """Rendered anew at each scrape. `look`: all objects as they are known now; `leads`: whether this process does."""
 
-    def __init__(self, look: Callable[[], Snapshot]) -> None:
+    def __init__(self, look: Callable[[], Snapshot], leads: Callable[[], bool]) -> None:
         self._look = look
+        self._leads = leads
 
     def collect(self) -> Iterator[Metric]:
-        """The metric families, one sample for each label set; ratios 0–1."""
+        """The metric families, one sample for each label set."""
         snapshot = self._look()
-        yield from _of_tenants(snapshot.tenants.values())
+        yield from _of_tenants(snapshot.tenants.values() if self._leads() else ())
         yield from _of_nodes(snapshot.nodes.values())
 
 
 def _of_tenants(tenants: Iterable[TenantView]) -> Iterator[Metric]:
-    objective = GaugeMetricFamily(
-        "treadle_tenant_objective_ratio", "Share of requests that is to be answered by the deadline", labels=_TENANT
-    )
-    floor = GaugeMetricFamily(
-        "treadle_tenant_accuracy_floor_ratio", "Effective accuracy that is to be kept", labels=_TENANT
-    )
-    best = GaugeMetricFamily(
-        "treadle_tenant_best_accuracy_ratio",
-        "Accuracy of the tenant's best tier, or of the pinned one: all that can be had",
-        labels=_TENANT,
-    )
     holds = GaugeMetricFamily(
         "treadle_tenant_condition",
         "1 where a condition of the tenant's status is True; 0 where it is False, or not known",
-        labels=(*_TENANT, "condition"),
+        labels=("tenant", "tenant_namespace", "condition"),
     )
     for view in tenants:
-        tenant, labels = view.tenant, (view.tenant.name, view.tenant.namespace)
-        objective.add_metric(labels, tenant.slo.objective / 100)
-        best.add_metric(labels, max(tier.accuracy for tier in tenant.tiers if tenant.pinned in (None, tier.name)) / 100)
-        if tenant.slo.min_accuracy > 0:
-            floor.add_metric(labels, tenant.slo.min_accuracy / 100)
         for type_ in TenantCondition:
             condition = find_condition(view.status.conditions, type_)
-            holds.add_metric((*labels, type_), float(condition is not None and condition.holds))
-    return iter((objective, floor, best, holds))
+            labels = (view.tenant.name, view.tenant.namespace, type_)
+            holds.add_metric(labels, float(condition is not None and condition.holds))
+    yield holds
 
 
 def _of_nodes(nodes: Iterable[NodeView]) -> Iterator[Metric]:

@@ -34,10 +34,17 @@ class PromiseSeries(Collector):
             "Effective accuracy that the tenant is promised; none where it has no floor",
             labels=TENANT_LABELS,
         )
+        best = GaugeMetricFamily(
+            "treadle_best_accuracy_ratio",
+            "Accuracy of the tenant's best tier, or of the pinned one: all that can be had",
+            labels=TENANT_LABELS,
+        )
         for tenant in self._tenants.values():
             labels, slo = (tenant.name, tenant.namespace), tenant.slo
             deadline.add_metric(labels, slo.deadline)
             objective.add_metric(labels, slo.objective / 100)
             if slo.min_accuracy > 0:
                 accuracy.add_metric(labels, slo.min_accuracy / 100)
-        yield from (deadline, objective, accuracy)
+            offered = (tier.accuracy for tier in tenant.tiers if tenant.pinned in (None, tier.name))
+            best.add_metric(labels, max(offered) / 100)
+        yield from (deadline, objective, accuracy, best)

@@ -30,7 +30,7 @@ def labels(name, tenant="linear", **more):
 
 def test_every_admitted_tenant_begins_at_zero_and_ends_with_its_removal(site, entry, served):
     samples = scrape(site)
-    for tier, outcome in [("large", "good"), ("small", "late"), ("small", "shed"), ("", "shed"), ("", "error")]:
+    for tier, outcome in [("large", "good"), ("small", "late"), ("", "late"), ("", "shed"), ("", "error")]:
         assert samples[labels("treadle_requests_total", tier=tier, outcome=outcome)] == 0
     assert samples[labels("treadle_accuracy_credit_total")] == 0
     assert samples[labels("treadle_request_duration_seconds_count")] == 0
@@ -48,8 +48,10 @@ def test_what_a_tenant_is_promised_stands_beside_what_it_gets(make_site, entry):
     waiting = entry("linear", None, "other", refusal="spec.tiers[large].model: there is none")
     unbound = entry("bare", None)
     unbound = replace(unbound, tenant=replace(unbound.tenant, slo=replace(unbound.tenant.slo, min_accuracy=0.0)))
+    pinned = entry("pinned", None)
+    pinned = replace(pinned, tenant=replace(pinned.tenant, pinned="small"))
     for device in site.devices:
-        for one in (waiting, unbound):
+        for one in (waiting, unbound, pinned):
             site.call(lambda catalog=device.catalog, one=one: catalog.put(one))
     samples = scrape(site)
     assert samples[labels("treadle_promised_deadline_seconds")] == 5.0
@@ -58,6 +60,9 @@ def test_what_a_tenant_is_promised_stands_beside_what_it_gets(make_site, entry):
     assert samples[labels("treadle_promised_deadline_seconds", tenant_namespace="other")] == 5.0
     assert samples[labels("treadle_promised_objective_ratio", tenant="bare")] == 0.99
     assert labels("treadle_promised_accuracy_ratio", tenant="bare") not in samples
+    assert samples[labels("treadle_best_accuracy_ratio")] == 0.975
+    small = pinned.tenant.tiers[-1].accuracy / 100
+    assert samples[labels("treadle_best_accuracy_ratio", tenant="pinned")] == small < 0.975
 
 
 def test_what_is_kept_of_a_tenant_goes_with_it_though_nobody_scrapes(site):

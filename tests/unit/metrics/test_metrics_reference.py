@@ -7,11 +7,21 @@ import re
 import pytest
 from prometheus_client.core import Metric
 
-from treadle.metrics_reference import LABELS, NAME, NAMESPACE, PAGE, TIERS, labels, markdown, sections, unit
-from treadle.metrics_reference import series_of_the_tenant as series
-from treadle_agent.metrics import RequestOutcome
+from treadle.metrics_reference import (
+    LABELS,
+    NAME,
+    NAMESPACE,
+    PAGE,
+    TIERS,
+    labels,
+    markdown,
+    sections,
+    series_of_the_tenant,
+    unit,
+)
 
-MOST_SERIES = 50  # of a tenant of three tiers
+MOST_SERIES = 50  # of a tenant of three tiers: of its agent and the leading operator together
+MOST_OF_AN_AGENT = 45
 FAMILIES = [family for section in sections() for family in section.families]
 AGENT = list(sections()[0].families)
 NO_UNITS = ("milliseconds", "microseconds", "minutes", "hours", "kilobytes", "mib", "percent", "ms", "us")
@@ -53,15 +63,19 @@ def test_no_two_have_one_name() -> None:
 
 
 def test_a_tenant_of_three_tiers_has_few_series() -> None:
-    refusals = 3  # by code; not told before there are any
-    assert 40 < series() + refusals <= MOST_SERIES
+    agent, process, cluster = (series_of_the_tenant(section.families) for section in sections())
+    assert 35 < agent <= MOST_OF_AN_AGENT
+    assert (process, cluster) == (0, 5)
+    assert agent + cluster <= MOST_SERIES
+    assert f"tells {agent} series at most" in markdown()
+    assert f"the operator that leads {cluster}: {agent + cluster} in all" in markdown()
 
 
 def test_what_is_counted_begins_at_zero() -> None:
     [requests] = [family for family in AGENT if family.name == "treadle_requests"]
     found = {(one.labels["tier"], one.labels["outcome"]): one.value for one in requests.samples}
-    ran = {(tier, outcome): 0 for tier in TIERS for outcome in RequestOutcome}
-    assert found == {**ran, ("", RequestOutcome.SHED): 0, ("", RequestOutcome.ERROR): 0}
+    answered = {(tier, outcome): 0 for tier in TIERS for outcome in ("good", "late")}
+    assert found == {**answered, **dict.fromkeys((("", outcome) for outcome in ("late", "shed", "error")), 0)}
     for family in AGENT:
         for sample in family.samples:
             if sample.labels.get("tenant") == NAME and family.type in ("counter", "histogram"):

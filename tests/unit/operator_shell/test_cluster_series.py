@@ -39,8 +39,9 @@ class World:
         self._stored = stored
         self._mirror = Mirror(lambda: None)
         self.alive = frozenset({"node-a"})
+        self.leads = True
         self._registry = CollectorRegistry()
-        self._registry.register(ClusterSeries(lambda: self._mirror.snapshot(0, self.alive)))
+        self._registry.register(ClusterSeries(lambda: self._mirror.snapshot(0, self.alive), lambda: self.leads))
 
     def take(self, kind: kinds.Kind, manifest: Manifest) -> None:
         self._mirror.take(kind, self._stored(manifest))
@@ -52,24 +53,6 @@ class World:
 @pytest.fixture
 def world(stored: Make) -> World:
     return World(stored)
-
-
-def test_a_tenants_promise(world: World, tenant: Make) -> None:
-    world.take(kinds.TENANTS, tenant())
-    assert world.value("tenant_objective_ratio", **DIGITS) == pytest.approx(0.995)
-    assert world.value("tenant_accuracy_floor_ratio", **DIGITS) == pytest.approx(0.7831)
-    assert world.value("tenant_best_accuracy_ratio", **DIGITS) == pytest.approx(0.975)
-
-
-def test_a_pinned_tier_is_the_best_that_can_be_had(world: World, tenant: Make) -> None:
-    world.take(kinds.TENANTS, tenant(switching={"mode": "Pinned", "tier": "small"}))
-    assert world.value("tenant_best_accuracy_ratio", **DIGITS) == pytest.approx(0.92125)
-
-
-def test_a_tenant_without_a_floor_has_no_series_of_it(world: World, tenant: Make) -> None:
-    world.take(kinds.TENANTS, tenant(slo={"deadline": "100ms"}))
-    assert world.value("tenant_accuracy_floor_ratio", **DIGITS) is None
-    assert world.value("tenant_objective_ratio", **DIGITS) == pytest.approx(0.99)
 
 
 def test_conditions_begin_at_zero(world: World, tenant: Make) -> None:
@@ -85,6 +68,17 @@ def test_conditions_begin_at_zero(world: World, tenant: Make) -> None:
     assert [world.value("tenant_condition", **DIGITS, condition=one) for one in asked] == [0.0] * 5
     world.take(kinds.TENANTS, tenant() | {"status": {"conditions": [ready]}})
     assert [world.value("tenant_condition", **DIGITS, condition=one) for one in asked] == [0.0, 1.0, 0.0, 0.0, 0.0]
+
+
+def test_only_the_leader_tells_of_tenants_and_all_tell_of_nodes(world: World, tenant: Make) -> None:
+    world.take(kinds.TENANTS, tenant())
+    world.take(kinds.NODES, NODE)
+    world.leads = False
+    assert world.value("tenant_condition", **DIGITS, condition="Ready") is None
+    assert world.value("node_alive", node="node-a") == 1.0
+    assert world.value("device_healthy", node="node-a", device="GPU-0") == 1.0
+    world.leads = True
+    assert world.value("tenant_condition", **DIGITS, condition="Ready") == 0.0
 
 
 def test_nodes_and_their_devices(world: World) -> None:
