@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -12,6 +13,7 @@ import yaml
 MOST_BYTES = 1 << 20  # etcd refuses objects above 1.5 MiB
 MOST_NODES = 100_000  # aliases make small files large ("billion laughs")
 MOST_DIGITS = 64  # of a number as it is written
+MOST_FAULTS = 100  # documents of a file that are none, until it is taken for something else
 
 _PREFIX = "tag:yaml.org,2002:"
 _TAGS: tuple[str | None, ...] = (
@@ -19,9 +21,12 @@ _TAGS: tuple[str | None, ...] = (
     None,
 )
 
+_MARK = re.compile(r"---(?=\s|\Z)")
+_LINE = re.compile("[^\n\r\x85\u2028\u2029]*(?:\r\n|[\n\r\x85\u2028\u2029]|\\Z)")
+
 
 class DocumentError(Exception):
-    """Raised when a file, or one document of it, is not acceptable YAML; `document` counts from 1."""
+    """A file, or one document of it, is not acceptable YAML; `document` counts from 1."""
 
     def __init__(self, document: int, reason: str) -> None:
         super().__init__(reason)
@@ -89,35 +94,90 @@ def read_documents(file: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
     """The documents of a file that are not empty, each with its number in the file, counted from 1.
 
     Raises:
-        DocumentError: the next document cannot be read. Those before it were yielded; those behind it are lost.
+        DocumentError: the next document cannot be read. Those before it were yielded.
+        OSError: the file cannot be read.
+    """
+    for found in each_document(file):
+        if isinstance(found, DocumentError):
+            raise found
+        yield found
+
+
+def each_document(file: Path) -> Iterator[tuple[int, Mapping[str, object]] | DocumentError]:
+    """The documents of a file that are not empty, as `read_documents` has them, and in place of one why it is none.
+
+    Raises:
         OSError: the file cannot be read.
     """
     with file.open("rb") as stream:
         data = stream.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise DocumentError(1, f"the file has more than {MOST_BYTES} bytes")
-    number = 1
+        yield DocumentError(1, f"the file has more than {MOST_BYTES} bytes")
+        return
     try:
-        for document in yaml.load_all(data.decode("utf-8"), _Loader):
-            if document is not None:
-                if not isinstance(document, Mapping):
-                    raise DocumentError(number, "must be an object with apiVersion, kind, metadata and spec")
-                _count(document, MOST_NODES, number)
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        yield DocumentError(1, f"byte {error.start} is not UTF-8")
+        return
+    number, faults = 1, 0
+    for line, part in _parts(text):
+        if faults >= MOST_FAULTS:
+            yield DocumentError(number, f"is not read, nor what follows: {faults} documents before it are no manifests")
+            return
+        for found in _read_part(part, line, number):
+            number, document = found
+            if isinstance(document, DocumentError):
+                faults += 1
+                yield document
+            elif document is not None:
                 yield number, document
             number += 1
-    except DocumentError:
-        raise
-    except Exception as error:  # PyYAML's own errors, and what it does not foresee
-        raise DocumentError(number, _reason(error)) from error
 
 
-def _reason(error: Exception) -> str:
+def _parts(text: str) -> Iterator[tuple[int, str]]:
+    """The text cut at YAML's marks, beyond which no fault reaches, each part with the number of lines before it."""
+    cuts = [(0, 0)]
+    directives: tuple[int, int] | None = None  # where those of the next document begin
+    for number, line in enumerate(_LINE.finditer(text)):
+        here = (number, line.start())
+        if line[0].startswith("%"):
+            directives = directives or here
+        elif _MARK.match(line[0]):
+            cuts.append(directives or here)
+            directives = None
+        elif line[0].strip() and not line[0].lstrip().startswith("#"):
+            directives = None
+    for (number, start), (_, end) in pairwise([*cuts, (0, len(text))]):
+        yield number, text[start:end]
+
+
+def _read_part(part: str, line: int, number: int) -> Iterator[tuple[int, Mapping[str, object] | DocumentError | None]]:
+    """The documents of a part of a file, with their numbers; None for an empty one. After one that is no YAML, none."""
+    documents = yaml.load_all(part, _Loader)
+    while True:
+        try:
+            document = next(documents)
+            if not isinstance(document, Mapping | None):
+                raise DocumentError(number, "must be an object with apiVersion, kind, metadata and spec")
+            _count(document, MOST_NODES, number)
+        except StopIteration:
+            return
+        except DocumentError as error:
+            yield number, error
+        except Exception as error:  # noqa: BLE001 - PyYAML's own errors, and what it does not foresee
+            yield number, DocumentError(number, _reason(error, line))
+            return
+        else:
+            yield number, document
+        number += 1
+
+
+def _reason(error: Exception, line: int) -> str:
+    """`line`: how many come before the part that the error is in."""
     match error:
         case yaml.MarkedYAMLError(problem_mark=mark, problem=problem):
-            place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+            place = f"line {line + mark.line + 1}, column {mark.column + 1}: " if mark else ""
             return f"{place}{problem}"
-        case UnicodeDecodeError():
-            return f"byte {error.start} is not UTF-8"
         case RecursionError():
             return "is nested too deeply"
         case _:

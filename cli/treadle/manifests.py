@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from treadle.crds import read_definition
-from treadle.documents import DocumentError, read_documents
+from treadle.documents import DocumentError, each_document
 from treadle.schema import ObjectSchema
 from treadle_api.fields import FieldError
 from treadle_api.objects import DEFAULT_NAMESPACE
@@ -107,10 +107,12 @@ class ManifestReader:
 
     def _read_file(self, file: Path) -> Iterator[Accepted | Refusal]:
         try:
-            for number, manifest in read_documents(file):
-                yield from self._outcomes(Source(file, number), manifest)
-        except DocumentError as error:
-            yield Refusal(Source(file, error.document), "", "", str(error))
+            for found in each_document(file):
+                if isinstance(found, DocumentError):
+                    yield Refusal(Source(file, found.document), "", "", str(found))
+                else:
+                    number, manifest = found
+                    yield from self._outcomes(Source(file, number), manifest)
         except OSError as error:
             yield Refusal(Source(file, 1), "", "", f"cannot be read: {error.strerror}")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from treadle.documents import MOST_BYTES, DocumentError, read_documents
+from treadle.documents import MOST_BYTES, MOST_FAULTS, DocumentError, read_documents
 from treadle.manifests import ManifestReader, retain
 
 READER = ManifestReader()
@@ -83,6 +83,48 @@ def test_a_bad_document_does_not_keep_the_others_out(tmp_path):
         == f"{tmp_path}/a.yaml document 2: spec.slo.deadline: must be longer than zero and at most 1h"
     )
     assert "line 1" in found.refusals[1].reason or "line" in found.refusals[1].reason
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("a: [1\n", "line 15, column 1: expected ',' or ']'"),
+        ("a: b: c\n", "line 14, column 5: mapping values are not allowed here"),
+        ("a: 1\na: 2\n", "line 15, column 1: the key 'a' is here twice"),
+        ("just text\n", "must be an object"),
+        ("a: &a [*a]\n", "nested too deeply"),
+        ('a: "\n', "found unexpected end of stream"),
+        ("a: 0x_\n", "line 14, column 4: '0x_' is not a value of the type int"),
+    ],
+)
+def test_documents_around_a_bad_one_are_read_and_it_is_told_by_its_number_and_line(tmp_path, bad, reason):
+    assert tenant("a").count("\n") == 12, "then the bad one begins in line 14"
+    others = f"# nothing\n---\n{tenant('b')}...\n---\n{tenant('c')}"
+    (tmp_path / "a.yaml").write_text(f"{tenant('a')}---\n{bad}---\n{others}")
+    found = READER.read(tmp_path)
+    assert keys(found) == ["a.default", "b.default", "c.default"]
+    assert [one.source.document for one in found.accepted] == [1, 4, 5]
+    (refusal,) = found.refusals
+    assert refusal.source.document == 2
+    assert reason in refusal.reason
+
+
+def test_marks_in_texts_and_directives_part_no_documents(tmp_path):
+    text = "# a comment\n%YAML 1.1\n---\na: |\n  ---\n  ...\n...\n%YAML 1.1\n# b\n---\nb: x---\n"
+    (tmp_path / "a.yaml").write_text(f"{text}--- {{c: 1}}\n---\n---\nd: 2\n")
+    assert list(read_documents(tmp_path / "a.yaml")) == [
+        (1, {"a": "---\n...\n"}), (2, {"b": "x---"}), (3, {"c": 1}), (5, {"d": 2}),
+    ]  # fmt: skip
+
+
+def test_of_a_file_that_holds_no_manifests_not_all_is_told(tmp_path):
+    (tmp_path / "a.yaml").write_text("---\ntext\n" * MOST_FAULTS)
+    assert len(READER.read(tmp_path).refusals) == MOST_FAULTS
+    (tmp_path / "a.yaml").write_text("---\ntext\n" * 100_000)
+    *some, last = READER.read(tmp_path).refusals
+    assert len(some) == MOST_FAULTS
+    assert last.source.document == MOST_FAULTS + 1
+    assert "nor what follows" in last.reason
 
 
 @pytest.mark.parametrize("value", ["0x_", "!!bool x", "0x" + "F" * 4000, '"\\UFFFFFFFF"'])
