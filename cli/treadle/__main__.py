@@ -24,6 +24,7 @@ a first tenant:
 
 exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted"""
 
+_UNUSABLE = 2
 _INTERRUPTED = 130  # as shells report SIGINT
 
 
@@ -57,6 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
+    except ModuleNotFoundError as error:  # commands that can do without import it only where they ask a cluster
+        if (error.name or "").partition(".")[0] != "kubernetes":
+            raise
+        what = "kubernetes, by which clusters are asked, is not installed: pip install 'treadle[agent]'"
+        print(f"treadle {_chosen(words)}: {what}", file=sys.stderr)
+        return _UNUSABLE
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -66,7 +73,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"treadle {version('treadle')}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    chosen = next((word for word in words if not word.startswith("-")), None)
+    chosen = _chosen(words)
     for command in _COMMANDS:
         subparser = subparsers.add_parser(
             command.name, help=command.help, description=f"{command.help[0].upper()}{command.help[1:]}."
@@ -75,6 +82,11 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         if command.name == chosen:
             import_module(command.module).add_arguments(subparser)
     return parser
+
+
+def _chosen(words: Sequence[str]) -> str:
+    """The subcommand's name, if any."""
+    return next((word for word in words if not word.startswith("-")), "")
 
 
 if __name__ == "__main__":

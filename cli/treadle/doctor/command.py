@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 from treadle.doctor import machine
@@ -54,8 +53,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _of_cluster(arguments: argparse.Namespace) -> Iterator[Finding]:
-    if find_spec("kubernetes") is None:
-        raise _UnansweredError("--cluster: kubernetes is not installed: pip install 'treadle[agent]'")
     from treadle.doctor import cluster
     from treadle.doctor.asking import ask
     from treadle.plan.cluster import ClusterError

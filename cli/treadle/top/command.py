@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -74,8 +73,6 @@ def _source(arguments: argparse.Namespace) -> Source:
             "--url, --token-file, --ca-file and --tls-server-name are for a server, -n, -A, --context and --kubeconfig "
             "for a cluster: give one or the other"
         )
-    if find_spec("kubernetes") is None:
-        raise SourceError("for a cluster kubernetes must be installed: pip install 'treadle[agent]'")
     from treadle.top.cluster import ClusterSource
 
     return ClusterSource(arguments.kubeconfig, arguments.context, namespace)

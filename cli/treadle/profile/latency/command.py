@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,8 +53,6 @@ def run(arguments: argparse.Namespace, device: str) -> int:
 
 async def _cluster(kubeconfig: Path | None) -> Cluster:
     """Where to apply; asked for before minutes of measuring."""
-    if find_spec("kubernetes") is None:
-        raise _UnusableError("--apply: kubernetes is not installed: pip install 'treadle[agent]'")
     from treadle.profile.latency.cluster import Cluster, ClusterError
 
     try:
