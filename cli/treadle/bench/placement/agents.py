@@ -130,12 +130,18 @@ class PlayedAgents:
             LeaderSink(self._assignments, self.look_again),
             backoff,
         )
-        async with asyncio.TaskGroup() as group:
-            group.create_task(replicas.run())
-            group.create_task(leader.run())
-            for name in self._nodes:
-                self._begin(name)
-            await asyncio.Event().wait()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(replicas.run())
+                group.create_task(leader.run())
+                for name in self._nodes:
+                    self._begin(name)
+                await asyncio.Event().wait()
+        finally:  # whoever ends this closes the client next
+            left = {*self._agents.values(), *self._tasks}
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     def places(self) -> list[tuple[str, str]]:
         """The tenant and the node of each replica."""
