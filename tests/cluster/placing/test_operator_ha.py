@@ -10,6 +10,7 @@ from played.agents import Players
 from played.operators import OperatorProcess
 from played.world import World
 from treadle.bench.placement.agents import Part
+from treadle_operator.tenant_status import TenantCondition
 
 Eventually = Callable[..., Any]
 DEFAULT = ("--lease-duration", "15")
@@ -31,6 +32,25 @@ def test_one_leads_and_all_are_ready(operator: Callable[..., OperatorProcess], e
         assert process.probe("/healthz") == (200, "ok\n")
     assert (leader.metric("treadle_operator_leader"), other.metric("treadle_operator_leader")) == (1, 0)
     assert other.metric("treadle_operator_plan_seconds_count") == 0
+
+
+def test_the_leader_alone_tells_of_tenants_and_its_successor_goes_on(
+    world: World, players: Callable[..., Players], operator: Callable[..., OperatorProcess], eventually: Eventually
+) -> None:
+    players(1)
+    leader, other = two(operator, eventually)
+    world.apply_tenant("digits")
+
+    def told(process: OperatorProcess) -> tuple[int, int]:
+        """How many conditions of tenants, and how many nodes."""
+        _, text = process.probe("/metrics")
+        return text.count("treadle_tenant_condition{"), text.count("treadle_node_alive{")
+
+    eventually(lambda: told(leader) == (len(TenantCondition), 1))
+    eventually(lambda: other.metric(r'treadle_operator_objects\{kind="inferencetenants"\}') == 1)
+    assert told(other) == (0, 1)
+    assert leader.program.stop(10.0) == 0
+    eventually(lambda: told(other) == (len(TenantCondition), 1))
 
 
 def test_a_killed_leader_is_followed_within_20_seconds(
