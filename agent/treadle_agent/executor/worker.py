@@ -367,6 +367,7 @@ class Worker:
             entry.tier = tier.name
             entry.switches = {f"{way}/{reason}": count for (way, reason), count in version.switches.counts.items()}
             ratios = [executable.cost.correction.ratio for holder in tier.buckets.values() for executable in holder]
+            entry.implementations = version.implementations
             entry.correction = sum(ratios) / len(ratios) if ratios else 1.0
             entry.answered = dict(zip((one.name for one in version.tiers), version.answered, strict=True))
         self.isolation.report(document)
