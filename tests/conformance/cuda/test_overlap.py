@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from device_bench import PROGRAM, ROWS, TENANTS, Bench, gpu_bench, host_bench
-from strict_cupy import Operation, RefusedError, World
+from strict_world import Operation, RefusedError, World
 
 from treadle_agent.executor.cuda.device import GpuDevice
 from treadle_agent.executor.cuda.gpu import Gpu

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from device_bench import PROGRAM, Bench, gpu_bench, host_bench
-from strict_cupy import World
+from strict_world import World
 
 from treadle_agent.executor.cuda import trial
 from treadle_agent.executor.cuda.choice import sensible

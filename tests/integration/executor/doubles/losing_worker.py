@@ -8,7 +8,8 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from strict_cupy import World, modules
+from strict_cupy import modules
+from strict_world import World
 
 from treadle_agent.executor import worker
 from treadle_agent.executor.cuda import gpu, opening
