@@ -32,6 +32,7 @@ class ServeConsole:
         self._sources: Mapping[str, Source] = {}
         self._steps: dict[str, str] = {}
         self._refused: dict[str, Refused] = {}
+        self._served: dict[str, int] = {}  # the version that was said to be served
         self._seen_loading: dict[str, float] = {}
         self._told_slow: set[str] = set()
         self._status = console.status("")
@@ -71,7 +72,11 @@ class ServeConsole:
             case Serving(tenant, served, _):
                 self._steps.pop(tenant.key, None)
                 self._refused.pop(tenant.key, None)
-                self.say(self._serving(tenant, served))
+                if self._served.get(tenant.key) == served.version.id:
+                    self.say(f"updated {tenant.key}: nothing had to be loaded for it")
+                else:
+                    self._served[tenant.key] = served.version.id
+                    self.say(self._serving(tenant, served))
             case Refused(key):
                 self._steps.pop(key, None)
                 if self._refused.get(key) != event:  # what was refused is tried again at every change of any file
@@ -80,6 +85,7 @@ class ServeConsole:
             case Removed(key):
                 self._steps.pop(key, None)
                 self._refused.pop(key, None)
+                self._served.pop(key, None)
                 self.say(f"removed {key}")
             case Leaking(key, reason):
                 self.say(f"warning: an old version of {key} could not be unloaded: {reason}")

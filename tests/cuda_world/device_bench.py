@@ -16,9 +16,10 @@ from treadle_agent.executor.cuda.device import GpuDevice
 from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.cuda.program import GpuProgram
 from treadle_agent.executor.cuda.slab import GpuSlab
-from treadle_agent.executor.host import HostDevice
+from treadle_agent.executor.host import HostDevice, Launched
 from treadle_agent.executor.slab import Slab
 from treadle_agent.executor.super_kernel import MergedProgram
+from treadle_agent.policy.scheduling import Group
 from treadle_agent.program import ops
 from treadle_agent.program.artifact import WeightEntry
 from treadle_agent.program.model import Activation, Kernel, Port, Program, TensorType, Weight
@@ -91,19 +92,36 @@ def weights_file(folder: Path, tenant: int, *, rounded: bool = False) -> Path:
     return path
 
 
+class Waiting:
+    """A device whose work is waited for at once."""
+
+    def __init__(self, device: HostDevice | GpuDevice) -> None:
+        self.apart = device
+        self.stage, self.free = device.stage, device.free
+
+    def run(self, group: Group, begin: int, end: int) -> Launched:
+        launched = self.apart.run(group, begin, end)
+        return launched() if callable(launched) else launched
+
+    def collect(self, group: Group) -> None:
+        if (rest := self.apart.collect(group)) is not None:
+            rest()
+
+
 @dataclass
 class Bench:
     """A device with its program, six tenants' weights, and the shared memory of requests."""
 
-    device: HostDevice | GpuDevice
+    device: Waiting
     body: MergedProgram | GpuProgram
     slab: Slab | GpuSlab
     memory: np.ndarray
     rows: list[int]
 
-    def group(self, tenants: list[int], rows: int = ROWS) -> SimpleNamespace:
+    def group(self, tenants: list[int], rows: int = ROWS, first: int = 0) -> SimpleNamespace:
+        """`first`: the block that its requests begin at."""
         streams = []
-        for place, tenant in enumerate(tenants):
+        for place, tenant in enumerate(tenants, first):
             requests, block = [], place * BLOCK
             for count in (1,) * rows:
                 self._input(tenant, len(requests), block)
@@ -143,7 +161,7 @@ class Bench:
 def bench_of(device, slab, body_of, memory: np.ndarray, folder: Path, *, rounded: bool = False) -> Bench:
     files = (weights_file(folder, tenant, rounded=rounded) for tenant in range(TENANTS))
     rows = [slab.acquire(str(tenant), file) for tenant, file in enumerate(files)]
-    return Bench(device, body_of(slab), slab, memory, rows)
+    return Bench(Waiting(device), body_of(slab), slab, memory, rows)
 
 
 def host_bench(folder: Path, kind: Callable[..., HostDevice] = HostDevice, *, rounded: bool = False) -> Bench:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 
-from strict_cupy import World, modules
+from strict_cupy import modules
+from strict_world import World
 
 from treadle_agent.executor import worker
 from treadle_agent.executor.cuda import gpu, opening

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from treadle_agent.cluster.gauge import DeviceGauge
+from treadle_agent.cluster.gauge import DeviceGauge, VersionFigures
 from treadle_agent.cluster.hardware import DeviceFacts
 from treadle_agent.cluster.inquiry import Inquiry
 from treadle_agent.cluster.reconciler import Reconciler
@@ -74,7 +75,7 @@ class LocalDevice:
         tiers, window = self.reconciler.tiers(key), self._windows.get(key)
         return Observation(
             entry=entry,
-            tiers=tiers,
+            tiers=tiers if version is None else tuple(_as_it_runs(tier, version) for tier in tiers),
             refused=self.reconciler.refused(key),
             under_way=self.site.gateway.under_way(served) if served is not None else 0,
             straggling=version.straggling if version is not None else False,  # nothing has run yet
@@ -142,3 +143,8 @@ class LocalDevice:
             if tier.name == version.tier:
                 corrected = [(rows, seconds * version.correction) for rows, seconds in batches]
                 self._measured(tier, self.facts.model, corrected)
+
+
+def _as_it_runs(tier: TierFigures, version: VersionFigures) -> TierFigures:
+    """What was told when it was loaded, but for what others that were loaded since have changed."""
+    return replace(tier, implementation=version.implementations.get(tier.name, tier.implementation))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from treadle_agent.cluster.window import WINDOW
@@ -18,13 +18,15 @@ SILENT_LOOKS = 2  # reports missing in a row until a device is called unhealthy:
 class VersionFigures:
     """A loaded version: the tier that answers now, and observed over profiled kernel time.
 
-    `straggling` is the executor's verdict, None where it gives none; `stretch`: observed over usual kernel time.
+    `straggling` is the executor's verdict, None where it gives none; `stretch`: observed over usual kernel time;
+    `implementations`: how its tiers (by name) run by now.
     """
 
     tier: str
     correction: float
     straggling: bool | None
     stretch: float
+    implementations: Mapping[str, str]
 
     @property
     def usual(self) -> bool:
@@ -94,7 +96,7 @@ class DeviceGauge:
         tenant = self._versions.get(number)
         if tenant is None:
             return None
-        return VersionFigures(tenant.tier, tenant.correction, tenant.straggling, tenant.stretch)
+        return VersionFigures(tenant.tier, tenant.correction, tenant.straggling, tenant.stretch, tenant.implementations)
 
     def isolated(self, number: int) -> str:
         """Why the executor is not given a version any more; "" where it is."""

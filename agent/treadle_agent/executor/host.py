@@ -55,16 +55,21 @@ class ChainPlace:
 
 
 class Device(Protocol):
-    """Runs groups: each is staged, run a few kernels at a time, and then collected, or freed."""
+    """Runs groups: each is staged, run a few kernels at a time, and then collected, or freed.
+
+    What a device does beside the host it may return begun, as a function that waits for it: the kernels of the next
+    group may be launched between `collect` and what that returned, and other groups' functions be called before one
+    that `run` returned. All are called, and on the thread that has them.
+    """
 
     def stage(self, group: Group) -> None:
         """Bring a group's inputs to where its kernels read them."""
 
-    def run(self, group: Group, begin: int, end: int) -> Launched:
-        """Run kernels begin..end of a staged group; returns when they are done."""
+    def run(self, group: Group, begin: int, end: int) -> Launched | Callable[[], Launched]:
+        """Run kernels begin..end of a staged group; done when it returns, or what it returns."""
 
-    def collect(self, group: Group) -> None:
-        """Write the outputs of a finished group to its requests' blocks, and free its place."""
+    def collect(self, group: Group) -> Callable[[], None] | None:
+        """Write the outputs of a finished group to its requests' blocks, and free its place; done as above."""
 
     def free(self, group: Group) -> None:
         """Give back what a group holds, finished or not."""

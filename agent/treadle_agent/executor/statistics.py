@@ -58,6 +58,7 @@ class TenantStatistics(msgspec.Struct):
     answered: dict[str, int] = msgspec.field(default_factory=dict)  # requests by tier
     straggling: bool | None = None
     stretch: float = 1.0
+    implementations: dict[str, str] = msgspec.field(default_factory=dict)  # by tier
 
 
 class Lookups(msgspec.Struct):

@@ -18,13 +18,13 @@ from typing import Any, Self
 
 import msgspec
 
+from treadle_agent.executor.binder import Binder
 from treadle_agent.executor.bindings import Shapes
 from treadle_agent.executor.executor_process import ExecutorProcess, WorkerMain
 from treadle_agent.executor.flight_record import Activity, Flight
-from treadle_agent.executor.gateway import Call, FullError, GoneError, RefusedError, Served
+from treadle_agent.executor.gateway import Call, GoneError, RefusedError, Served
 from treadle_agent.executor.post_mortem import examine
 from treadle_agent.executor.protocol import (
-    Bind,
     Done,
     Loaded,
     Outcome,
@@ -34,7 +34,6 @@ from treadle_agent.executor.protocol import (
     ToExecutor,
     ToFrontEnd,
     Trace,
-    Unbind,
     Unloaded,
     Version,
 )
@@ -44,7 +43,7 @@ from treadle_agent.executor.resident import PendingCall, Resident, Stage
 from treadle_agent.executor.roster import Roster
 from treadle_agent.executor.shared_memory import SharedMemory
 from treadle_agent.executor.supervisor_settings import SupervisorSettings
-from treadle_agent.executor.tiers import CompileBinding, compile_types, one_row_of, only_shapes, read_common
+from treadle_agent.executor.tiers import CompileBinding, only_shapes, read_common
 from treadle_agent.executor.watchdog import Hang, find_hang
 from treadle_agent.executor.worker_settings import WorkerSettings
 
@@ -52,7 +51,6 @@ TICK = 0.05  # seconds between looks at deadlines and at the flight record
 PING_AFTER = 1.0  # seconds of silence, with requests waiting, before the executor is asked for a sign of life
 STATISTICS_TIMEOUT = 5.0  # seconds; a restart fits in
 TRACE_TIMEOUT = 25.0  # seconds; a load, which a timeline waits for to be written, fits in
-COMPILERS = 2  # bindings compiled at a time: each is a loader process
 
 _log = logging.getLogger(__name__)
 
@@ -69,13 +67,12 @@ class Supervisor:
     ) -> None:
         self._main = main
         self._worker_settings = worker_settings
-        self._compile_binding = compile_binding
         self._settings = settings
         self._memory = SharedMemory.create(settings.memory_bytes)
         self._requests = Requests(self._memory, self._post, self._settle, settings.grace)
         self._roster = Roster(self._post, self._requests.on_up, self._on_isolated)
         self._policy = ReplayPolicy(settings.slowest_backoff)
-        self._compilers = asyncio.Semaphore(COMPILERS)
+        self._binder = Binder(compile_binding, settings, self._resident, self._post)
         self._reports: dict[int, asyncio.Future[bytes]] = {}
         self._last_report = 0
         self._process: ExecutorProcess | None = None
@@ -135,7 +132,7 @@ class Supervisor:
             )
             only = only_shapes(served)
             if only is not None:
-                await self._bind(
+                await self._binder.add(
                     resident, served, only, contextlib.nullcontext()
                 )  # compiled already: no wait for others
         except GoneError as error:
@@ -154,52 +151,8 @@ class Supervisor:
             await asyncio.shield(resident.gone)
 
     async def bind(self, served: Served, shapes: Shapes) -> None:
-        """Make input shapes (rows aside) known: see `gateway.Gateway`.
-
-        Raises:
-            RefusedError: the model does not accept them.
-            FullError: as many other shapes as are kept are all in use, or as many as may be are being compiled, or as
-                many requests as may do so wait for one.
-            GoneError: the version is no longer served.
-        """
-        resident = self._resident(served)
-        one_row = one_row_of(served, shapes)
-        if one_row in resident.bindings:
-            return
-        resident.refusals.check(one_row, time.monotonic())
-        task = resident.compiling.get(one_row)
-        if task is None and len(resident.compiling) >= self._settings.compiling:
-            raise FullError("too many other input shapes are new here and still being compiled; try again later")
-        if resident.binding >= self._settings.waiting_for_shapes:
-            raise FullError("too many requests wait for input shapes that are still being compiled; try again later")
-        if task is None:
-            task = asyncio.get_running_loop().create_task(self._bind(resident, served, one_row, self._compilers))
-            resident.compiling[one_row] = task
-            task.add_done_callback(_mark_retrieved)
-        resident.binding += 1
-        try:
-            await asyncio.shield(task)
-        finally:
-            resident.binding -= 1
-
-    async def _bind(
-        self, resident: Resident, served: Served, one_row: Shapes, turn: contextlib.AbstractAsyncContextManager[None]
-    ) -> None:
-        try:
-            async with turn:
-                self._resident(served)  # it may have gone while others were compiled
-                inputs, outputs = await asyncio.to_thread(compile_types, self._compile_binding, served, one_row)
-            self._resident(served)
-            binding, evicted = resident.bindings.add(one_row, inputs, outputs)
-            if resident.stage is Stage.UP:
-                if evicted is not None:
-                    self._post(Unbind(served.version.id, evicted.number))
-                self._post(Bind(served.version.id, binding.number, inputs, outputs))
-        except RefusedError as error:
-            resident.refusals.add(one_row, error, time.monotonic())
-            raise
-        finally:
-            resident.compiling.pop(one_row, None)
+        """Make input shapes (rows aside) known: see `binder.Binder`."""
+        await self._binder.bind(served, shapes)
 
     def bound(self, served: Served, shapes: Shapes) -> bool:
         """Whether `open` may be called with these shapes."""
@@ -434,9 +387,3 @@ class Supervisor:
         if self._hang is not None:
             _log.error("the executor process hangs and is killed: %s", self._hang.reason)
             process.kill()
-
-
-def _mark_retrieved(task: asyncio.Task[None]) -> None:
-    """An error that nobody waits for any more is nobody's."""
-    if not task.cancelled():
-        task.exception()

@@ -47,13 +47,15 @@ class Profile:
     `points`: numbers of requests, ascending from 1, and the seconds of so many: merged in one launch, or through
     segments one after another, each of another tenant. `library`: the kernels (by number) that were fastest when the
     device's library of products computed them. `tiles`: of the device's own kernels (by number) the names of the tiles
-    that were fastest alone, and with `PROBLEMS` merged.
+    that were fastest alone, and with `PROBLEMS` merged. `provisional`: there was no memory to try more now; it is not
+    kept, so that it is tried again.
     """
 
     points: tuple[tuple[int, float], ...]
     shares: tuple[float, ...]
     library: tuple[int, ...] = ()
     tiles: tuple[tuple[int, str, str], ...] = ()
+    provisional: bool = False
 
     @property
     def most(self) -> int:
@@ -243,6 +245,11 @@ def profile(measured: Mapping[int, Sequence[float]]) -> Profile:
     """
     seconds = accumulate(map(sum, measured.values()), max)
     return Profile(tuple(zip(measured, seconds, strict=True)), _shares(measured[PROBLEMS]))
+
+
+def provisional(seconds: Sequence[float]) -> Profile:
+    """The profile of a program of which no more is known than what its kernels take, each, of one problem."""
+    return Profile(((1, sum(seconds)),), _shares(seconds), provisional=True)
 
 
 def _shares(durations: Sequence[float]) -> tuple[float, ...]:

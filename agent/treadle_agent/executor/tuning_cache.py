@@ -51,7 +51,7 @@ class TuningCache:
     def recall(self, what: Sequence[str], length: int, measure: Callable[[], Profile | None]) -> Profile | None:
         """The profile of `what`, an executable of `length` kernels, measured where it is not known yet.
 
-        None where `measure` gives none, because it is worth no trial.
+        None where `measure` gives none, because it is worth no trial; what is provisional is not kept.
         """
         made_for = (*self._identity, *what)
         path = self._folder / hashlib.sha256(msgspec.json.encode(made_for)).hexdigest()
@@ -62,8 +62,8 @@ class TuningCache:
                 os.utime(path)
             return profile
         profile = measure()
-        if profile is None:
-            return None
+        if profile is None or profile.provisional:
+            return profile
         self.lookups.misses += 1
         with contextlib.suppress(OSError):  # a full disk, or one that is read only: measured again at the next start
             self._write(path, Entry(made_for, profile))

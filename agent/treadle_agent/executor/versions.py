@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from treadle_agent.executor.binding import Binding
-from treadle_agent.executor.library import LoadedTier
+from treadle_agent.executor.library import MERGED, SEGMENTS, LoadedTier
 from treadle_agent.executor.protocol import Submit, Version
 from treadle_agent.policy.queues import Tenant
 from treadle_agent.policy.scheduling import Stream
@@ -41,6 +41,16 @@ class LoadedVersion(Tenant):
     def loaded_tiers(self) -> Sequence[LoadedTier]:
         """The tiers, as this device knows them."""
         return cast("Sequence[LoadedTier]", self.tiers)
+
+    @property
+    def implementations(self) -> dict[str, str]:
+        """How each tier (by name) runs by now, which may change as others come; none of one without bound shapes."""
+        made = {tier.name: [one for holder in tier.buckets.values() for one in holder] for tier in self.tiers}
+        return {
+            name: MERGED if any(one.mergeable for one in executables) else SEGMENTS
+            for name, executables in made.items()
+            if executables
+        }
 
 
 def version_of(stream: Stream) -> LoadedVersion:

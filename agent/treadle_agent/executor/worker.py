@@ -22,11 +22,12 @@ import msgspec
 from treadle_agent.executor.binding import Binding
 from treadle_agent.executor.channel import ExecutorChannel, PeerGoneError
 from treadle_agent.executor.flight_record import Activity, FlightRecord
-from treadle_agent.executor.host import Device, HostDevice, Launched
+from treadle_agent.executor.host import Launched
 from treadle_agent.executor.isolation import Isolation
 from treadle_agent.executor.kept_tuner import KeptTuner
 from treadle_agent.executor.library import Library
 from treadle_agent.executor.loading import LoadingThread
+from treadle_agent.executor.opening import open_device
 from treadle_agent.executor.protocol import (
     Bind,
     Cancel,
@@ -43,11 +44,9 @@ from treadle_agent.executor.protocol import (
     Unload,
 )
 from treadle_agent.executor.shared_memory import SharedMemory
-from treadle_agent.executor.simulated import GPUS, SimulatedDevice, SimulatedTuner
 from treadle_agent.executor.statistics import Document, TenantStatistics
 from treadle_agent.executor.super_kernel import ignore_warnings
 from treadle_agent.executor.trace import Recorder
-from treadle_agent.executor.tuner import HostTuner, Tuner
 from treadle_agent.executor.tuning_cache import TuningCache
 from treadle_agent.executor.versions import LoadedVersion, requests_of, version_of
 from treadle_agent.executor.worker_settings import WorkerSettings
@@ -95,6 +94,7 @@ class Worker:
         )
         self._threads = list(range(RECORD_SLOTS))  # free slots of the flight record
         self._finished: deque[tuple[Launch, int, Launched | Failure]] = deque()
+        self._leaving: deque[tuple[Group, Callable[[], None]]] = deque()  # finished; their outputs are on their way
 
     def run(self) -> None:
         """Serve until the front end closes the channel."""
@@ -121,6 +121,8 @@ class Worker:
         if launch_now is not None:
             self._launch(launch_now, now)
             self.scheduler.settle()
+        else:
+            self._answer_leaving()
         self._finish_unloads()
         self.channel.flush()
         if launch_now is None:
@@ -215,7 +217,8 @@ class Worker:
     def _finish_unloads(self) -> None:
         for version in [one for one in self.versions.values() if one.draining]:
             waits_solo = any(request.version == version.id for request in self._solo)
-            if len(version) == 0 and not waits_solo and not self.scheduler.on_device(version):
+            leaving = any(version_of(stream) is version for group, _ in self._leaving for stream in group.streams)
+            if len(version) == 0 and not (waits_solo or leaving or self.scheduler.on_device(version)):
                 self.scheduler.remove(version)
                 self.isolation.forget(version.id)
                 del self.versions[version.id], self.document.tenants[version.id]
@@ -260,16 +263,25 @@ class Worker:
         else:
             if self._pool is not None:
                 self._pool.submit(self._run_apart, launch, thread)
+                self._answer_leaving()
                 return
-            result = self._run(launch)
+            result = self._run(launch, self._answer_leaving)
         self.record.end(thread)
         self._threads.append(thread)
         self._launched(launch, result, thread)
 
-    def _run(self, launch: Launch) -> Launched | Failure:
+    def _run(self, launch: Launch, meanwhile: Callable[[], None] | None = None) -> Launched | Failure:
         begun = time.monotonic()
         try:
-            return self.device.run(launch.group, launch.begin, launch.end)
+            result = self.device.run(launch.group, launch.begin, launch.end)
+        except Exception as error:  # noqa: BLE001 - as above
+            return Failure(error, time.monotonic() - begun)
+        if not callable(result):
+            return result
+        if meanwhile is not None:
+            meanwhile()
+        try:
+            return result()
         except Exception as error:  # noqa: BLE001 - as above
             return Failure(error, time.monotonic() - begun)
 
@@ -295,10 +307,23 @@ class Worker:
         if not self.scheduler.launched(launch, seconds):
             return
         self._left(group)
+        self._collect(group, partial(self.device.collect, group))
+
+    def _answer_leaving(self) -> None:
+        """Answer those whose outputs were still on their way, once the next launch is on its way or there is none."""
+        if self._leaving:
+            while self._leaving:
+                self._collect(*self._leaving.popleft())
+            self.channel.flush()
+
+    def _collect(self, group: Group, collect: Callable[[], Callable[[], None] | None]) -> None:
         try:
-            self.device.collect(group)
+            rest = collect()
         except Exception as error:  # noqa: BLE001 - what a model gives need not be what it declared
             self._failed(group, error)
+            return
+        if rest is not None:
+            self._leaving.append((group, rest))
             return
         finished = time.monotonic()
         for stream in group.streams:
@@ -342,6 +367,7 @@ class Worker:
             entry.tier = tier.name
             entry.switches = {f"{way}/{reason}": count for (way, reason), count in version.switches.counts.items()}
             ratios = [executable.cost.correction.ratio for holder in tier.buckets.values() for executable in holder]
+            entry.implementations = version.implementations
             entry.correction = sum(ratios) / len(ratios) if ratios else 1.0
             entry.answered = dict(zip((one.name for one in version.tiers), version.answered, strict=True))
         self.isolation.report(document)
@@ -359,20 +385,6 @@ def scheduler(settings: WorkerSettings) -> Scheduler:
             return Spatial(max_problems=settings.max_problems)
         case Mode.SPACE_TIME:
             return SpaceTime(max_problems=settings.max_problems, quantum=settings.quantum)
-
-
-def open_device(name: str, memory: memoryview) -> tuple[Device, Tuner]:
-    """The device of a name, and what knows its costs; raises ValueError for a name that is none."""
-    if name == "host":
-        return HostDevice(memory, time.perf_counter), HostTuner()
-    kind, _, model = name.partition(":")
-    if kind == "simulated" and model in GPUS:
-        return SimulatedDevice(GPUS[model], memory, time.perf_counter), SimulatedTuner(GPUS[model])
-    if name == "cuda":
-        from treadle_agent.executor.cuda.opening import open_cuda  # CuPy takes its time, and is not everywhere
-
-        return open_cuda(memory)
-    raise ValueError(f"no device {name!r}: host, cuda, or simulated: and one of {', '.join(GPUS)}")
 
 
 def main(connection: socket.socket, memory: SharedMemory, settings: WorkerSettings) -> None:

@@ -18,8 +18,11 @@ Points = Sequence[tuple[int, float]]  # numbers of problems, ascending from 1, a
 def interpolate(points: Points, problems: int) -> float:
     """Seconds of `problems` problems: on straight lines between `points`, and on the outermost ones beyond them.
 
-    In proportion to the problems where there is one point only.
+    In proportion to the problems where there is one point only. None take no time: a line through two points says what
+    a further problem costs, and below the first one may say less than nothing.
     """
+    if problems < 1:
+        return 0.0
     if len(points) == 1:
         ((few, less),) = points
         return less * problems / few

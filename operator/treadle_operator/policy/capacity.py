@@ -6,6 +6,7 @@ that a tenant with new models is admitted, and known from then on.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from treadle_api.profile import BatchLatency, Profile
@@ -26,6 +27,7 @@ UNKNOWN_SECONDS = Seconds(0.010)  # ... or this, if that is less ...
 UNKNOWN_UTILISATION = 0.4  # ... or so much that the load which its owner declares takes this share of a device, ...
 UNKNOWN_LEAST = Seconds(0.0001)  # ... but for that load not less than this: nobody's word is taken for anything
 UNKNOWN_MEMORY = Bytes(64 << 20)
+FLOAT16_SHARE = 0.52  # of a model's bytes at Float32: matrices are halved, and biases, up to 0.015 in models tried, not
 UNKNOWN_RATE = PerSecond(1.0)  # of a tenant that says nothing of its load, and had none yet
 
 MOST_MERGED = 16  # tenants: beyond that a launch gains little, and a prediction for it would be bold
@@ -78,7 +80,9 @@ class Knowledge:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._profiles = snapshot.profiles
-        self._anywhere: dict[str, Profile] = {profile.sha256: profile for profile in snapshot.profiles.values()}
+        self._anywhere = {
+            profile.sha256: (profile.memory, profile.architecture) for profile in snapshot.profiles.values()
+        }
         self._digests: dict[str, str] = {}
         self._figures: dict[tuple[str, str], TierFigures] = {}
         self._merged: dict[tuple[str, str, Seconds], tuple[float, ...]] = {}
@@ -95,7 +99,9 @@ class Knowledge:
             model = models.get((replica.node, replica.device), "")
             uris = {tier.name: tier.model.uri for tier in replica.tenant.tiers} if replica.status.tiers else {}
             for figures in replica.status.tiers:
-                self._figures[at_precision(figures.sha256, figures.precision), model] = figures
+                kept = at_precision(figures.sha256, figures.precision)
+                self._figures[kept, model] = figures
+                self._anywhere[kept] = (figures.memory, figures.architecture)
                 if figures.name in uris:
                     self._digests[uris[figures.name]] = figures.sha256
 
@@ -154,12 +160,19 @@ class Knowledge:
             return TierCost(
                 tier.name, tier.accuracy, seconds, seconds, model, figures.memory, architecture, measured=known
             )
-        elsewhere = self._anywhere.get(digest)
-        if elsewhere is not None:  # weights and program are the same on any device
-            memory, architecture = elsewhere.memory, at_precision(elsewhere.architecture, tier.precision)
-        else:
-            memory, architecture = UNKNOWN_MEMORY, ""
+        memory, architecture = self._elsewhere(digest, tier.precision)
         return TierCost(tier.name, tier.accuracy, assumed, assumed, model, memory, architecture)
+
+    def _elsewhere(self, digest: str, precision: Precision) -> tuple[Bytes, str]:
+        """Memory and architecture as known from other kinds of device, or from another precision: they are the same."""
+        known = self._anywhere.get(at_precision(digest, precision))
+        if known is None and (plain := self._anywhere.get(digest)) is not None:
+            share = FLOAT16_SHARE if precision is Precision.FLOAT16 else 1.0
+            known = Bytes(math.ceil(share * plain[0])), plain[1]
+        if known is None:
+            return UNKNOWN_MEMORY, ""
+        memory, architecture = known
+        return memory, at_precision(architecture, precision)
 
     def _shares(self, profile: Profile, seconds: Seconds) -> tuple[float, ...]:
         """`TierCost.merged` of a model, which many tenants may have.

@@ -6,7 +6,8 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 from nvrtc_compiler import Compile, Nvrtc
-from strict_cupy import World, modules
+from strict_cupy import modules
+from strict_world import World
 
 from treadle_agent.executor.cuda.gpu import Gpu, open_gpu
 

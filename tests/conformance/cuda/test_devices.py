@@ -22,7 +22,7 @@ from device_bench import (
     host_bench,
     weights_file,
 )
-from strict_cupy import RefusedError, World
+from strict_world import RefusedError, World
 
 from treadle_agent.executor.cuda.choice import Choices
 from treadle_agent.executor.cuda.gpu import Gpu
@@ -306,7 +306,7 @@ def test_the_stand_in_sees_a_device_that_does_not_wait_for_its_inputs(
     gpu: Gpu, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = gpu_bench(gpu, tmp_path)
-    monkeypatch.setattr("strict_cupy.Stream.wait_event", lambda *_: None)
+    monkeypatch.setattr("strict_world.Stream.wait_event", lambda *_: None)
     group = bench.group([2, 3])
     bench.device.stage(group)
     failed: list[BaseException] = []

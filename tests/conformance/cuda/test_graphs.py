@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from device_bench import PROGRAM, Bench, gpu_bench, host_bench
-from strict_cupy import Cublas, World
+from strict_cublas import Cublas
+from strict_world import World
 
 from treadle_agent.executor.cuda.choice import Choices
 from treadle_agent.executor.cuda.gpu import Gpu

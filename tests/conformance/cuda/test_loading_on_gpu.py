@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from strict_cupy import World
+from strict_world import World
 
 from treadle_agent.executor.cuda.gpu import PATIENT, URGENT, Gpu
 from treadle_agent.executor.cuda.lowering import UnsupportedOnGpuError

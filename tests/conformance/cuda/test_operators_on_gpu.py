@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from strict_cupy import World
+from strict_world import World
 
 from treadle_agent.executor.cuda.expressions import EXPRESSIONS
 from treadle_agent.executor.cuda.folding import FOLDING

@@ -8,7 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 from device_bench import ROW_BYTES, Bench, gpu_bench, host_bench, weights_file
-from strict_cupy import Cublas, World, modules
+from strict_cublas import Cublas
+from strict_cupy import modules
+from strict_world import World
 
 from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.cuda.lowering import UnsupportedOnGpuError, constant_layout, lower

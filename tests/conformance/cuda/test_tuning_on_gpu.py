@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from device_bench import PROGRAM, Bench, gpu_bench, host_bench
+from strict_world import World
 
 from treadle_agent.executor.cuda import trial
 from treadle_agent.executor.cuda.choice import sensible
@@ -148,3 +150,60 @@ def test_no_more_is_measured_than_is_said(gpu: Gpu, tmp_path: Path, monkeypatch:
     tiles = 2 * 2  # two tiles, alone and in company
     assert len(budgets) <= tiles + 1 + len(MEASURED) <= 16
     assert set(budgets) == {BUDGET}
+
+
+def bytes_held(gpu: Gpu, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What is held of the device's memory after each allocation from now on."""
+    held, allocate = [gpu.used], gpu.allocate
+
+    def watched(nbytes: int) -> Any:
+        memory = allocate(nbytes)
+        held.append(gpu.used)
+        return memory
+
+    monkeypatch.setattr(gpu, "allocate", watched)
+    return held
+
+
+def test_tiles_are_tried_on_one_arena_beside_the_rules(
+    gpu: Gpu, tmp_path: Path, timed_by, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed_by(lambda _, problems: 1e-6 * problems)
+    slab = gpu_bench(gpu, tmp_path).slab
+    it = Trial(gpu, PROGRAM, slab, tmp_path / "1.bin")
+    arena, before = PROBLEMS * it._rule.stride, gpu.used
+    held = bytes_held(gpu, monkeypatch)
+    assert len(it.choices().tiles) > 1
+    assert sum(later > earlier for earlier, later in pairwise(held)) > 2, "several were made"
+    assert max(held) - before < 2 * arena
+
+
+def test_a_full_gpu_refuses_no_model_for_want_of_memory_to_try_it(
+    gpu: Gpu, world: World, tmp_path: Path, timed_by, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed_by(lambda _, problems: 1e-6 * problems)
+    bench = gpu_bench(gpu, tmp_path)
+    tuner, before = GpuTuner(gpu), gpu.used
+    with monkeypatch.context() as patched:
+        held = bytes_held(gpu, patched)
+        whole = tuner.merged(PROGRAM, bench.slab, tmp_path / "1.bin")
+    assert whole is not None
+    assert not whole.provisional
+    assert (whole.most, gpu.used) == (MEASURED[-1], before)
+
+    found, most = [], max(held) - before
+    for room in range(most, 0, -most // 20):
+        gpu._pool.set_limit(size=before + room)
+        try:
+            found.append(tuner.merged(PROGRAM, bench.slab, tmp_path / "1.bin"))
+        except MemoryError:  # not even for one
+            break
+        finally:
+            assert gpu.used == before, "nothing is held"
+    gpu._pool.set_limit(size=gpu.limit)
+    assert {(one.provisional, one.most, len(one.tiles)) for one in found} == {
+        (False, MEASURED[-1], len(whole.tiles)),
+        (True, 1, 0),
+    }
+    oracle, bench.body = host_bench(tmp_path), tuner.body(PROGRAM, bench.slab, 8, found[-1])
+    np.testing.assert_allclose(bench.run([0, 4])[4], oracle.run([4])[4], rtol=1e-5, atol=1e-6)

@@ -11,8 +11,10 @@ import pytest
 
 from treadle_agent.executor.binding import Binding
 from treadle_agent.executor.cuda import opening
+from treadle_agent.executor.cuda.device import GpuDevice
 from treadle_agent.executor.cuda.gpu import Gpu
 from treadle_agent.executor.flight_record import FlightRecord
+from treadle_agent.executor.host import Launched
 from treadle_agent.executor.protocol import (
     FLIGHT_RECORD_BYTES,
     Bind,
@@ -22,8 +24,11 @@ from treadle_agent.executor.protocol import (
     Outcome,
     Submit,
     TierSpec,
+    Unload,
+    Unloaded,
     Version,
 )
+from treadle_agent.executor.versions import LoadedVersion
 from treadle_agent.executor.worker import Worker
 from treadle_agent.executor.worker_settings import WorkerSettings
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec, WeightEntry
@@ -111,15 +116,17 @@ class Server:
             assert time.monotonic() < limit, self.channel.posted
             self.worker.turn()
 
+    def submit(self, tenant: int, x: np.ndarray) -> Submit:
+        """A request, whose input lies in its block."""
+        (start,), _ = BINDING.offsets(1)
+        now, block = time.monotonic(), FLIGHT_RECORD_BYTES + tenant * BLOCK
+        self.shared[block + start : block + start + X.nbytes] = x.reshape(-1).view(np.uint8)
+        return Submit(tenant, tenant, 0, 1, block, now, now + 60.0)
+
     def ask(self, inputs: Mapping[int, np.ndarray]) -> list[Done]:
         """Answers to a request of each of these tenants, asked at once."""
         self.channel.posted.clear()
-        (start,), _ = BINDING.offsets(1)
-        now = time.monotonic()
-        for tenant, x in inputs.items():
-            block = FLIGHT_RECORD_BYTES + tenant * BLOCK
-            self.shared[block + start : block + start + X.nbytes] = x.reshape(-1).view(np.uint8)
-            self.channel.arrived.append(Submit(tenant, tenant, 0, 1, block, now, now + 60.0))
+        self.channel.arrived += [self.submit(tenant, x) for tenant, x in inputs.items()]
         self.until(lambda: sum(isinstance(one, Done) for one in self.channel.posted) == len(inputs))
         return [one for one in self.channel.posted if isinstance(one, Done)]
 
@@ -167,3 +174,78 @@ def test_launches_of_a_steady_trace_were_bound_before(
         assert [one.reason for one in answers if one.outcome != Outcome.DONE] == []
     assert set(document.sizes) == {1, 2, 3, 4}
     assert document.plans.hits / (document.plans.hits + document.plans.misses) >= 0.99
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the dispatch thread does with the device and the channel, in order."""
+    told: list[str] = []
+
+    def watched(owner: type, name: str, what: str) -> None:
+        done = getattr(owner, name)
+
+        def call(self: Any, *arguments: Any) -> Any:
+            told.append(what)
+            return done(self, *arguments)
+
+        monkeypatch.setattr(owner, name, call)
+
+    def run(self: GpuDevice, *arguments: Any) -> Callable[[], Launched]:
+        told.append("launched")
+        wait = launch(self, *arguments)
+        return lambda: told.append("done") or wait()
+
+    launch = GpuDevice.run
+    monkeypatch.setattr(GpuDevice, "run", run)
+    for name, what in (("collect", "copies"), ("_arrived", "arrived")):
+        watched(GpuDevice, name, what)
+    for name, what in (("flush", "sent"), ("wait", "waits")):
+        watched(Channel, name, what)
+    return told
+
+
+def test_the_next_launch_is_on_its_way_before_outputs_are_waited_for_and_answers_do_not_wait_for_it(
+    gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: list[str]
+) -> None:
+    monkeypatch.setattr(opening, "open_gpu", lambda: gpu)
+    server = Server(tmp_path, Mode.SPACE_TIME, [Precision.FLOAT32, Precision.FLOAT16])  # they share no launch
+    server.worker.turn()
+    told.clear()
+    server.ask({tenant: np.ones((4, 3), np.float32) for tenant in range(2)})
+    order = [each for each in told if each != "sent"]
+    launched = ["launched", "done", "copies", "launched", "arrived", "done", "copies", "arrived", "waits"]
+    assert order[order.index("launched") :] == launched
+    arrived = told.index("arrived")
+    assert told[arrived : arrived + 3] == ["arrived", "sent", "done"], "an answer is not kept while the next one runs"
+
+
+def test_an_answer_is_sent_before_anything_is_waited_for_where_nothing_else_is_to_be_launched(
+    gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: list[str]
+) -> None:
+    monkeypatch.setattr(opening, "open_gpu", lambda: gpu)
+    server = Server(tmp_path, Mode.SPACE_TIME, [Precision.FLOAT32])
+    for _ in range(3):
+        server.worker.turn()
+        told.clear()
+        server.ask({0: np.ones((4, 3), np.float32)})
+        order = [each for each in told if each != "sent"]
+        assert order[order.index("launched") :] == ["launched", "done", "copies", "arrived", "waits"]
+
+
+def test_a_version_is_not_unloaded_before_its_last_outputs_have_arrived(
+    gpu: Gpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "open_gpu", lambda: gpu)
+    server = Server(tmp_path, Mode.SPACE_TIME, [Precision.FLOAT32, Precision.FLOAT16])
+    server.worker.turn()
+    server.channel.posted.clear()
+    unload, answered = server.worker.loading.unload, []
+
+    def unloading(version: LoadedVersion) -> None:
+        answered.extend(server.channel.posted)
+        unload(version)
+
+    monkeypatch.setattr(server.worker.loading, "unload", unloading)
+    server.channel.arrived += [server.submit(0, np.ones((4, 3), np.float32)), Unload(0)]
+    server.until(lambda: any(isinstance(one, Unloaded) for one in server.channel.posted))
+    assert [(one.request, one.outcome) for one in answered] == [(0, Outcome.DONE)]

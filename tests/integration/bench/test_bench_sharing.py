@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import os
+import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,13 +23,17 @@ from treadle.__main__ import main
 from treadle.bench import models
 from treadle.bench.progress import Progress
 from treadle.bench.serving.workload import Workload
+from treadle.bench.sharing import mps
 from treadle.bench.sharing import run as sharing
+from treadle.bench.sharing.measure import run
 from treadle.bench.sharing.report import Report
 from treadle.bench.sharing.run import Comparison, Suite
 from treadle.bench.sharing.table import show
 from treadle.bench.sharing.ways import WAYS, Way, seated
 from treadle_agent.executor import worker
 from treadle_agent.executor.devices import DeviceError, choose_device
+from treadle_agent.executor.gateway import FullError
+from treadle_agent.executor.supervisor import Supervisor
 
 IN_TURNS = [way.name for way in WAYS if not way.mps]
 
@@ -55,10 +62,11 @@ def control(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Puts a control program on PATH that answers so, and gives the file in which it notes what it was told."""
     notes = tmp_path / "notes"
 
-    def put(*, starts: bool = True, servers: str = "4711") -> Path:
+    def put(*, starts: bool = True, servers: str = "4711", stays: float = 0.0) -> Path:
         program = tmp_path / "bin" / "nvidia-cuda-mps-control"
         program.parent.mkdir()
-        started = "exit 0" if starts else "echo 'you are not root' >&2; exit 1"
+        daemon = f"sleep {stays} &" if stays else ""  # it keeps what it was given to write to
+        started = f"{daemon} exit 0" if starts else "echo 'you are not root' >&2; exit 1"
         program.write_text(
             f"""#!/bin/sh
             if [ "$1" = -d ]; then echo "start in $CUDA_MPS_PIPE_DIRECTORY" >> {notes}; {started}; fi
@@ -87,7 +95,7 @@ def test_every_way_is_measured_and_its_figures_make_sense(tmp_path: Path, contro
     assert merged["processes"] == merged["mps"] == merged["time"] == 1.0, "tenants do not share launches"
     assert notes.read_text().splitlines() == [f"start in {tmp_path}/bench", "get_server_list", "quit"]
     assert "CUDA_MPS_PIPE_DIRECTORY" not in os.environ
-    assert report.gpu is None
+    assert (report.gpu, report.gpu_code_ran) == (None, False)
     assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
 
 
@@ -121,6 +129,14 @@ def test_where_mps_is_not_permitted_or_not_used_its_row_says_why(
     assert f"left out: tiny, 2 tenants: mps: {why}" in output.getvalue()
 
 
+def test_the_control_program_is_not_waited_for_by_what_its_daemon_keeps_open(tmp_path: Path, control) -> None:
+    control(stays=20.0)
+    begun = time.monotonic()
+    with mps.private_pipes(tmp_path), mps.daemon():
+        mps.check_used()
+    assert time.monotonic() - begun < 15.0
+
+
 def test_without_its_control_program_mps_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "WAYS", [way for way in WAYS if way.mps])
     monkeypatch.setattr("treadle.bench.sharing.mps.CONTROL", "no-such-program")
@@ -136,6 +152,7 @@ def test_it_runs_on_the_stand_in_for_a_gpu(tmp_path: Path, monkeypatch: pytest.M
     assert report.left_out == ()
     assert [row.way for row in report.rows] == IN_TURNS
     assert report.gpu == {"device": "a stand-in", "driver": "0"}
+    assert not report.gpu_code_ran, "its kernels ran on the processor"
 
 
 def test_a_wrong_answer_is_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +161,32 @@ def test_a_wrong_answer_is_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyP
     report = compare(tmp_path)
     assert report.rows == ()
     assert "tiny-0: an answer is off by" in report.left_out[0].reason
+
+
+def test_where_one_client_fails_all_end_and_the_way_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing, "WAYS", WAYS[:1])
+    opened, open_, rest = itertools.count(), Supervisor.open, []
+
+    def refuse(self: Supervisor, *arguments: Any) -> Any:
+        if next(opened) == 20:
+            raise FullError("10 requests wait already")
+        return open_(self, *arguments)
+
+    async def measured(*arguments: Any) -> Any:
+        try:
+            return await run(*arguments)
+        finally:
+            rest.extend(task.get_coro().__name__ for task in asyncio.all_tasks())
+
+    monkeypatch.setattr(Supervisor, "open", refuse)
+    monkeypatch.setattr(sharing, "run", measured)
+    report = compare(tmp_path)
+    assert report.rows == ()
+    assert [one.reason for one in report.left_out] == ["10 requests wait already"]
+    assert rest
+    assert "_client" not in rest
 
 
 def has_gpu() -> bool:

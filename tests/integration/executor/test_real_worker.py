@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import losing_worker
 import numpy as np
 import onnx
 import pytest
@@ -173,3 +174,20 @@ def test_an_illegal_access_on_a_gpu_isolates_the_culprit_and_the_others_are_answ
     bad[0, :2] = TRAP, kernel
     settings = WorkerSettings(device="cuda")
     tenants(lambda house: blame(house, 3, bad, "illegal memory access"), refusing_worker.main, settings)
+
+
+def test_a_gpu_that_is_lost_while_outputs_are_copied_costs_no_answer_and_blames_nobody(tenants, tmp_path: Path) -> None:
+    """On the stand-in for a GPU."""
+    tuning = tmp_path / "tuning"
+    tuning.mkdir()
+
+    async def body(house: Tenants) -> None:
+        served = [await house.load(number) for number in range(1, 4)]
+        x = np.ones((1, WIDTH), np.float32)
+        done = await asyncio.gather(*(house.ask(one, x * step / 20) for step in range(20) for one in served))
+        assert {one.outcome for one in done} == {Outcome.DONE}
+        assert (tuning / losing_worker.LOST).exists()
+        counters = (await house.supervisor.statistics())["supervisor"]
+        assert (counters["restarts"], counters["isolated"]) == (1, {})
+
+    tenants(body, losing_worker.main, WorkerSettings(device="cuda", tuning=str(tuning)))

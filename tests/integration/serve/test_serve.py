@@ -75,6 +75,12 @@ def test_manifests_are_edited_under_load_and_no_request_is_dropped(serve, folder
         one.answers = [(status, body) for status, body in one.answers if status == 200]
         assert set(one.factors()) == {7.0}
 
+    # What the executor need not know: the version that serves goes on.
+    mark = len(it.lines)
+    (folder / "a.yaml").write_text(write("a", 5, 6, load={"requestsPerSecond": "9"}))
+    it.wait_for(r"updated a\.default: nothing had to be loaded", after=mark)
+    assert not any("serving a.default" in line for line in it.lines[mark:])
+
     # Repaired: served again, in the new version.
     (folder / "bc.yaml").write_text(f"{write('b', 8)}---\n{write('c', 4, deadline='30s')}")
     until(lambda: 8.0 in loads["b"].factors())

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
 import msgspec
 import pytest
+from operator_objects import GPU, make_node, make_profile, make_replica, make_snapshot, view_tenant
 
 from treadle_agent.cluster import device
+from treadle_agent.cluster.assignments import Assignment
 from treadle_agent.cluster.device import FEW, LocalDevice, Measured
 from treadle_agent.cluster.hardware import DeviceFacts
+from treadle_agent.cluster.reporting import flipped
 from treadle_agent.cluster.settings import ClusterSettings
+from treadle_agent.cluster.status import status_of
 from treadle_agent.executor.gateway import Served
+from treadle_agent.executor.library import MERGED, SEGMENTS
 from treadle_agent.executor.protocol import TierSpec, Version
 from treadle_agent.executor.statistics import Document, TenantStatistics
 from treadle_agent.frontend.catalog import Entry
@@ -23,9 +29,12 @@ from treadle_agent.metrics import TenantSeries
 from treadle_agent.node_events import Removed, Serving
 from treadle_agent.program.artifact import ARTIFACT_VERSION, Artifact, TensorSpec
 from treadle_api.profile import profile_name
+from treadle_api.replica import ReplicaStatus
 from treadle_api.tenant import Precision, Tenant
 from treadle_api.units import Bytes
+from treadle_operator.policy.capacity import Knowledge
 
+NOW = "2026-11-22T20:05:00Z"
 KEY = "digits.default"
 SPEC = (TensorSpec("x", "float32", (-1, 4)),)
 ARTIFACT = Artifact(ARTIFACT_VERSION, "ab" * 32, "cd" * 32, SPEC, SPEC, True, (), 4096, (), "", {}, {})
@@ -159,6 +168,39 @@ def test_a_driver_that_hangs_is_the_devices_fault_and_is_not_asked_again_meanwhi
         asyncio.run(body())
     finally:
         answer.set()
+
+
+def test_how_a_tier_runs_is_told_as_it_is_by_now_and_the_operators_discount_follows(digits, replica):
+    async def statuses() -> list[ReplicaStatus]:
+        gateway = Gateway()
+        it, told = local(gateway), [ReplicaStatus()]
+        serve(it, *digits)
+        for implementations in ({}, {"large": SEGMENTS}, {"large": MERGED}):
+            gateway.verdict = {"implementations": implementations}
+            await it.look()
+            status = status_of(Assignment(one, one), it.observation(KEY), "10.0.0.7:8000", told[-1], NOW)
+            assert flipped(told[-1], status), "it is told at once"
+            told.append(status)
+        return told[1:]
+
+    def merges(status: ReplicaStatus) -> bool:
+        """Whether the operator reckons with company for the first tier."""
+        view = view_tenant(replace(one.tenant, tiers=one.tenant.tiers[:1]))
+        profile = make_profile("large", 0.010, batches=[(2, 0.010)], architecture="a")
+        profile = replace(profile, sha256=status.tiers[0].sha256)
+        snapshot = make_snapshot([view], [make_node()], [make_replica(view, tiers=status.tiers[:1])], [profile])
+        cost = Knowledge(snapshot).cost(view.tenant, view.tenant.tiers[0], GPU)
+        assert (cost.architecture != "") == (cost.share(2) < 1.0)
+        return cost.architecture != ""
+
+    one = replica()
+    told = asyncio.run(statuses())
+    assert [[tier.implementation for tier in status.tiers] for status in told] == [
+        [MERGED, MERGED],
+        [SEGMENTS, MERGED],
+        [MERGED, MERGED],
+    ]
+    assert [merges(status) for status in told] == [True, False, True]
 
 
 @pytest.mark.parametrize(

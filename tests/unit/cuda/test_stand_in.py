@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from strict_cupy import CUDADriverError, CUDARuntimeError, RefusedError, World, modules
+from strict_cupy import modules
+from strict_world import CUDADriverError, CUDARuntimeError, RefusedError, World
 
 from treadle_agent.executor.cuda.variants import generated
 

@@ -13,11 +13,13 @@ import treadle_agent.program.ops.arithmetic  # noqa: F401 - fills the table
 from treadle_agent.executor.kept_tuner import KeptTuner
 from treadle_agent.executor.library import MERGED, SEGMENTS, Library, LoadedTier
 from treadle_agent.executor.precision import PrecisionError
+from treadle_agent.executor.protocol import TierSpec, Version
 from treadle_agent.executor.segment_chain import SegmentChain
 from treadle_agent.executor.simulated import GPUS, SimulatedTuner
 from treadle_agent.executor.slab import Slab
 from treadle_agent.executor.tuner import HostMemory, HostTuner, Profile
 from treadle_agent.executor.tuning_cache import TuningCache
+from treadle_agent.executor.versions import LoadedVersion
 from treadle_agent.program.artifact import ARTIFACT_VERSION, ROW_COUNTS, Artifact, TensorSpec, WeightEntry
 from treadle_agent.program.model import Activation, Kernel, Port, Program, TensorType, Weight
 from treadle_api.replica import LoadedReason
@@ -140,10 +142,14 @@ def test_merging_ends_for_good_where_the_weights_of_so_many_outgrow_the_caches(
 ) -> None:
     library._tuner.points = ((1, 2e-4), (8, 8e-4), (64, 64 * 2e-4))  # 100 us each of 8, 200 of 64; segments take 150
     tiers = [tier(tmp_path, f"{number}") for number in range(64)]
+    version = LoadedVersion(Version(1, "first", 1.0, 5, 8, (TierSpec("0", 90.0, ""),)), tiers[:1])
+    assert version.implementations == {}, "no shapes are bound"
     ways = []
     for one in tiers:
         library.prepare(one, types_of(3))
         apply(library)
+        version.tiers[0].buckets = {0: tiers[0].holders[types_of(3)]}
+        assert version.implementations == {"0": library.implementation(tiers[0])}
         now = {library.implementation(other) for other in tiers if other.holders}
         assert {other.holders[types_of(3)][0].mergeable for other in tiers if other.holders} == {now == {MERGED}}
         ways += now

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -52,6 +53,12 @@ def test_what_was_measured_is_found_at_the_next_start(tmp_path: Path) -> None:
     again = TuningCache(tmp_path / "tuning", DEVICE)
     assert again.recall(WHAT, 2, pytest.fail) == PROFILE
     assert again.lookups == Lookups(1, 0)
+
+
+def test_what_is_provisional_is_measured_again(tmp_path: Path) -> None:
+    provisional = replace(OTHER, provisional=True)
+    assert recall(tmp_path / "tuning", provisional) is provisional
+    assert recall(tmp_path / "tuning", OTHER) is OTHER
 
 
 def test_what_is_worth_no_trial_leaves_no_file(tmp_path: Path) -> None:

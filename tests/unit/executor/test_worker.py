@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from treadle_agent.executor.flight_record import FlightRecord
-from treadle_agent.executor.library import LoadedTier
+from treadle_agent.executor.library import MERGED, SEGMENTS, LoadedTier
 from treadle_agent.executor.protocol import (
     FLIGHT_RECORD_BYTES,
     Bind,
@@ -31,6 +31,7 @@ from treadle_agent.executor.protocol import (
     Version,
 )
 from treadle_agent.executor.segment_chain import SegmentChain
+from treadle_agent.executor.statistics import Document
 from treadle_agent.executor.versions import LoadedVersion
 from treadle_agent.executor.worker import Worker
 from treadle_agent.executor.worker_settings import WorkerSettings
@@ -238,3 +239,18 @@ def test_the_end_of_a_timeline_is_told_once_it_is_written_and_holds_nothing_up(h
     for saved in house.loading.saving:
         saved()
     assert reports() == [1, 2, 5, 3, 4]
+
+
+def test_how_tiers_run_by_now_is_told(house: House) -> None:
+    def told() -> dict[str, str]:
+        house.channel.posted.clear()
+        house.turn(Report(1))
+        [report] = house.channel.posted
+        return msgspec.json.decode(report.document, type=Document).tenants[1].implementations
+
+    version = house.tenant(1)
+    assert told() == {"only": SEGMENTS}
+    version.tiers[0].buckets[0][:] = [
+        Executable("one", 1, (0.0, 1.0), mergeable=True, cost=CostModel.line(1e-6, 0.0), body=house.chain)
+    ]
+    assert told() == {"only": MERGED}

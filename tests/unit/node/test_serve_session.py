@@ -232,6 +232,16 @@ def test_the_rest(shown):
     ]
 
 
+def test_an_edit_that_loads_nothing_does_not_look_like_a_load(shown):
+    whole = shown().splitlines()
+    assert shown(None, None, Removed("a.default"), None).splitlines() == [
+        *whole,
+        "updated a.default: nothing had to be loaded for it",
+        "removed a.default",
+        *whole,
+    ]
+
+
 def test_a_slow_load_is_spoken_of_once():
     output = io.StringIO()
     with ServeConsole(Console(file=output), Catalog(), "http://h") as console:

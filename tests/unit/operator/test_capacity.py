@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from operator_objects import (
@@ -18,10 +20,14 @@ from operator_objects import (
     view_tenant,
 )
 
+from treadle_agent.executor.precision import stored
+from treadle_agent.program.artifact import WeightEntry
+from treadle_agent.program.model import TensorType
 from treadle_api.replica import TierFigures
 from treadle_api.tenant import Precision
 from treadle_api.units import Bytes, Seconds, TenantName, TierName
 from treadle_operator.policy.capacity import (
+    FLOAT16_SHARE,
     LIMIT,
     UNKNOWN_LEAST,
     UNKNOWN_MEMORY,
@@ -162,6 +168,28 @@ def test_what_a_measured_load_gained_by_merging_its_own_requests_is_not_gained_a
     assert [best.seconds * best.share(count) for count in (1, 2, 4)] == pytest.approx([0.004, 0.004, 0.003])
 
 
+@pytest.mark.parametrize("widths", [(784, 256, 128, 10), (64, 512, 512, 40)])
+def test_what_is_assumed_of_float16_is_what_agents_keep_of_it(widths: tuple[int, ...]) -> None:
+    entries, nbytes = [], 0
+    for shape in (one for pair in pairwise(widths) for one in (pair, pair[1:])):  # matrices and biases
+        entries.append(WeightEntry(TensorType("float32", shape), nbytes))
+        nbytes += -(-entries[-1].type.nbytes // 64) * 64
+    _, halved = stored(entries, nbytes, Precision.FLOAT16)
+    assert 0.0 <= FLOAT16_SHARE - halved / nbytes < 0.02
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_weights_that_were_loaded_on_another_kind_of_device_take_as_much_here(precision: Precision) -> None:
+    tenant = make_tenant(models=["large"], precision=precision)
+    view = view_tenant(tenant)
+    figures = TierFigures(TierName("t0"), digest("large"), "a", "merged", Seconds(0.004), Bytes(5), precision)
+    profile = make_profile("large", 0.010, device_model=GPU, architecture="a", memory=8)
+    snapshot = make_snapshot([view], [make_node()], [make_replica(view, tiers=[figures])], [profile])
+    best = demand(snapshot, tenant, CPU).best
+    assert best is not None
+    assert (best.memory, best.measured) == (5, False)
+
+
 @pytest.mark.parametrize("precision", [Precision.TF32, Precision.FLOAT16])
 def test_a_model_at_another_precision_is_another_model(precision: Precision) -> None:
     plain = make_tenant(models=["large"])
@@ -171,6 +199,7 @@ def test_a_model_at_another_precision_is_another_model(precision: Precision) -> 
     assumed = demand(make_snapshot([views[1]], profiles=[profile]), other)
     assert assumed.best is not None
     assert not assumed.best.measured, "profiles are of Float32"
+    assert assumed.best.memory == math.ceil(8 * (FLOAT16_SHARE if precision is Precision.FLOAT16 else 1.0))
     figures = TierFigures(TierName("t0"), digest("large"), "a", "merged", Seconds(0.004), Bytes(5), precision)
     snapshot = make_snapshot(views, [make_node()], [make_replica(views[1], tiers=[figures])], [profile])
     first, second = demand(snapshot, plain), demand(snapshot, other)

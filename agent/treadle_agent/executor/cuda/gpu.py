@@ -1,7 +1,8 @@
 """The GPU as this package sees it: the few calls of CuPy that are made, in one place.
 
 CuPy's current stream and its cuBLAS handle belong to a thread, and its pools keep freed memory by stream: so each
-thread that uses the GPU has a stream of its own here, and what crosses threads waits for an event.
+thread that uses the GPU has a stream of its own here, and one for copies to the host; what crosses streams waits for
+an event, or for the host.
 """
 
 from __future__ import annotations
@@ -84,6 +85,13 @@ class Gpu:
                 yield stream
         except self._lost as error:
             self._end(str(error))
+
+    def outlet(self) -> Any:
+        """The calling thread's stream for copies to the host, which run beside its launches. Call inside `stream`."""
+        stream = getattr(self._threads, "outlet", None)
+        if stream is None:
+            stream = self._threads.outlet = self._cupy.cuda.Stream(non_blocking=True, priority=URGENT)
+        return stream
 
     def another_stream(self) -> Any:
         """One more stream of the calling thread, beside its own."""

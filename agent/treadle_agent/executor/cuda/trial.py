@@ -24,6 +24,7 @@ from treadle_agent.executor.tuner import (
     Profile,
     fastest,
     profile_up_to,
+    provisional,
 )
 from treadle_agent.program.model import Program
 
@@ -31,19 +32,21 @@ Seconds = list[float]  # of each kernel
 
 
 class Trial:
-    """Times one program with its model's weights, as often as problems are merged. Its memory is freed with it.
+    """Times one program with its model's weights, as often as `problems` are merged. Its memory is freed with it.
+
+    All raise CuPy's OutOfMemoryError where the device has none for that.
 
     Raises:
         UnsupportedOnGpuError: it holds kernels that cannot run here.
         PrecisionError: float16 cannot hold its weights.
     """
 
-    def __init__(self, gpu: Gpu, program: Program, slab: GpuSlab, weights: Path) -> None:
+    def __init__(self, gpu: Gpu, program: Program, slab: GpuSlab, weights: Path, problems: int = PROBLEMS) -> None:
         self._gpu, self._program, self._weights = gpu, program, weights
         self._slab = slab.like()
         self._rows: list[int] = []
-        self._load(PROBLEMS)  # first: what is refused holds nothing
-        self._rule = GpuProgram(gpu, program, self._slab, PROBLEMS)
+        self._load(problems)  # first: what is refused holds nothing
+        self._rule = GpuProgram(gpu, program, self._slab, problems)
 
     def choices(self) -> Choices:
         """For each product and convolution the tile that is fastest alone, and merged; cuBLAS where it beats that."""
@@ -60,9 +63,14 @@ class Trial:
                 seconds = self._seconds(body, problems)
                 for kernel, tile in tiles.items():
                     found[kernel][tile] = seconds[kernel]
+            del body  # its arena, before there is the next one's
         best = {kernel: min(found.values()) for kernel, found in merged.items()}
         chosen = {kernel: (_fastest(alone[kernel]), _fastest(merged[kernel])) for kernel in tried}
         return Choices(self._faster_by_library(best), chosen)
+
+    def alone(self) -> Profile:
+        """What it takes alone, by the rule."""
+        return provisional(self._seconds(self._rule, 1))
 
     def profile(self, choices: Choices) -> Profile:
         """What the program takes so, for as many problems as their memory allows."""

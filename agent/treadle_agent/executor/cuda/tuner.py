@@ -68,11 +68,20 @@ class GpuTuner:
     def merged(self, program: Program, slab: Weights, weights: Path) -> Profile | None:
         """Time a program alone and merged, on memory of its own that is given back afterwards.
 
+        Where the device is so full that there is none for that, alone and by the rule: the model itself may find room.
+
         Raises:
             UnsupportedOnGpuError: it holds kernels that cannot run here.
             PrecisionError: float16 cannot hold its weights.
         """
         assert isinstance(slab, GpuSlab)
+        try:
+            return self._tried(program, slab, weights)
+        except MemoryError:  # CuPy's
+            pass  # what the trial held is freed now
+        return Trial(self._gpu, program, slab, weights, problems=1).alone()
+
+    def _tried(self, program: Program, slab: GpuSlab, weights: Path) -> Profile:
         trial = Trial(self._gpu, program, slab, weights)
         choices = trial.choices()
         tiles = ((kernel, greedy.name, merged.name) for kernel, (greedy, merged) in choices.tiles.items())

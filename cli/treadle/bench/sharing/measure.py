@@ -44,7 +44,12 @@ class Run:
 
 
 async def run(seats: Sequence[Seat], workload: Workload, seconds: float) -> Run:
-    """Check an answer of each tenant, then time them all for so many seconds; raises WrongAnswerError."""
+    """Check an answer of each tenant, then time them all for so many seconds.
+
+    Raises:
+        WrongAnswerError: an answer is wrong, or missing.
+        FullError, GoneError: an executor takes no more requests.
+    """
     for tenant, seat in zip(workload.models, seats, strict=True):
         _, found = await _ask(seat, workload, 0)
         for one, expected in zip(found, workload.expected(tenant), strict=True):
@@ -62,10 +67,13 @@ async def run(seats: Sequence[Seat], workload: Workload, seconds: float) -> Run:
 async def _load(seats: Sequence[Seat], workload: Workload, seconds: float) -> list[list[float]]:
     end = time.perf_counter() + seconds
     took: list[list[float]] = [[] for _ in seats]
-    clients = [
-        _client(seat, workload, own, end) for seat, own in zip(seats, took, strict=True) for _ in range(UNDER_WAY)
-    ]
-    await asyncio.gather(*clients)
+    try:
+        async with asyncio.TaskGroup() as clients:
+            for seat, own in zip(seats, took, strict=True):
+                for _ in range(UNDER_WAY):
+                    clients.create_task(_client(seat, workload, own, end))
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None  # the first client's; the others have ended
     return took
 
 

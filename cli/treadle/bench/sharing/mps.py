@@ -11,6 +11,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 from treadle_agent.program.forkserver import environment
 
@@ -47,14 +49,26 @@ def check_used() -> None:
 
 
 def _control(*options: str, said: str = "") -> str:
-    """What the daemon's control program answers."""
-    try:
-        done = subprocess.run(
-            [CONTROL, *options], input=said, capture_output=True, text=True, timeout=TIMEOUT, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MpsError(f"{CONTROL}: {error}") from error
+    """What the daemon's control program answers.
+
+    Into files: a daemon that it starts may keep what it was given to write to, and the end of a pipe would not come.
+    """
+    with TemporaryFile("w+") as given, TemporaryFile("w+") as answer, TemporaryFile("w+") as errors:
+        given.write(said)
+        given.seek(0)
+        try:
+            done = subprocess.run(
+                [CONTROL, *options], stdin=given, stdout=answer, stderr=errors, timeout=TIMEOUT, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise MpsError(f"{CONTROL}: {error}") from error
+        answered, wrong = (_all(file) for file in (answer, errors))
     if done.returncode != 0:
-        reason = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
+        reason = (wrong or answered).strip() or f"exit status {done.returncode}"
         raise MpsError(f"{CONTROL} {' '.join(options) or said.strip()}: {reason}")
-    return done.stdout
+    return answered
+
+
+def _all(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()

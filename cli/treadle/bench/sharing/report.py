@@ -24,7 +24,10 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """One comparison on `device`; `gpu`: its name, driver and versions, None where it is none."""
+    """One comparison on `device`; `gpu`: its name, driver and versions, None where it is none.
+
+    `gpu_code_ran`: whether a GPU computed any of the rows.
+    """
 
     device: str
     gpu: dict[str, str] | None
@@ -37,3 +40,4 @@ class Report(msgspec.Struct, frozen=True):
     rounds: int
     rows: tuple[Row, ...]
     left_out: tuple[LeftOut, ...]
+    gpu_code_ran: bool

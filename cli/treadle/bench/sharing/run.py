@@ -21,13 +21,19 @@ from treadle.bench.sharing.report import Report, Row
 from treadle.bench.sharing.ways import WAYS, Way, seated
 from treadle_agent.executor import worker
 from treadle_agent.executor.executor_process import WorkerMain
-from treadle_agent.executor.gateway import RefusedError
+from treadle_agent.executor.gateway import FullError, GoneError, RefusedError
+from treadle_agent.program.errors import ModelError
 
 _NOTE = (
     "Executors without HTTP, on the same kernels whichever way they share the GPU; every tenant keeps requests under "
     "way all the time, and one answer of each was held against ONNX Runtime's. One process asks for all of them, which "
     "bounds what can be seen."
 )
+
+
+FAILURES = (  # of a way, which is left out then: it cannot be started, or gives no figures
+    RefusedError, FullError, GoneError, ModelError, WrongAnswerError, mps.MpsError, OSError, EOFError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class Comparison:
         gpu = gpu_facts() if self._device == "cuda" else None
         return Report(
             self._device, gpu, _NOTE, command, date, machine(), versions(), seconds, rounds, tuple(rows),
-            tuple(self._left_out),
+            tuple(self._left_out), gpu_code_ran=self._device == "cuda" and self._main is worker.main and bool(rows),
         )  # fmt: skip
 
     async def _ways(self, suite: str, made: Workload, seconds: float, rounds: int) -> list[Row]:
@@ -76,7 +82,7 @@ class Comparison:
                     continue
                 try:
                     found[way.name].append(await self._measured(suite, way, made, seconds))
-                except (RefusedError, WrongAnswerError, mps.MpsError, OSError, EOFError) as error:
+                except FAILURES as error:
                     failed.add(way.name)
                     self._left_out.append(LeftOut(f"{suite}, {len(made.models)} tenants", way.name, str(error)))
                     self._progress.warn(f"{suite}: {way.name} left out: {error}")

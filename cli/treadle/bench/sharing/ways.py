@@ -55,7 +55,8 @@ async def seated(
     """All tenants of `workload` loaded; `main`: what executor processes run.
 
     Raises:
-        RefusedError: a model cannot be loaded there.
+        ModelError: a model cannot be compiled.
+        RefusedError: one cannot be loaded there.
         OSError, EOFError: no process can be started.
     """
     async with AsyncExitStack() as stack:

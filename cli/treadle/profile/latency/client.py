@@ -18,7 +18,7 @@ from treadle_agent.program.model import Shape
 
 DEADLINE = 60.0  # seconds: nothing is shed, and no tail is cut off
 CLOSED_LOOP = 64  # requests under way at saturation
-UNDER_WAY = 2000  # in an open loop; a queue that grows beyond is no load that a tier bears
+UNDER_WAY = 20_000  # in an open loop: a second of the fastest; a queue that grows beyond is no load that a tier bears
 _TENSOR_SEED = 0
 
 
@@ -54,11 +54,13 @@ class Client:
     async def load(self, rate: float, seconds: float, seed: int) -> list[float] | None:
         """Seconds that each request of a Poisson load took from when it was due; None where a queue outgrew all bounds.
 
+        There is one request at least.
+
         Raises:
             UnprofiledError: a request failed.
         """
         tensors = self._tensors(1)
-        times = poisson([Phase(seconds, rate)], seed=seed).times
+        times = poisson([Phase(seconds, rate)], seed=seed).times.tolist() or [0.0]
         took: list[float] = []
         failed: list[Exception] = []
         start = time.perf_counter()
@@ -72,7 +74,7 @@ class Client:
                 took.append(time.perf_counter() - start - due)
 
         async with asyncio.TaskGroup() as group:
-            for due in times.tolist():
+            for due in times:
                 if (wait := start + due - time.perf_counter()) > 0.0:
                     await asyncio.sleep(wait)
                 group.create_task(request(due))

@@ -93,13 +93,15 @@ async def _tier(supervisor: Supervisor, version: Version, artifact: Artifact, pl
     batches = [await _batch(client, rows, plan.seconds) for rows in (ROW_COUNTS if served.batchable else (1,))]
     announce(f"{spec.name}: saturation")
     saturation = await client.saturate(plan.seconds)
-    loads = []
+    loads, unborne = [], []
     for number, share in enumerate(SHARES):
         rate = share * saturation
         announce(f"{spec.name}: {rate:,.0f} requests/s")
         seconds = max(plan.seconds, min(_FEWEST_REQUESTS / rate, _LONGEST * plan.seconds))
         took = await client.load(rate, seconds, number)
-        if took:
+        if took is None:
+            unborne.append(_rounded(rate))
+        else:
             loads.append(Load(_rounded(rate), *_quantiles(took), len(took)))
     profiled = spec.precision is api.Precision.FLOAT32
     return Tier(
@@ -114,6 +116,7 @@ async def _tier(supervisor: Supervisor, version: Version, artifact: Artifact, pl
         batches=tuple(batches),
         loads=tuple(loads),
         precision=spec.precision,
+        unborne=tuple(unborne),
     )
 
 

@@ -27,7 +27,8 @@ class Load(msgspec.Struct, frozen=True):
 
 class Tier(msgspec.Struct, frozen=True):
     """A tier's model. `profile`: name of its ModelProfile, "" where it has none, since profiles are of Float32;
-    `saturation_rps`: answers a second in a closed loop; `loads`: those that it bore.
+    `saturation_rps`: answers a second in a closed loop; `loads`: those that it bore; `unborne`: requests a second of
+    those whose queue outgrew all bounds.
     """
 
     tier: str
@@ -41,6 +42,7 @@ class Tier(msgspec.Struct, frozen=True):
     batches: tuple[Batch, ...]
     loads: tuple[Load, ...]
     precision: Precision = Precision.FLOAT32
+    unborne: tuple[float, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True):

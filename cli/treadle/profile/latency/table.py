@@ -27,5 +27,8 @@ def show(report: Report, console: Console) -> None:
             p50, p99 = (f"{1e3 * seconds:.3f}" for seconds in (load.p50, load.p99))
             rate, saturation = f"{load.requests_per_second:,.4g}", f"{tier.saturation_rps:,.4g}"
             loads.add_row(tier.tier, saturation, rate, p50, p99, str(load.requests))
+        for requests_per_second in tier.unborne:
+            saturation = f"{tier.saturation_rps:,.4g}"
+            loads.add_row(tier.tier, saturation, f"{requests_per_second:,.4g}", "not borne", "", "")
     console.print(batches)
     console.print(loads)

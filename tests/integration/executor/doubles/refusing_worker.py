@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import socket
 
-from strict_cupy import World, modules
+from strict_cupy import modules
+from strict_world import World
 from trapped_worker import set_trap
 
 from treadle_agent.executor import worker
