@@ -42,7 +42,7 @@ class Tables:
 def _headline(view: View) -> str:
     of = f", over {view.seconds:.3g} s" if view.seconds is not None else ""
     count = len(view.tenants)
-    broken = f"{view.broken} with a promise that is not kept" if view.broken else "all promises kept"
+    broken = f"{view.broken} with a promise that is not kept" if view.broken else "no promise is broken"
     return f"{view.source}{of}: {count} tenant{'' if count == 1 else 's'}{', ' + broken if count else ''}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from treadle_api.conditions import Condition, ConditionStatus, find_condition
+from treadle_api.replica import Figures
 from treadle_api.units import Seconds
 from treadle_operator.policy import promise
 from treadle_operator.policy.case import Case
@@ -19,6 +20,7 @@ NOT_ADMITTED = "NotAdmitted"
 IDLE_AFTER = Seconds(300.0)  # without a request: what was found of the last ones is no answer any more
 TRANSITIONAL = frozenset({LOADING, WAITING})  # reasons of Ready=False that pass by themselves, mostly at once
 
+_CHANCE = ", which so few requests miss by chance"
 _LOST = frozenset({Cause.NODE_LOST, Cause.DEVICE_LOST})
 _AS_EXPECTED = Condition(TenantCondition.STRAGGLING, FALSE, "AsExpected", "its kernels take as long as they should")
 
@@ -66,10 +68,12 @@ def slo_met(case: Case, *, idle: bool) -> Condition:
     old = find_condition(case.state.view.status.conditions, TenantCondition.SLO_MET)
     if not served.total:
         return _without_requests(TenantCondition.SLO_MET, old, idle=idle)
-    share = f"{served.good / served.total:.2%} of {served.total} requests in the last {served.window:g} s were in time"
+    share = f"{served.good / served.total:.2%} of {_latest(served)} were in time"
     message = f"{share}; the objective is {slo.objective:g}%"
     if promise.is_late(served, slo, broken=_is_false(old)):
         return Condition(TenantCondition.SLO_MET, FALSE, _steady(promise.cause_of_lateness(served), old), message)
+    if promise.is_late(served, slo, broken=True):
+        message += _CHANCE
     return Condition(TenantCondition.SLO_MET, TRUE, "InTime", message)
 
 
@@ -81,9 +85,11 @@ def accuracy_met(case: Case, *, idle: bool) -> Condition:
         return _without_requests(TenantCondition.ACCURACY_MET, old, idle=idle)
     effective, least = promise.effective_accuracy(served), promise.least_accuracy(slo)
     terms = f"{slo.min_accuracy:g} for {slo.objective:g}% of the requests is {least:.2f}"
-    message = f"effective accuracy was {effective:.2f} in the last {served.window:g} s; {terms}"
+    message = f"effective accuracy of {_latest(served)} was {effective:.2f}; {terms}"
     if promise.is_inaccurate(served, slo, broken=_is_false(old)):
         return Condition(TenantCondition.ACCURACY_MET, FALSE, "BelowFloor", message)
+    if promise.is_inaccurate(served, slo, broken=True):
+        message += _CHANCE
     return Condition(TenantCondition.ACCURACY_MET, TRUE, "FloorKept", message)
 
 
@@ -118,6 +124,11 @@ def _all_current(case: Case) -> bool:
         for view in case.state.current
         if view.serves
     )
+
+
+def _latest(served: Figures) -> str:
+    """Those that figures are of: a message stays true where no others come."""
+    return f"the latest {served.total} requests, within {served.window:g} s,"
 
 
 def _without_requests(type_: TenantCondition, old: Condition | None, *, idle: bool) -> Condition:

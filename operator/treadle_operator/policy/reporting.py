@@ -96,15 +96,19 @@ class Reporter:
         )
         desired = case.target.replicas if case.placements else 0
         old, total = view.status, served.total
-        p99 = histogram.quantile(served.latency_counts, 0.99) if total else None
+        effective, p99 = (None, None) if idle else (old.effective_accuracy, old.p99)
+        if total:
+            effective = promise.effective_accuracy(served)
+        if (measured := histogram.quantile(served.latency_counts, 0.99)) is not None:
+            p99 = _milliseconds(measured)
         return TenantStatus(
             observed_generation=view.generation,
             conditions=tuple(conditions.observed(one, case, self._time) for one in found),
             replicas_desired=desired,
             replicas_ready=min(len(serving), desired),
             active_tier=_active_tier(serving) or old.active_tier,
-            effective_accuracy=promise.effective_accuracy(served) if total else old.effective_accuracy,
-            p99=_milliseconds(p99) if p99 is not None else old.p99,
+            effective_accuracy=effective,
+            p99=p99,
             requests_per_second=_rate(case),
             url=tenant_url(case.tenant, tls=self._tls) if case.placements else "",
             counter_offer=verdict.counter_offer,

@@ -177,6 +177,20 @@ def test_whether_the_accuracy_floor_is_kept(figures: Figures, floor: float, befo
     assert condition(status_of(view, make_replica(view, figures=figures)), "AccuracyMet").status == status
 
 
+def test_a_promise_that_chance_may_have_missed_says_so() -> None:
+    view = view_tenant(make_tenant(floor=90.0))
+    few = status_of(view, make_replica(view, figures=make_figures(19, late=1, accuracy=90.0)))
+    chance = ", which so few requests miss by chance"
+    assert condition(few, "SLOMet").message == (
+        f"95.00% of the latest 20 requests, within 60 s, were in time; the objective is 99%{chance}"
+    )
+    assert condition(few, "AccuracyMet").message == (
+        f"effective accuracy of the latest 20 requests, within 60 s, was 85.50; 90 for 99% of the requests is 89.10{chance}"
+    )
+    kept = status_of(view, make_replica(view, figures=make_figures(20, accuracy=90.0)))
+    assert not any(chance in one.message for one in kept.conditions)
+
+
 def not_loaded(view: TenantView, place: str, reason: str) -> ReplicaView:
     return make_replica(view, place, serving=False, conditions=[said("Loaded", reason, message="because")])
 
@@ -231,10 +245,13 @@ def test_what_was_found_is_no_answer_any_more_when_nobody_has_asked_for_long(bef
     first = planned(view, [idle])
     assert first.wake == NOW + IDLE_AFTER
     until = planned(view, [idle], first.memory, NOW + IDLE_AFTER - 1)
-    assert until.tenants[view.tenant.key].status.conditions == view.status.conditions
+    waiting = until.tenants[view.tenant.key].status
+    assert (waiting.conditions, waiting.p99) == (view.status.conditions, view.status.p99)
+    assert waiting.effective_accuracy == view.status.effective_accuracy is not None
     then = planned(view, [idle], until.memory, NOW + IDLE_AFTER).tenants[view.tenant.key].status
     for type_ in ("SLOMet", "AccuracyMet"):
         assert (condition(then, type_).status, condition(then, type_).reason) == ("Unknown", "NoRequests")
+    assert (then.effective_accuracy, then.p99) == (None, None)
     asleep = planned(replace(view, status=then), [idle], until.memory, NOW + IDLE_AFTER)
     assert (asleep.tenants[view.tenant.key].status, asleep.wake) == (then, None)
 
