@@ -185,7 +185,8 @@ def test_a_promise_that_chance_may_have_missed_says_so() -> None:
         f"95.00% of the latest 20 requests, within 60 s, were in time; the objective is 99%{chance}"
     )
     assert condition(few, "AccuracyMet").message == (
-        f"effective accuracy of the latest 20 requests, within 60 s, was 85.50; 90 for 99% of the requests is 89.10{chance}"
+        "effective accuracy of the latest 20 requests, within 60 s, was 85.50; "
+        f"90 for 99% of the requests is 89.10{chance}"
     )
     kept = status_of(view, make_replica(view, figures=make_figures(20, accuracy=90.0)))
     assert not any(chance in one.message for one in kept.conditions)
