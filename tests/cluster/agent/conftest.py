@@ -89,10 +89,12 @@ class Agent:
     def lease_age(self) -> float:
         return (datetime.now(UTC) - self.renewed()).total_seconds()
 
-    def get(self, path: str) -> int:
-        """The status of a GET."""
+    def ask(self, path: str, token: str = "", body: bytes | None = None) -> int:
+        """The status of a GET, or of a POST of `body`, in the name of a token's caller."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(f"http://{self.address}{path}", body, headers)
         try:
-            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=20) as response:
                 return response.status
         except urllib.error.HTTPError as error:
             with error:

@@ -6,9 +6,6 @@ import http.client
 import json
 import ssl
 import time
-import urllib.error
-import urllib.request
-from typing import Any
 
 import pytest
 import trustme
@@ -22,18 +19,6 @@ OPTIONS = (
     "--auth-audience", AUDIENCE, "--auth-cache-seconds", str(CACHE), "--auth-outage-seconds", str(OUTAGE),
 )  # fmt: skip
 BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 1, 1, 1]}]}).encode()
-
-
-def ask(it: Any, path: str, token: str = "", body: bytes | None = None) -> int:
-    """The status of a GET, or of a POST of `body`."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    request = urllib.request.Request(f"http://{it.address}{path}", body, headers)
-    try:
-        with urllib.request.urlopen(request, timeout=20) as response:
-            return int(response.status)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code
 
 
 @pytest.fixture
@@ -68,15 +53,15 @@ def test_tokens_and_rights(agent, replica, caller, grant, cluster, namespace, ev
     infer, other = "/v2/models/digits/infer", f"/v2/models/digits.{namespace}/infer"
     may, may_not = caller("may"), caller("may-not")
     grant("may")
-    assert ask(it, infer, body=BODY) == 401
-    assert ask(it, infer, "no.such.token", BODY) == 401
-    assert ask(it, infer, caller("may", audience=""), BODY) == 401, "a token for the API server is none for us"
-    eventually(lambda: ask(it, infer, may, BODY) == 200)
-    assert ask(it, other, may, BODY) == 200
-    assert ask(it, infer, may_not, BODY) == 403
+    assert it.ask(infer, body=BODY) == 401
+    assert it.ask(infer, "no.such.token", BODY) == 401
+    assert it.ask(infer, caller("may", audience=""), BODY) == 401, "a token for the API server is none for us"
+    eventually(lambda: it.ask(infer, may, BODY) == 200)
+    assert it.ask(other, may, BODY) == 200
+    assert it.ask(infer, may_not, BODY) == 403
     for path in ("/v2/models/digits", "/v2/models/digits/ready"):
-        assert (ask(it, path), ask(it, path, may), ask(it, path, may_not)) == (401, 200, 403)
-    assert ask(it, "/v2/models/nothing", may) == ask(it, "/v2/models/nothing", may_not) == 403
+        assert (it.ask(path), it.ask(path, may), it.ask(path, may_not)) == (401, 200, 403)
+    assert it.ask("/v2/models/nothing", may) == it.ask("/v2/models/nothing", may_not) == 403
     # Metrics take another right, by a token for the API server itself.
     cluster.kubectl("create", "clusterrole", namespace, "--verb=get", "--non-resource-url=/metrics")
     cluster.kubectl(
@@ -84,16 +69,16 @@ def test_tokens_and_rights(agent, replica, caller, grant, cluster, namespace, ev
     )
     reads = caller("reads", audience="")
     try:
-        eventually(lambda: ask(it, "/metrics", reads) == 200)
+        eventually(lambda: it.ask("/metrics", reads) == 200)
     finally:
         cluster.kubectl("delete", "clusterrolebinding,clusterrole", namespace)
-    assert (ask(it, "/metrics"), ask(it, "/metrics", may)) == (401, 401)
-    assert ask(it, "/metrics", caller("may", audience="")) == 403
-    assert (ask(it, "/v2/health/live"), ask(it, "/v2/health/ready")) == (200, 200)
+    assert (it.ask("/metrics"), it.ask("/metrics", may)) == (401, 401)
+    assert it.ask("/metrics", caller("may", audience="")) == 403
+    assert (it.ask("/v2/health/live"), it.ask("/v2/health/ready")) == (200, 200)
 
     cluster.kubectl("delete", "rolebinding", "may", "-n", namespace)
     taken = time.monotonic()
-    eventually(lambda: ask(it, infer, may, BODY) == 403, CACHE + 5.0)
+    eventually(lambda: it.ask(infer, may, BODY) == 403, CACHE + 5.0)
     assert time.monotonic() - taken < CACHE + 2.0
     log = it.program.output
     assert not any(token in log for token in (may, may_not, reads))
@@ -114,18 +99,18 @@ def test_while_the_api_server_is_away_what_was_said_holds_and_then_nobody_is_let
     infer = "/v2/models/digits/infer"
     may, late = caller("may"), caller("may")
     grant("may")
-    eventually(lambda: ask(it, infer, may, BODY) == 200)
+    eventually(lambda: it.ask(infer, may, BODY) == 200)
     way.cut()
     cut = time.monotonic()
-    assert ask(it, infer, late, BODY) == 503, "nobody can be asked about a token that was not seen before"
+    assert it.ask(infer, late, BODY) == 503, "nobody can be asked about a token that was not seen before"
     while time.monotonic() - cut < CACHE + OUTAGE - 2.0:
         began = time.monotonic()
-        assert ask(it, infer, may, BODY) == 200, f"{began - cut:.1f} s after the cut"
-    eventually(lambda: ask(it, infer, may, BODY) == 503, 10.0)
+        assert it.ask(infer, may, BODY) == 200, f"{began - cut:.1f} s after the cut"
+    eventually(lambda: it.ask(infer, may, BODY) == 503, 10.0)
     assert time.monotonic() - cut < CACHE + OUTAGE + 2.0
-    assert ask(it, "/v2/health/live") == 200
+    assert it.ask("/v2/health/live") == 200
     way.restore()
-    eventually(lambda: ask(it, infer, may, BODY) == 200, 20.0)
+    eventually(lambda: it.ask(infer, may, BODY) == 200, 20.0)
     assert "nobody says who may call" in it.program.output
 
 

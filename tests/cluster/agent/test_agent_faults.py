@@ -66,7 +66,7 @@ def test_a_leader_that_leads_no_more_is_refused(agent, replica, leader, infer, e
     assert one.status()["observedGeneration"] == accepted
     assert one.status()["observedEpoch"] == 1
     assert infer(it.address, "digits") == 2.0
-    assert it.get("/v2/models/stray/ready") == 404
+    assert it.ask("/v2/models/stray/ready") == 404
     assert "its epoch is 2, the leader's 3" in it.program.output
 
     # The leader itself.
@@ -99,7 +99,7 @@ def test_two_devices_serve_one_tenant(agent, replica, infer, eventually):
     # One device is given up: the other one answers, and nothing is forwarded anywhere.
     first.patch(draining=True, successors=[it.address])
     first.wait_for("Draining", "True", "Drained", 10.0)
-    assert it.get("/v2/models/digits/ready") == 200
+    assert it.ask("/v2/models/digits/ready") == 200
     first.delete()
     eventually(lambda: it.node()["status"]["devices"][0]["usedBytes"] == 0)
     assert infer(it.address, "digits") == 2.0

@@ -48,8 +48,8 @@ def test_a_draining_replica_passes_on_what_still_comes(agent, replica, infer_by,
 
         leaving.patch(draining=True, successors=[new.address])
         leaving.wait_for("Draining", "True", "Drained", 10.0)
-        assert old.get("/v2/models/digits/ready") == 503, "nobody new should come"
-        assert old.get("/v2/health/ready") == 200, "the node itself goes on"
+        assert old.ask("/v2/models/digits/ready") == 503, "nobody new should come"
+        assert old.ask("/v2/health/ready") == 200, "the node itself goes on"
         eventually(lambda: stream.answers[-1] == 3.0)
 
         leaving.delete()
@@ -73,7 +73,7 @@ def test_without_successors_it_answers_itself_until_it_is_deleted(agent, replica
     assert infer(it.address, "digits") == 2.0
     one.patch(draining=False)
     one.wait_for("Draining", "False", seconds=10.0)
-    eventually(lambda: it.get("/v2/models/digits/ready") == 200)
+    eventually(lambda: it.ask("/v2/models/digits/ready") == 200)
 
 
 def test_what_was_never_loaded_drains_at_once(agent, replica, eventually):
@@ -95,7 +95,7 @@ def test_a_replica_that_is_made_again_is_another_one(agent, replica, eventually)
     one.wait_for("Draining", "False")
     one.wait_for("Loaded", "True")
     assert one.status()["observedGeneration"] == 1
-    assert it.get("/v2/models/digits/ready") == 200
+    assert it.ask("/v2/models/digits/ready") == 200
 
 
 def test_sigterm_ends_it_in_order(agent, replica, infer_by, eventually, cluster):
@@ -116,5 +116,5 @@ def test_sigterm_ends_it_in_order(agent, replica, infer_by, eventually, cluster)
 
     it.program.start()  # and comes back, with what it was assigned
     it.wait_until_ready()
-    eventually(lambda: it.get("/v2/models/digits/ready") == 200)
+    eventually(lambda: it.ask("/v2/models/digits/ready") == 200)
     one.wait_for("Serving", "True")

@@ -23,11 +23,11 @@ def test_it_waits_for_the_api_server_and_says_so(agent, proxy):
     way.cut()
     it = agent("alpha", server=way.url)
     it.program.wait_for(r"waiting for the API server, next try in .* s: https://127.0.0.1")
-    assert it.get("/v2/health/live") == 200
-    assert it.get("/v2/health/ready") == 503
+    assert it.ask("/v2/health/live") == 200
+    assert it.ask("/v2/health/ready") == 503
     way.restore()
     it.wait_until_ready()
-    assert it.get("/v2/health/ready") == 200
+    assert it.ask("/v2/health/ready") == 200
 
 
 def test_it_serves_while_the_api_server_is_away(agent, replica, proxy, infer, eventually):
@@ -41,7 +41,7 @@ def test_it_serves_while_the_api_server_is_away(agent, replica, proxy, infer, ev
     end = time.monotonic() + 6.0  # longer than a renewal of the Lease
     while time.monotonic() < end:
         assert infer(it.address, "digits") == 2.0
-        assert it.get("/v2/health/ready") == 200
+        assert it.ask("/v2/health/ready") == 200
     way.restore()
     one.wait_for("Loaded", "True", seconds=30.0)
     assert infer(it.address, "digits") == 5.0

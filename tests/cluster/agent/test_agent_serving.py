@@ -63,7 +63,7 @@ def test_a_replica_is_loaded_served_and_told_of(agent, replica, infer, eventuall
     assert infer(it.address, "digits", 1.0) == 5.0
 
     one.delete()
-    eventually(lambda: it.get("/v2/models/digits/ready") == 404)
+    eventually(lambda: it.ask("/v2/models/digits/ready") == 404)
     with pytest.raises(InferenceServerException):
         infer(it.address, "digits")
 

@@ -21,7 +21,7 @@ import onnx
 import pytest
 import tritonclient.http as triton
 import yaml
-from onnx import TensorProto, helper, numpy_helper
+from scaling_model import scaling_model
 
 from bed.addresses import free_port
 from bed.eventually import eventually
@@ -325,15 +325,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with models 2.onnx and 3.onnx: y = factor · x."""
     folder = tmp_path_factory.mktemp("models")
     for factor in (2, 3):
-        graph = helper.make_graph(
-            [helper.make_node("MatMul", ["x", "w"], ["y"])],
-            "scale",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", WIDTH])],
-            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", WIDTH])],
-            [numpy_helper.from_array(factor * np.eye(WIDTH, dtype=np.float32), "w")],
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-        onnx.save(model, folder / f"{factor}.onnx")
+        onnx.save(scaling_model(factor, WIDTH), folder / f"{factor}.onnx")
     return folder
 
 

@@ -200,16 +200,21 @@ def filling(bed: Bed, memory, table) -> Callable[[], None]:
     return lambda: module.get_function("fill")((1, 1), (256,), (np.uint64(memory.ptr), np.uint64(0)))
 
 
+def captured(stream, work: Callable[[], object] = lambda: None):
+    """The graph of what `work` launches on a stream."""
+    with stream:
+        stream.begin_capture()
+        work()
+        return stream.end_capture()
+
+
 def test_what_is_captured_runs_when_its_graph_is_launched(bed: Bed) -> None:
     stream, other = bed.stream(), bed.stream()
     memory, table, target = bed.memory(stream), bed.pinned(), bed.pinned()
     fill = filling(bed, memory, table)
     memory.copy_from_host_async(table.ptr, NBYTES, stream)
     stream.synchronize()
-    with other:
-        other.begin_capture()
-        fill()
-        graph = other.end_capture()
+    graph = captured(other, fill)
     other.synchronize()
 
     def read() -> set[float]:
@@ -232,9 +237,7 @@ def test_in_capture_only_kernels_are_taken(bed: Bed, refused: str) -> None:
     memory, source = bed.memory(stream), bed.pinned()
     event, scalar = bed.cupy.cuda.Event(disable_timing=True), np.ones((), np.float32).ctypes.data
     event.record(other)
-    with other:
-        other.begin_capture()
-        empty = other.end_capture()
+    empty = captured(other)
     handle = bed.cupy.cuda.device.get_cublas_handle()
     calls: dict[str, Callable[[], object]] = {
         "cuBLAS": lambda: bed.cublas.sgemmBatched(
@@ -276,10 +279,7 @@ def test_a_graph_takes_part_in_the_order_of_streams(bed: Bed) -> None:
     fill = filling(bed, memory, table)
     memory.copy_from_host_async(table.ptr, NBYTES, one)
     one.synchronize()
-    with two:
-        two.begin_capture()
-        fill()
-        graph = two.end_capture()
+    graph = captured(two, fill)
     (memory + 512).copy_from_host_async(target.ptr, 8, one)
     graph.launch(two)
     one.synchronize()
