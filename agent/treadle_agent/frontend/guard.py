@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import sha256
+from ipaddress import IPv6Address, ip_address
 
 from aiohttp import hdrs
 
@@ -21,6 +22,7 @@ from treadle_agent.frontend.inquiries import Inquiries
 from treadle_agent.frontend.routes import Resource, Route
 from treadle_agent.frontend.settings import GuardSettings
 
+OWN_BITS = 64  # of an IPv6 address: who has one address of a subnet may have all of it (RFC 4291, section 2.5.1)
 LONGEST_NAME = 512  # of a tenant that anybody is asked about; those that exist are shorter
 
 _OPEN = frozenset({Resource.LIVE, Resource.READY})  # the kubelet has no token
@@ -78,7 +80,7 @@ class Guard:
         if not _TOKEN.fullmatch(token := _token(authorization)):
             raise UnauthenticatedError("a bearer token is needed", "")
         try:
-            caller = await self._callers.answer(*self._question(token, route), peer)
+            caller = await self._callers.answer(*self._question(token, route), owner(peer))
             if caller is None:
                 raise UnauthenticatedError("the bearer token is not valid here", "invalid_token")
             return await self._allowed(caller, route)
@@ -117,6 +119,19 @@ class Guard:
             return _named(route, only_key(route.model, allowed))
         except AmbiguousTenantError as error:
             raise BadRequestError(str(error)) from None
+
+
+def owner(peer: str) -> str:
+    """Who takes a turn at asking for a token that calls from this address: an IPv4 address, or an IPv6 subnet."""
+    try:
+        address = ip_address(peer)
+    except ValueError:  # no address, which a Unix socket has
+        return peer
+    if not isinstance(address, IPv6Address):
+        return peer
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Address(int(address) >> OWN_BITS << OWN_BITS))
 
 
 def _token(authorization: str | None) -> str:

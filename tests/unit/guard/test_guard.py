@@ -16,7 +16,7 @@ from treadle_agent.frontend.errors import (
     RequestError,
     UnauthenticatedError,
 )
-from treadle_agent.frontend.guard import Guard
+from treadle_agent.frontend.guard import Guard, owner
 from treadle_agent.frontend.routes import Resource, Route, resolve
 
 Make = Callable[..., Guard]
@@ -284,6 +284,43 @@ def test_a_flood_of_tokens_delays_whom_it_comes_from_and_nobody_else(guard: Make
         assert (made._callers._turns._free, len(made._callers._turns._line)) == (2, 0)
 
     asyncio.run(run())
+
+
+def test_who_has_a_subnet_has_one_turn(guard: Make, reviewer):
+    async def run() -> None:
+        made, reviewer.hold = guard(most_asked=2, most_waiting=20), asyncio.Event()
+        flood = [
+            asyncio.create_task(
+                made.admit(INFER, {"Authorization": f"Bearer stranger-{number}"}, f"2001:db8:6:6:{number:x}::1")
+            )
+            for number in range(100)
+        ]
+        await asyncio.sleep(0.01)
+        ann = asyncio.create_task(made.admit(INFER, ANN, "2001:db8:6:7::1"))
+        await asyncio.sleep(0.01)
+        reviewer.hold.set()
+        assert await ann == Route(Resource.INFER, "words.team-a")
+        asked = [question[0] for question in reviewer.asked if isinstance(question[0], str)]
+        assert asked.index("ann-s") <= 3, asked
+        await asyncio.gather(*flood, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:DB8:1:2::", "2001:db8:1:2::"),
+        ("2001:db8:1:3::", "2001:db8:1:3::"),
+        ("fe80::1%eth0", "fe80::"),
+        ("", ""),
+    ],
+)
+def test_whose_an_address_is(peer, expected):
+    assert owner(peer) == expected
 
 
 def test_a_flood_of_names_delays_its_own_caller(guard: Make, reviewer):
