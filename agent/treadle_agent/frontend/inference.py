@@ -26,8 +26,15 @@ from treadle_agent.frontend.errors import (
     TooManyRequestsError,
 )
 from treadle_agent.frontend.forwarding import Forwarder, elapsed
-from treadle_agent.frontend.large_json import LARGE_BYTES, LargeJson
-from treadle_agent.frontend.messages import BinaryOutput, BinaryParameters, InferResponse, JsonOutput
+from treadle_agent.frontend.large_json import LARGE_BYTES, LargeJson, may_name_timeout
+from treadle_agent.frontend.messages import (
+    BinaryOutput,
+    BinaryParameters,
+    InferRequest,
+    InferResponse,
+    JsonOutput,
+    PackedTensor,
+)
 from treadle_agent.frontend.query import Query, json_part, read_query
 from treadle_agent.frontend.reply import BINARY, HEADER_LENGTH, Reply, compress
 from treadle_agent.frontend.settings import FrontEndSettings
@@ -104,7 +111,7 @@ class Inference:
             if body is None:
                 body = await self._read(request, contract)
             complete = True
-            contract, query, call = await self._open(request, name, version, arrival, body)
+            contract, query, call = await self._open(request, name, version, arrival, deadline, body)
             try:
                 del body  # it may be large, and its tensors are in the call's memory now
                 if query.timeout:
@@ -156,15 +163,16 @@ class Inference:
             raise
 
     async def _open(
-        self, request: web.BaseRequest, name: str, version: str | None, arrival: float, body: Body
+        self, request: web.BaseRequest, name: str, version: str | None, arrival: float, deadline: float, body: Body
     ) -> tuple[Contract, Query, Call]:
-        """Check the request against the version that serves now, and write its tensors into a new call.
+        """Check the request against the version that serves now, and write its tensors into a new call; `deadline` is
+        the tenant's.
 
         The version may be replaced while the body or a program is awaited: then the next one answers.
         """
         header_length = request.headers.get(HEADER_LENGTH)
         text = json_part(body, header_length, self._settings)
-        read = await self._large_json.read(text, name, len(body)) if len(text) > LARGE_BYTES else None
+        read = await self._read_apart(text, name, len(body), deadline) if len(text) > LARGE_BYTES else None
         gone: Contract | None = None
         while True:
             try:
@@ -176,8 +184,7 @@ class Inference:
             query, sources = read_query(body, header_length, contract, self._settings, read)
             try:
                 if not contract.gateway.bound(contract.served, query.shapes):
-                    deadline = arrival + (query.timeout or contract.served.version.deadline)
-                    await self._bind(contract, query, deadline)
+                    await self._bind(contract, query, arrival + (query.timeout or contract.served.version.deadline))
                 call = contract.gateway.open(contract.served, query.shapes)
             except GoneError:
                 gone = contract
@@ -193,6 +200,16 @@ class Inference:
                 call.release()
                 raise
             return contract, query, call
+
+    async def _read_apart(
+        self, text: memoryview, name: str, body_bytes: int, deadline: float
+    ) -> InferRequest[PackedTensor]:
+        """Large JSON, read outside of the event loop, where its turn comes before its tenant's deadline.
+
+        One that has a deadline of its own waits for its turn: which one is not known before it is read.
+        """
+        patience = None if await may_name_timeout(text) else deadline - self._clock()
+        return await self._large_json.read(text, name, body_bytes, patience)
 
     async def _bind(self, contract: Contract, query: Query, deadline: float) -> None:
         """Have the input shapes compiled; what outlasts the deadline serves the requests to come."""

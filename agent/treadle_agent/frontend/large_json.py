@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from treadle_agent.frontend.errors import BadRequestError, FullOfBodiesError, NotReadError
+from treadle_agent.frontend.errors import BadRequestError, FullOfBodiesError, NotReadError, ShedError
 from treadle_agent.frontend.messages import InferRequest, PackedTensor, RawTensor
 from treadle_agent.frontend.tensors import DATATYPES, parse_json
 from treadle_agent.frontend.turns import NoTurnError, Turns
@@ -29,6 +29,7 @@ MOST_WAITING = 256 << 20  # bytes of the bodies of requests that wait: each is i
 PATIENCE = 30.0  # seconds for one: some megabytes take a second; a process that takes longer hangs, and is replaced
 NICENESS = 5  # large requests give way to what the tenants run
 
+_TIMEOUT = b'"timeout"'  # the parameter's name in JSON: a request without it has its tenant's deadline
 _CODES = {datatype.name: datatype for datatype in DATATYPES.values()}
 _BAD, _GOOD = b"\0", b"\1"
 
@@ -47,19 +48,33 @@ class LargeJson:
         self._closed = False
         self._pipe: Connection | None = None
 
-    async def read(self, text: memoryview, tenant: str, body_bytes: int) -> InferRequest[PackedTensor]:
-        """A request, its values packed. Tenants take turns; `body_bytes`: of what is kept in memory meanwhile.
+    async def read(
+        self, text: memoryview, tenant: str, body_bytes: int, patience: float | None = None
+    ) -> InferRequest[PackedTensor]:
+        """A request, its values packed.
+
+        Args:
+            text: its JSON.
+            tenant: whose it is; tenants take turns.
+            body_bytes: of what is kept in memory meanwhile.
+            patience: seconds that it may wait for its turn; None: any.
 
         Raises:
             BadRequestError: it is none, or too much of it is not values.
             FullOfBodiesError: too many wait.
             NotReadError: the process has ended.
+            ShedError: its turn did not come in time.
         """
+        if patience is not None and patience <= 0.0:
+            raise _overdue()
         try:
-            async with self._turns.turn(tenant, body_bytes):
+            async with asyncio.timeout(patience) as waiting, self._turns.turn(tenant, body_bytes):
+                waiting.reschedule(None)
                 answer = await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, text)
         except NoTurnError:
             raise FullOfBodiesError("too many large requests wait to be read; send tensors in binary") from None
+        except TimeoutError:
+            raise _overdue() from None
         if answer[:1] == _BAD:
             raise BadRequestError(answer[1:].decode())
         return _decode_packed(memoryview(answer)[1:])
@@ -105,6 +120,19 @@ class LargeJson:
             process.kill()
             process.join()
             process.close()
+
+
+def _overdue() -> ShedError:
+    return ShedError("the deadline passed before the request's JSON could be read; send tensors in binary")
+
+
+async def may_name_timeout(text: memoryview) -> bool:
+    """Whether a request's JSON may have a `timeout` of its own; looked for in steps that hold up nobody."""
+    for begin in range(0, len(text), LARGE_BYTES):
+        if _TIMEOUT in bytes(text[begin : begin + LARGE_BYTES + len(_TIMEOUT) - 1]):
+            return True
+        await asyncio.sleep(0)
+    return False
 
 
 def serve(pipe: Connection) -> None:

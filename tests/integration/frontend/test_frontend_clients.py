@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import os
+import signal
 import socket
 import threading
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -155,6 +158,28 @@ def test_large_json_is_answered_like_small(site, rows, weights):
     status, answer = site.infer(json.dumps(document, indent=rows).encode())
     assert status == 400
     assert "expected FP32 values" in answer["error"]
+
+
+def test_a_large_request_that_waits_past_its_deadline_is_not_read(site, entry, served):
+    site.call(lambda: site.catalog.put(entry("linear", served("linear", 60, 0.3))))
+    body, patient = (
+        json.dumps({**GOOD, **more}).encode().replace(b"4]}", b"4" + b" " * 70_000 + b"]}")
+        for more in ({}, {"parameters": {"timeout": 20_000_000}})
+    )
+    assert site.infer(body)[0] == 200
+    reader = site.front_end._inference._large_json
+    os.kill(reader._process.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor() as clients:
+        reading = clients.submit(site.infer, body)
+        site.wait_for(lambda: not reader._turns._free)
+        waiting = clients.submit(site.infer, patient)
+        site.wait_for(lambda: len(reader._turns._line) == 1)
+        status, answer = site.infer(body)
+        os.kill(reader._process.pid, signal.SIGCONT)
+        assert status == 503
+        assert "the deadline passed" in answer["error"]
+        assert (reading.result()[0], waiting.result()[0]) == (200, 200)
+    assert site.outcomes()["", "shed"] == 1
 
 
 def test_an_error_repeats_no_more_than_a_page_of_the_request(site):

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from treadle_agent.frontend import large_json
-from treadle_agent.frontend.errors import BadRequestError, FullOfBodiesError, NotReadError
-from treadle_agent.frontend.large_json import LARGE_BYTES, LargeJson, pack
+from treadle_agent.frontend.errors import BadRequestError, FullOfBodiesError, NotReadError, ShedError
+from treadle_agent.frontend.large_json import LARGE_BYTES, LargeJson, may_name_timeout, pack
 from treadle_agent.frontend.messages import InferRequest, PackedTensor
 from treadle_agent.frontend.tensors import DATATYPES
 
@@ -167,6 +167,52 @@ def test_tenants_take_turns(reader):
         return read
 
     assert asyncio.run(run()) == ["a", "a", "b", "a", "a", "a"]
+
+
+@pytest.mark.parametrize("begin", [0, 10, LARGE_BYTES - 4, LARGE_BYTES, 2 * LARGE_BYTES - 1, 3 * LARGE_BYTES - 9])
+def test_a_timeout_is_found_wherever_it_stands(begin):
+    text = bytearray(b" " * 3 * LARGE_BYTES)
+    assert not asyncio.run(may_name_timeout(memoryview(bytes(text))))
+    text[begin : begin + 9] = b'"timeout"'
+    assert asyncio.run(may_name_timeout(memoryview(bytes(text))))
+
+
+def test_what_waits_past_its_deadline_is_not_read(reader, monkeypatch):
+    asked: list[bytes] = []
+    ask_process = reader._ask
+    monkeypatch.setattr(reader, "_ask", lambda text: asked.append(bytes(text)) or ask_process(text))
+
+    async def run() -> list[object]:
+        texts = [memoryview(encoded({"inputs": [tensor()], "id": name})) for name in ("first", "late", "patient")]
+        await reader.read(texts[0], "a", 1)
+        os.kill(reader._process.pid, signal.SIGSTOP)
+        waiting = [asyncio.create_task(reader.read(texts[0], "a", 1))]
+        await asyncio.sleep(0.01)
+        waiting += [asyncio.create_task(reader.read(*each)) for each in ((texts[1], "b", 1, 0.05), (texts[2], "b", 1))]
+        await asyncio.wait(waiting[1:2], timeout=5.0)
+        assert waiting[1].done(), "it is told when its deadline is over, not when its turn comes"
+        os.kill(reader._process.pid, signal.SIGCONT)
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        return [*found, *await asyncio.gather(reader.read(texts[1], "b", 1, -0.1), return_exceptions=True)]
+
+    first, late, patient, overdue = asyncio.run(run())
+    assert (type(late), type(overdue)) == (ShedError, ShedError)
+    assert (first.id, patient.id) == ("first", "patient")
+    assert not any(b"late" in text for text in asked)
+
+
+def test_a_deadline_is_for_the_wait_alone(reader):
+    async def run() -> None:
+        text = memoryview(encoded({"inputs": [tensor()]}))
+        await reader.read(text, "a", 1)
+        os.kill(reader._process.pid, signal.SIGSTOP)
+        reading = asyncio.create_task(reader.read(text, "a", 1, 0.02))
+        await asyncio.sleep(0.1)
+        assert not reading.done(), "the process has it: the next one's turn comes when it is done"
+        os.kill(reader._process.pid, signal.SIGCONT)
+        await reading
+
+    asyncio.run(run())
 
 
 def test_who_waits_is_told_when_it_closes(reader):
