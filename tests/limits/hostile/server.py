@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bed.lifeline import Lifeline
 from bed.program import Program
 from hostile.models import scale, write
 from hostile.tenants import FACTORS, manifest
@@ -60,24 +60,28 @@ class Server:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Server]:
-    """The server, ready, in an empty folder; at its end it must stop in order, without a traceback in its output."""
+    """The server, ready, in an empty folder; at its end it must stop in order, without a traceback in its output.
+
+    It does not outlive this process, however that ends.
+    """
     manifests = folder / "tenants"
     manifests.mkdir()
     for name, factor in FACTORS.items():
         write(manifests / f"{name}.onnx", scale(factor))
         (manifests / f"{name}.yaml").write_text(manifest(name, f"{name}.onnx"))
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache"), "PYTHONUNBUFFERED": "1", "COLUMNS": "300"}
     command = [sys.executable, "-m", "treadle", "serve", "-f", str(manifests), "--port", "0", "--device", "host"]
-    program = Program("treadle serve", command, environment, folder / "serve.log")
-    program.start()
-    try:
-        found = program.wait_for(r"^ready: 2 of 2 tenants at http://(\S+):(\d+)", 90.0)
-        yield Server(program, found[1], int(found[2]), manifests)
-        code = program.stop()
-        assert code == 0, program.tail()
-        assert "Traceback" not in program.output, program.tail(100)
-    finally:
-        program.kill()
+    with Lifeline() as lifeline:
+        environment = lifeline.environment(XDG_CACHE_HOME=str(folder / "cache"), PYTHONUNBUFFERED="1", COLUMNS="300")
+        program = Program("treadle serve", command, environment, folder / "serve.log")
+        program.start()
+        try:
+            found = program.wait_for(r"^ready: 2 of 2 tenants at http://(\S+):(\d+)", 90.0)
+            yield Server(program, found[1], int(found[2]), manifests)
+            code = program.stop()
+            assert code == 0, program.tail()
+            assert "Traceback" not in program.output, program.tail(100)
+        finally:
+            program.kill()
 
 
 def _family(pid: int) -> Iterator[int]:
