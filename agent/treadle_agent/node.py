@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from treadle_agent import heap
 from treadle_agent.cache import Cache, open_cache
 from treadle_agent.executor import entry
 from treadle_agent.executor.protocol import Mode
@@ -102,6 +103,7 @@ async def open_node(
             stack.push_async_callback(executor.close)
             executors.append(executor)
         stack.callback(loader.close)  # what still compiles is for nobody, and a thread waits for it
+        heap.keep_freed()
         gc.freeze()  # what was imported stays: looking through it is a tenth of a second in which nobody is answered
         sites = [Site(identify(device), executor) for device, executor in zip(devices, executors, strict=True)]
         store = ModelStore(cache.models, None, model_trust, sources, secrets)

@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
-from treadle_agent.frontend.errors import (
-    BadRequestError,
-    DamagedBodyError,
-    FullOfBodiesError,
-    SlowClientError,
-    TooLargeError,
-)
+from treadle_agent.frontend.aside import Aside
+from treadle_agent.frontend.errors import DamagedBodyError, FullOfBodiesError, SlowClientError
+from treadle_agent.frontend.inflation import Inflation, too_large
+from treadle_agent.frontend.pieces import STEP_BYTES, Pieces
 from treadle_agent.frontend.settings import FrontEndSettings
 from treadle_agent.frontend.turns import NoTurnError, Turns
 
-THREAD_BYTES = 65536  # larger ones are decompressed in a thread: zlib works without the interpreter's lock
-LOOP_BYTES = 262144  # and so is what a smaller one has beyond this: deflate makes a thousand bytes of one
-MOST_WAITING = 256 << 20  # bytes of the compressed bodies that wait for the thread
-_STEP_BYTES = 131072  # with the interpreter's lock held no more is copied at once
-_WINDOW_BITS = {"gzip": 31, "deflate": 15}  # deflate is the zlib format (RFC 9110, section 8.4.1.2)
+APART_BYTES = 65536  # larger ones are decompressed in the process for large bodies
+LOOP_BYTES = 262144  # and so is what makes more than this of less: deflate makes a thousand bytes of one
 
-# One thread: several would take the processors from the executor, and each may have a whole body's memory.
-_inflating = ThreadPoolExecutor(1, thread_name_prefix="inflate")
-
-Body = bytes | bytearray
+Body = bytes | bytearray | memoryview
 
 
 class BodyReader:
     """Reads bodies whole, so that a slow client holds no request block."""
 
-    def __init__(self, settings: FrontEndSettings) -> None:
+    def __init__(self, settings: FrontEndSettings, aside: Aside) -> None:
+        """`aside` knows the work "inflate"."""
         self._settings = settings
+        self._aside = aside
         self._arriving = 0  # bytes of bodies that are not complete yet
-        self._turns = Turns(1, MOST_WAITING)  # at decompressing what is large
+        self._pace = Turns(1, settings.max_connections)  # at taking a piece of a large body: one a turn of the loop
 
     async def read(self, request: web.BaseRequest, tenant: str) -> Body:
         """The whole body, decompressed; tenants take turns at that.
@@ -50,106 +41,66 @@ class BodyReader:
             SlowClientError: it did not arrive within `body_timeout`.
             FullOfBodiesError: the bodies of all clients together fill `max_arriving_bytes`, or too many compressed
                 ones wait.
+            NotReadError: the process for large bodies has ended.
         """
         coding = request.headers.get(hdrs.CONTENT_ENCODING)
         limit = self._settings.max_body_bytes
         content = request.content
         try:
             if content.is_eof():  # it came with the head
-                body = content.read_nowait()
+                body: bytes | memoryview = content.read_nowait()
                 if len(body) > limit:
-                    raise _too_large(limit)
+                    raise too_large(limit)
             else:
-                body = await self._read_rest(request)
+                body = await self._read_rest(request, tenant)
         except web.RequestPayloadError as error:
             raise DamagedBodyError(f"the body is damaged: {error}") from None
         if coding is None or coding == "identity":
             return body
         try:
-            return await decompress(body, coding, limit, self._turns.turn(tenant, len(body)))
+            return await decompress(
+                body, coding, limit,
+                lambda: self._aside.ask("inflate", body, coding, limit, tenant=tenant, size=len(body)),
+            )  # fmt: skip
         except NoTurnError:
             raise FullOfBodiesError("too many compressed requests wait to be decompressed") from None
 
-    async def _read_rest(self, request: web.BaseRequest) -> bytes:
+    async def _read_rest(self, request: web.BaseRequest, tenant: str) -> bytes | memoryview:
         limits = self._settings
         declared = request.content_length
         if declared is not None and declared > limits.max_body_bytes:
-            raise _too_large(limits.max_body_bytes)
+            raise too_large(limits.max_body_bytes)
         if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        parts: list[bytes] = []
-        size = 0
+        pieces = Pieces()
         try:
             async with asyncio.timeout(limits.body_timeout):
-                while part := await request.content.readany():
-                    parts.append(part)
-                    size += len(part)
-                    self._arriving += len(part)
-                    if size > limits.max_body_bytes:
-                        raise _too_large(limits.max_body_bytes)
+                while piece := await request.content.readany():
+                    pieces.add(piece)
+                    self._arriving += len(piece)
+                    if pieces.size > limits.max_body_bytes:
+                        raise too_large(limits.max_body_bytes)
                     if self._arriving > limits.max_arriving_bytes:
                         raise FullOfBodiesError("too many large requests are arriving at once")
+                    if pieces.size > STEP_BYTES:  # a client sends on only while what came is taken
+                        async with self._pace.turn(tenant):
+                            await asyncio.sleep(0)
+            return await pieces.join()
         except TimeoutError:
             raise SlowClientError(f"the body did not arrive within {limits.body_timeout:g} s") from None
         finally:
-            self._arriving -= size
-        return b"".join(parts)
+            self._arriving -= pieces.size
+            pieces.let_go()
 
 
-async def decompress(body: bytes, coding: str, limit: int, turn: AbstractAsyncContextManager[None]) -> Body:
-    """Undo a content coding; no step on the event loop takes longer than `LOOP_BYTES` do. More needs a `turn`.
+async def decompress(body: bytes | memoryview, coding: str, limit: int, apart: Callable[[], Awaitable[Body]]) -> Body:
+    """Undo a content coding; no step on the event loop takes longer than `LOOP_BYTES` do. More is left to `apart`.
 
     Raises:
         BadRequestError: the coding is not known, or the stream is damaged, cut off or followed by something.
         TooLargeError: the result has more than `limit` bytes; no more than one beyond that is ever computed.
     """
-    inflation = _Inflation(body, coding)
-    if len(body) > THREAD_BYTES or not inflation.reach(min(LOOP_BYTES, limit + 1)):
-        async with turn:
-            await asyncio.get_running_loop().run_in_executor(_inflating, inflation.reach, limit + 1)
-    if len(inflation.content) > limit:
-        raise _too_large(limit)
-    if not inflation.whole:
-        raise BadRequestError(f"the body's {coding} stream is cut off, or goes on after its end")
-    return inflation.content
-
-
-class _Inflation:
-    """A content coding being undone; `content` is what there is so far."""
-
-    def __init__(self, body: bytes, coding: str) -> None:
-        bits = _WINDOW_BITS.get(coding.lower())
-        if bits is None:
-            raise BadRequestError(f"Content-Encoding {coding!r} is not known; use gzip or deflate")
-        self.content = bytearray()
-        self._coding = coding
-        self._body = body
-        self._taken = 0  # bytes of it
-        self._stream = zlib.decompressobj(bits)
-
-    @property
-    def whole(self) -> bool:
-        """Whether the body was exactly one stream, and that is decompressed."""
-        return self._stream.eof and not self._stream.unused_data and self._taken >= len(self._body)
-
-    def reach(self, size: int) -> bool:
-        """Decompress until there are `size` bytes; False where there may be more."""
-        while len(self.content) < size and not self._stream.eof:
-            given = self._stream.unconsumed_tail or self._take()
-            try:
-                made = self._stream.decompress(given, min(_STEP_BYTES, size - len(self.content)))
-            except zlib.error as error:
-                raise BadRequestError(f"the body is not {self._coding}: {error}") from None
-            self.content += made
-            if not given and not made:
-                break
-        return self._stream.eof or len(self.content) < size
-
-    def _take(self) -> bytes:
-        """The next part of the body: what is left of a part that is given whole would be copied at every step."""
-        begin, self._taken = self._taken, self._taken + _STEP_BYTES
-        return self._body[begin : self._taken]
-
-
-def _too_large(limit: int) -> TooLargeError:
-    return TooLargeError(f"the body is larger than {limit} bytes")
+    inflation = Inflation(body, coding)
+    if len(body) > APART_BYTES or not inflation.reach(min(LOOP_BYTES, limit + 1)):
+        return await apart()
+    return inflation.end(limit)

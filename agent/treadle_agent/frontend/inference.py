@@ -11,6 +11,8 @@ from aiohttp import hdrs, web
 
 from treadle_agent.executor.gateway import Call, FullError, GoneError, OversizeError, RefusedError
 from treadle_agent.executor.protocol import Done, Outcome
+from treadle_agent.frontend import large_json
+from treadle_agent.frontend.aside import Aside
 from treadle_agent.frontend.body import Body, BodyReader
 from treadle_agent.frontend.contract import Contract
 from treadle_agent.frontend.directory import Directory
@@ -26,7 +28,7 @@ from treadle_agent.frontend.errors import (
     TooManyRequestsError,
 )
 from treadle_agent.frontend.forwarding import Forwarder, elapsed
-from treadle_agent.frontend.large_json import LARGE_BYTES, LargeJson, may_name_timeout
+from treadle_agent.frontend.inflation import inflate
 from treadle_agent.frontend.messages import (
     BinaryOutput,
     BinaryParameters,
@@ -70,12 +72,12 @@ class Inference:
         self._turn = turn
         self._clock = clock
         self._way_back = WayBack()
-        self._bodies = BodyReader(settings)
-        self._large_json = LargeJson()
+        self._aside = Aside({"inflate": inflate, "pack": large_json.pack})
+        self._bodies = BodyReader(settings, self._aside)
 
     def close(self) -> None:
         """Give up what is still being read."""
-        self._large_json.close()
+        self._aside.close()
 
     async def infer(self, request: web.BaseRequest, name: str, version: str | None, came: float) -> Reply:
         """Answer one request, and count how it ended; `came`: when it did, in seconds of the clock.
@@ -172,7 +174,7 @@ class Inference:
         """
         header_length = request.headers.get(HEADER_LENGTH)
         text = json_part(body, header_length, self._settings)
-        read = await self._read_apart(text, name, len(body), deadline) if len(text) > LARGE_BYTES else None
+        read = await self._read_apart(text, name, len(body), deadline) if len(text) > large_json.LARGE_BYTES else None
         gone: Contract | None = None
         while True:
             try:
@@ -208,8 +210,8 @@ class Inference:
 
         One that has a deadline of its own waits for its turn: which one is not known before it is read.
         """
-        patience = None if await may_name_timeout(text) else deadline - self._clock()
-        return await self._large_json.read(text, name, body_bytes, patience)
+        patience = None if await large_json.may_name_timeout(text) else deadline - self._clock()
+        return await large_json.read(self._aside, text, name, body_bytes, patience)
 
     async def _bind(self, contract: Contract, query: Query, deadline: float) -> None:
         """Have the input shapes compiled; what outlasts the deadline serves the requests to come."""

@@ -42,9 +42,11 @@ class FlatTensor(InputTensor):
 
 
 class PackedTensor(InputTensor):
-    """One input whose values another process has read: `data` is little-endian, of the type that `datatype` says."""
+    """One input whose values another process has read: `data` is little-endian, of the type that `datatype` says, in
+    the memory of what was received.
+    """
 
-    data: bytes = b""
+    data: memoryview = memoryview(b"")
 
 
 T = TypeVar("T", bound=InputTensor)

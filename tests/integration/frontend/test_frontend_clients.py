@@ -153,7 +153,7 @@ def test_large_json_is_answered_like_small(site, rows, weights):
     status, answer = site.infer(body)
     assert (status, answer["id"]) == (200, document["id"])
     assert answer["outputs"][0]["data"] == pytest.approx((np.array(x) @ weights).ravel().tolist())
-    assert (site.front_end._inference._large_json._process is not None) == (rows == 1000), "in a process of its own"
+    assert (site.front_end._inference._aside._process is not None) == (rows == 1000), "in a process of its own"
     x[3][2] = "7"
     status, answer = site.infer(json.dumps(document, indent=rows).encode())
     assert status == 400
@@ -167,7 +167,7 @@ def test_a_large_request_that_waits_past_its_deadline_is_not_read(site, entry, s
         for more in ({}, {"parameters": {"timeout": 20_000_000}})
     )
     assert site.infer(body)[0] == 200
-    reader = site.front_end._inference._large_json
+    reader = site.front_end._inference._aside
     os.kill(reader._process.pid, signal.SIGSTOP)
     with ThreadPoolExecutor() as clients:
         reading = clients.submit(site.infer, body)

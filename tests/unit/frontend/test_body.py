@@ -5,24 +5,32 @@ from __future__ import annotations
 import asyncio
 import gzip
 import random
-import threading
 import tracemalloc
 import zlib
-from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from treadle_agent.frontend import aside as process
 from treadle_agent.frontend import body as module
-from treadle_agent.frontend.body import LOOP_BYTES, THREAD_BYTES, BodyReader
+from treadle_agent.frontend import inflation
+from treadle_agent.frontend.aside import Aside
+from treadle_agent.frontend.body import APART_BYTES, LOOP_BYTES, BodyReader
 from treadle_agent.frontend.errors import BadRequestError, FullOfBodiesError, TooLargeError
+from treadle_agent.frontend.inflation import inflate
+from treadle_agent.frontend.pieces import STEP_BYTES
 from treadle_agent.frontend.settings import FrontEndSettings
 
 
 def decompress(body, coding, limit):
-    return asyncio.run(module.decompress(body, coding, limit, nullcontext()))
+    """Decompressed, in this process where the real one would be asked."""
+
+    async def apart():
+        return inflate(body, coding, limit)
+
+    return asyncio.run(module.decompress(body, coding, limit, apart))
 
 
 PACK = {"gzip": gzip.compress, "deflate": zlib.compress}
@@ -68,10 +76,9 @@ def test_unknown_codings():
 
 
 @pytest.fixture
-def computed(monkeypatch):
-    """Sizes of what is decompressed, each with whether it was on the event loop."""
-    made, make = [], zlib.decompressobj
-    here = threading.get_ident()
+def made(monkeypatch):
+    """How many bytes are made on the event loop."""
+    sizes, make = [0], zlib.decompressobj
 
     class Stream:
         def __init__(self, bits):
@@ -82,21 +89,36 @@ def computed(monkeypatch):
 
         def decompress(self, data, most):
             result = self._stream.decompress(data, most)
-            made.append((len(result), threading.get_ident() == here))
+            sizes[0] += len(result)
             return result
 
     monkeypatch.setattr(zlib, "decompressobj", Stream)
-    return made
+    return sizes
+
+
+async def left(body, coding, limit):
+    """What `decompress` makes of a body; None where it leaves it to the process."""
+
+    async def apart():
+        return None
+
+    return await module.decompress(body, coding, limit, apart)
 
 
 @pytest.mark.parametrize("coding", sorted(PACK))
 @pytest.mark.parametrize("size", [LOOP_BYTES - 1, LOOP_BYTES, LOOP_BYTES + 1, LOOP_BYTES + 200, 10 * LOOP_BYTES])
-def test_what_a_small_body_has_beyond_the_loops_part_is_left_to_a_thread(coding, size, computed):
+def test_a_small_body_that_becomes_large_is_left_to_the_process(coding, size, made):
+    body = bytes(size)
+    found = asyncio.run(left(PACK[coding](body), coding, size))
+    assert made[0] <= LOOP_BYTES
+    assert found == (body if size <= LOOP_BYTES else None)
+
+
+@pytest.mark.parametrize("coding", sorted(PACK))
+@pytest.mark.parametrize("size", [LOOP_BYTES, LOOP_BYTES + 1, 10 * LOOP_BYTES])
+def test_what_is_wrong_with_it_is_told_wherever_it_is_done(coding, size):
     body = bytes(size)
     assert decompress(PACK[coding](body), coding, size) == body
-    assert sum(part for part, _ in computed) == size
-    assert all(part <= LOOP_BYTES for part, on_loop in computed if on_loop)
-    assert computed[0][1], "what is small needs no thread"
     with pytest.raises(TooLargeError):
         decompress(PACK[coding](body), coding, size - 1)
     with pytest.raises(BadRequestError, match="cut off"):
@@ -105,16 +127,16 @@ def test_what_a_small_body_has_beyond_the_loops_part_is_left_to_a_thread(coding,
         decompress(PACK[coding](body) + b"\0", coding, size)
 
 
-def test_a_large_body_is_left_to_a_thread_whole(computed):
-    body = random.Random(3).randbytes(2 * THREAD_BYTES)
-    assert decompress(gzip.compress(body), "gzip", len(body)) == body
-    assert not any(on_loop for _, on_loop in computed)
+def test_a_large_body_is_left_to_the_process_whole(made):
+    body = random.Random(3).randbytes(2 * APART_BYTES)
+    assert asyncio.run(left(gzip.compress(body), "gzip", len(body))) is None
+    assert made[0] == 0
 
 
 @pytest.mark.parametrize("coding", sorted(PACK))
 def test_a_stream_that_ends_where_a_step_does(coding, monkeypatch):
     packed = PACK[coding](b"tensor")
-    monkeypatch.setattr(module, "_STEP_BYTES", len(packed))
+    monkeypatch.setattr(inflation, "STEP_BYTES", len(packed))
     assert decompress(packed, coding, 1000) == b"tensor"
     with pytest.raises(BadRequestError, match="goes on after its end"):
         decompress(packed + b"\0", coding, 1000)
@@ -122,26 +144,20 @@ def test_a_stream_that_ends_where_a_step_does(coding, monkeypatch):
 
 @pytest.mark.parametrize("coding", sorted(PACK))
 def test_a_large_body_cut_off_or_continued_anywhere_is_refused(coding):
-    packed = PACK[coding](random.Random(5).randbytes(3 * THREAD_BYTES))
-    for cut in (1, THREAD_BYTES, 2 * THREAD_BYTES, len(packed) - 1):
+    packed = PACK[coding](random.Random(5).randbytes(3 * APART_BYTES))
+    for cut in (1, APART_BYTES, 2 * APART_BYTES, len(packed) - 1):
         with pytest.raises(BadRequestError, match="cut off"):
-            decompress(packed[:cut], coding, 10 * THREAD_BYTES)
-    for rest in (b"\0", packed, bytes(3 * THREAD_BYTES)):
+            decompress(packed[:cut], coding, 10 * APART_BYTES)
+    for rest in (b"\0", packed, bytes(3 * APART_BYTES)):
         with pytest.raises(BadRequestError, match="goes on after its end"):
-            decompress(packed + rest, coding, 10 * THREAD_BYTES)
-
-
-def test_the_loop_goes_on_while_much_is_decompressed(computed):
-    body = bytes(40_000_000)
-    assert decompress(gzip.compress(body), "gzip", len(body)) == body
-    assert max(part for part, _ in computed) <= LOOP_BYTES
+            decompress(packed + rest, coding, 10 * APART_BYTES)
 
 
 def test_content_of_any_kind_is_the_same_in_two_steps():
     numbers = random.Random(4)
     pieces = [numbers.randbytes(numbers.choice([1, 3, 300])) * numbers.choice([1, 50, 5000]) for _ in range(40)]
     body = b"".join(pieces)
-    assert len(gzip.compress(body)) < THREAD_BYTES
+    assert len(gzip.compress(body)) < APART_BYTES
     assert len(body) > LOOP_BYTES
     assert decompress(gzip.compress(body), "gzip", len(body)) == body
 
@@ -154,7 +170,8 @@ def compressed(body):
 
 async def read_all(*bodies):
     """Read bodies, (tenant, body) each, in this order; the tenants that were answered, in order, and those refused."""
-    reader, done, faults = BodyReader(FrontEndSettings()), [], []
+    aside = Aside({"inflate": inflate})
+    reader, done, faults = BodyReader(FrontEndSettings(), aside), [], []
 
     async def read(tenant, body):
         try:
@@ -167,19 +184,58 @@ async def read_all(*bodies):
     async with asyncio.TaskGroup() as group:
         for tenant, body in bodies:
             group.create_task(read(tenant, body))
+    aside.close()
     return done, faults
 
 
 def test_tenants_take_turns_at_having_bodies_decompressed():
-    large = gzip.compress(random.Random(0).randbytes(4 * THREAD_BYTES))
+    large = gzip.compress(random.Random(0).randbytes(4 * APART_BYTES))
     done, faults = asyncio.run(read_all(*[("greedy", large)] * 6, ("other", large)))
     assert faults == []
     assert done.index("other") <= 2, "one was under way, and one before it in turn"
 
 
 def test_what_waits_to_be_decompressed_is_bounded_and_the_greedy_leave(monkeypatch):
-    large = gzip.compress(random.Random(0).randbytes(4 * THREAD_BYTES))
-    monkeypatch.setattr(module, "MOST_WAITING", 3 * len(large))
+    large = gzip.compress(random.Random(0).randbytes(4 * APART_BYTES))
+    monkeypatch.setattr(process, "MOST_WAITING", 3 * len(large))
     done, faults = asyncio.run(read_all(*[("greedy", large)] * 6, ("other", large)))
     assert set(faults) == {"greedy"}
     assert "other" in done
+
+
+class Arriving:
+    """The content of a request of which the next piece is always there."""
+
+    def __init__(self, pieces, taken):
+        self._pieces, self._taken = pieces, taken
+
+    def is_eof(self):
+        return False
+
+    async def readany(self):
+        if not self._pieces:
+            return b""
+        self._pieces -= 1
+        self._taken[0] += 1
+        return b"x" * STEP_BYTES
+
+
+def test_of_all_large_bodies_one_piece_is_taken_in_a_turn_of_the_loop():
+    async def run():
+        aside, taken, counts = Aside({}), [0], []
+        reader = BodyReader(FrontEndSettings(), aside)
+        requests = [
+            SimpleNamespace(headers={}, content=Arriving(8, taken), content_length=None, version=None) for _ in range(4)
+        ]
+        reading = asyncio.gather(*(reader.read(request, f"tenant-{n}") for n, request in enumerate(requests)))
+        while not reading.done():
+            before = taken[0]
+            await asyncio.sleep(0)
+            counts.append(taken[0] - before)
+        aside.close()
+        assert [len(body) for body in await reading] == [8 * STEP_BYTES] * 4
+        assert sum(counts) == 4 * 8
+        assert counts[0] <= 2 * 4, "what is small may be whole"
+        assert max(counts[1:]) <= 1, counts
+
+    asyncio.run(run())

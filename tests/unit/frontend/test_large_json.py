@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from treadle_agent.frontend import large_json
-from treadle_agent.frontend.errors import BadRequestError, FullOfBodiesError, NotReadError, ShedError
-from treadle_agent.frontend.large_json import LARGE_BYTES, LargeJson, may_name_timeout, pack
+from treadle_agent.frontend import aside as module
+from treadle_agent.frontend.aside import Aside
+from treadle_agent.frontend.errors import BadRequestError, FullOfBodiesError, ShedError
+from treadle_agent.frontend.large_json import LARGE_BYTES, may_name_timeout, pack, read
 from treadle_agent.frontend.messages import InferRequest, PackedTensor
 from treadle_agent.frontend.tensors import DATATYPES
 
@@ -31,7 +32,7 @@ def encoded(document: object) -> bytes:
     return document if isinstance(document, bytes) else json.dumps(document).encode()
 
 
-def read(document: object) -> InferRequest[PackedTensor]:
+def packed(document: object) -> InferRequest[PackedTensor]:
     return msgspec.msgpack.decode(pack(encoded(document)), type=InferRequest[PackedTensor])
 
 
@@ -43,7 +44,7 @@ def test_values_are_packed_and_the_rest_is_kept(data, dtype, nested):
     one = tensor(datatype=DATATYPES[dtype].name, shape=shape, data=array.tolist() if nested else array.ravel().tolist())
     binary = {"name": "z", "datatype": "FP32", "shape": [1, 4], "parameters": {"binary_data_size": 16}}
     rest = {"id": "7", "parameters": {"timeout": 5}, "outputs": [{"name": "y", "parameters": {"binary_data": True}}]}
-    found = read({"inputs": [one, binary], **rest})
+    found = packed({"inputs": [one, binary], **rest})
     np.testing.assert_array_equal(np.frombuffer(found.inputs[0].data, array.dtype).reshape(shape), array)
     assert [(given.name, given.shape) for given in found.inputs] == [("x", shape), ("z", (1, 4))]
     assert found.inputs[1].parameters.binary_data_size == 16
@@ -69,104 +70,18 @@ BAD = [
 @pytest.mark.parametrize(("document", "reason"), BAD, ids=range(len(BAD)))
 def test_what_is_wrong_is_told(document, reason):
     with pytest.raises(BadRequestError, match=reason):
-        read(document)
+        packed(document)
 
 
 def test_a_type_that_is_not_known_is_left_to_the_contract():
-    assert read({"inputs": [tensor(datatype="BYTES", data=["a"])]}).inputs[0].datatype == "BYTES"
+    assert packed({"inputs": [tensor(datatype="BYTES", data=["a"])]}).inputs[0].datatype == "BYTES"
 
 
 @pytest.fixture
-def reader() -> Iterator[LargeJson]:
-    made = LargeJson()
+def aside() -> Iterator[Aside]:
+    made = Aside({"pack": pack})
     yield made
     made.close()
-
-
-def ask(reader: LargeJson, document: object) -> InferRequest[PackedTensor]:
-    text = memoryview(encoded(document))
-    return asyncio.run(reader.read(text, "a", len(text)))
-
-
-def test_the_process_answers_one_after_another(reader):
-    big = {"inputs": [tensor(shape=[100_000], data=[0.5] * 100_000)]}
-    assert ask(reader, big).inputs[0].data == np.full(100_000, 0.5, "<f4").tobytes()
-    first = reader._process.pid
-    with pytest.raises(BadRequestError, match="data has 3 values"):
-        ask(reader, {"inputs": [tensor(data=[1, 2, 3])]})
-    assert ask(reader, {"inputs": [tensor()]}).inputs[0].data == np.array([1, 2, 3, 4], "<f4").tobytes()
-    assert reader._process.pid == first
-
-
-def test_the_process_looks_for_no_cycles_and_leaves_none(monkeypatch):
-    monkeypatch.setattr(large_json.forkserver, "follow_parent", lambda: None)
-    monkeypatch.setattr(large_json.os, "nice", lambda _: None)
-    texts = [encoded(one) for one, _ in BAD] + [encoded({"inputs": [tensor(shape=[2, 2], data=[[1, 2], [3, 4]])]})]
-
-    class Pipe:
-        def recv_bytes(self) -> bytes:
-            assert not gc.isenabled()
-            if not texts:
-                raise EOFError  # whoever asked is gone: the process ends, and says nothing
-            return texts.pop()
-
-        def send_bytes(self, _: bytes) -> None:
-            assert gc.collect() == 0, "it would stay in memory"
-
-    gc.collect()
-    try:
-        large_json.serve(Pipe())
-    finally:
-        gc.enable()
-    assert texts == []
-
-
-def test_one_that_has_died_costs_one_request(reader):
-    ask(reader, {"inputs": [tensor()]})
-    os.kill(reader._process.pid, signal.SIGKILL)
-    with pytest.raises(NotReadError):
-        ask(reader, {"inputs": [tensor()]})
-    assert ask(reader, {"inputs": [tensor()]}).inputs[0].name == "x"
-
-
-def test_one_that_hangs_is_replaced(reader, monkeypatch):
-    ask(reader, {"inputs": [tensor()]})
-    os.kill(reader._process.pid, signal.SIGSTOP)
-    with monkeypatch.context() as hasty:
-        hasty.setattr(large_json, "PATIENCE", 0.2)
-        with pytest.raises(NotReadError, match="try again"):
-            ask(reader, {"inputs": [tensor()]})
-    assert ask(reader, {"inputs": [tensor()]}).inputs[0].name == "x"
-
-
-def test_no_more_wait_than_there_is_memory_for(monkeypatch):
-    monkeypatch.setattr(large_json, "MOST_WAITING", 1000)
-    reader = LargeJson()
-
-    async def run() -> list[object]:  # their tensors may be in a binary part, which waits, too
-        text = memoryview(encoded({"inputs": [tensor()]}))
-        bodies = (2000, 500, 400, 101, 100, 1)  # the first one does not wait
-        return await asyncio.gather(*(reader.read(text, "a", each) for each in bodies), return_exceptions=True)
-
-    found = asyncio.run(run())
-    taken, refused = InferRequest, FullOfBodiesError
-    assert [type(one) for one in found] == [taken, taken, taken, refused, taken, refused]
-    assert ask(reader, {"inputs": [tensor()]}).inputs[0].name == "x"
-    reader.close()
-
-
-def test_tenants_take_turns(reader):
-    async def run() -> list[str]:
-        read: list[str] = []
-
-        async def ask_for(tenant: str) -> None:
-            await reader.read(memoryview(encoded({"inputs": [tensor()]})), tenant, 1)
-            read.append(tenant)
-
-        await asyncio.gather(*map(ask_for, "aaaaab"))
-        return read
-
-    assert asyncio.run(run()) == ["a", "a", "b", "a", "a", "a"]
 
 
 @pytest.mark.parametrize("begin", [0, 10, LARGE_BYTES - 4, LARGE_BYTES, 2 * LARGE_BYTES - 1, 3 * LARGE_BYTES - 9])
@@ -177,23 +92,23 @@ def test_a_timeout_is_found_wherever_it_stands(begin):
     assert asyncio.run(may_name_timeout(memoryview(bytes(text))))
 
 
-def test_what_waits_past_its_deadline_is_not_read(reader, monkeypatch):
+def test_what_waits_past_its_deadline_is_not_read(aside, monkeypatch):
     asked: list[bytes] = []
-    ask_process = reader._ask
-    monkeypatch.setattr(reader, "_ask", lambda text: asked.append(bytes(text)) or ask_process(text))
+    ask_process = aside._ask
+    monkeypatch.setattr(aside, "_ask", lambda order, text: asked.append(bytes(text)) or ask_process(order, text))
 
     async def run() -> list[object]:
         texts = [memoryview(encoded({"inputs": [tensor()], "id": name})) for name in ("first", "late", "patient")]
-        await reader.read(texts[0], "a", 1)
-        os.kill(reader._process.pid, signal.SIGSTOP)
-        waiting = [asyncio.create_task(reader.read(texts[0], "a", 1))]
+        await read(aside, texts[0], "a", 1)
+        os.kill(aside._process.pid, signal.SIGSTOP)
+        waiting = [asyncio.create_task(read(aside, texts[0], "a", 1))]
         await asyncio.sleep(0.01)
-        waiting += [asyncio.create_task(reader.read(*each)) for each in ((texts[1], "b", 1, 0.05), (texts[2], "b", 1))]
+        waiting += [asyncio.create_task(read(aside, *each)) for each in ((texts[1], "b", 1, 0.05), (texts[2], "b", 1))]
         await asyncio.wait(waiting[1:2], timeout=5.0)
         assert waiting[1].done(), "it is told when its deadline is over, not when its turn comes"
-        os.kill(reader._process.pid, signal.SIGCONT)
+        os.kill(aside._process.pid, signal.SIGCONT)
         found = await asyncio.gather(*waiting, return_exceptions=True)
-        return [*found, *await asyncio.gather(reader.read(texts[1], "b", 1, -0.1), return_exceptions=True)]
+        return [*found, *await asyncio.gather(read(aside, texts[1], "b", 1, -0.1), return_exceptions=True)]
 
     first, late, patient, overdue = asyncio.run(run())
     assert (type(late), type(overdue)) == (ShedError, ShedError)
@@ -201,29 +116,55 @@ def test_what_waits_past_its_deadline_is_not_read(reader, monkeypatch):
     assert not any(b"late" in text for text in asked)
 
 
-def test_a_deadline_is_for_the_wait_alone(reader):
+def test_a_deadline_is_for_the_wait_alone(aside):
     async def run() -> None:
         text = memoryview(encoded({"inputs": [tensor()]}))
-        await reader.read(text, "a", 1)
-        os.kill(reader._process.pid, signal.SIGSTOP)
-        reading = asyncio.create_task(reader.read(text, "a", 1, 0.02))
+        await read(aside, text, "a", 1)
+        os.kill(aside._process.pid, signal.SIGSTOP)
+        reading = asyncio.create_task(read(aside, text, "a", 1, 0.02))
         await asyncio.sleep(0.1)
         assert not reading.done(), "the process has it: the next one's turn comes when it is done"
-        os.kill(reader._process.pid, signal.SIGCONT)
+        os.kill(aside._process.pid, signal.SIGCONT)
         await reading
 
     asyncio.run(run())
 
 
-def test_who_waits_is_told_when_it_closes(reader):
-    async def run() -> None:
-        text = memoryview(encoded({"inputs": [tensor()]}))
-        await reader.read(text, "a", 1)
-        os.kill(reader._process.pid, signal.SIGSTOP)
-        waiting = asyncio.create_task(reader.read(text, "a", 1))
-        await asyncio.sleep(0.05)
-        reader.close()
-        with pytest.raises(NotReadError):
-            await waiting
+def test_no_more_wait_than_there_is_memory_for(monkeypatch):
+    monkeypatch.setattr(module, "MOST_WAITING", 1000)
+    aside = Aside({"pack": pack})
 
-    asyncio.run(run())
+    async def run() -> list[object]:  # their tensors may be in a binary part, which waits, too
+        text = memoryview(encoded({"inputs": [tensor()]}))
+        return await asyncio.gather(*(read(aside, text, "a", size) for size in (1, 900, 101)), return_exceptions=True)
+
+    assert [type(one) for one in asyncio.run(run())] == [InferRequest, InferRequest, FullOfBodiesError]
+    aside.close()
+
+
+def test_a_process_that_looks_for_no_cycles_is_left_none(monkeypatch):
+    monkeypatch.setattr(module.forkserver, "follow_parent", lambda: None)
+    monkeypatch.setattr(module.os, "sched_setscheduler", lambda *_: None)
+    texts = [encoded(one) for one, _ in BAD] + [encoded({"inputs": [tensor(shape=[2, 2], data=[[1, 2], [3, 4]])]})]
+    coming = [part for text in texts for part in (msgspec.msgpack.encode(("pack", ())), text)][::-1]
+
+    class Line:
+        def __init__(self, _: object) -> None:
+            pass
+
+        def receive(self) -> bytes:
+            assert not gc.isenabled()
+            if not coming:
+                raise EOFError  # whoever asked is gone: the process ends, and says nothing
+            return coming.pop()
+
+        def send(self, _: bytes) -> None:
+            assert gc.collect() == 0, "it would stay in memory"
+
+    monkeypatch.setattr(module, "Line", Line)
+    gc.collect()
+    try:
+        module.serve(None, {"pack": pack}, False)
+    finally:
+        gc.enable()
+    assert coming == []
