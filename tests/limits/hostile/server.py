@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,16 +13,21 @@ from bed.lifeline import Lifeline
 from bed.program import Program
 from hostile.models import scale, write
 from hostile.tenants import FACTORS, manifest
+from hostile.turns import Turns
 
 
 @dataclass(frozen=True)
 class Server:
-    """The program, where it listens, and the folder of its manifests and models."""
+    """The program, where it listens, the folder of its manifests and models, the control group of an attacker, which
+    ends with the server, and what it notes of its event loop.
+    """
 
     program: Program
     host: str
     port: int
     folder: Path
+    group: str
+    turns: Turns
 
     @property
     def url(self) -> str:
@@ -36,6 +42,7 @@ class Server:
         """Let the front end's and the executor's peaks of memory begin anew."""
         for pid in self.processes:
             Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5): resets VmHWM
+        self.turns.forget()
 
     @property
     def resident(self) -> int:
@@ -69,14 +76,21 @@ def serving(folder: Path) -> Iterator[Server]:
     for name, factor in FACTORS.items():
         write(manifests / f"{name}.onnx", scale(factor))
         (manifests / f"{name}.yaml").write_text(manifest(name, f"{name}.onnx"))
-    command = [sys.executable, "-m", "treadle", "serve", "-f", str(manifests), "--port", "0", "--device", "host"]
+    turns = Turns(folder / "turns")
+    command = [sys.executable, "-m", "hostile.turns", str(turns.file), "serve", "-f", str(manifests)]
+    command += ["--port", "0", "--device", "host"]
     with Lifeline() as lifeline:
-        environment = lifeline.environment(XDG_CACHE_HOME=str(folder / "cache"), PYTHONUNBUFFERED="1", COLUMNS="300")
+        environment = lifeline.environment(
+            PYTHONPATH=os.pathsep.join(filter(None, sys.path)),  # where this process has its modules from
+            XDG_CACHE_HOME=str(folder / "cache"),
+            PYTHONUNBUFFERED="1",
+            COLUMNS="300",
+        )
         program = Program("treadle serve", command, environment, folder / "serve.log")
         program.start()
         try:
             found = program.wait_for(r"^ready: 2 of 2 tenants at http://(\S+):(\d+)", 90.0)
-            yield Server(program, found[1], int(found[2]), manifests)
+            yield Server(program, found[1], int(found[2]), manifests, lifeline.folder.name, turns)
             code = program.stop()
             assert code == 0, program.tail()
             assert "Traceback" not in program.output, program.tail(100)

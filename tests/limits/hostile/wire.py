@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from dataclasses import dataclass, field
 from typing import Any
 
 ANSWER_SECONDS = 20.0
+SENT_BYTES = 65536  # at once: the kernel is not interrupted while it takes what a network would bring in packets
 
 
 @dataclass
@@ -51,12 +53,19 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer:
     return Answer(int(first.split()[1]), fields, body)
 
 
+async def connect(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that takes as much at once as a network does."""
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_BYTES)
+    return reader, writer
+
+
 async def exchange(host: str, port: int, data: bytes, *, end: bool = False) -> Answer:
     """Send bytes on a connection of their own, whole even where the answer comes first; what came back.
 
     `end`: nothing more will come, and the server is told so.
     """
-    reader, writer = await asyncio.open_connection(host, port)
+    reader, writer = await connect(host, port)
     try:
         writer.write(data)
         if end:
@@ -69,7 +78,7 @@ async def exchange(host: str, port: int, data: bytes, *, end: bool = False) -> A
 
 async def endless(host: str, port: int, begin: bytes, more: bytes, pause: float) -> Answer:
     """The answer to a request that goes on with `more`, every `pause` seconds, until there is one."""
-    reader, writer = await asyncio.open_connection(host, port)
+    reader, writer = await connect(host, port)
     answer = asyncio.create_task(read_answer(reader))
     try:
         writer.write(begin)

@@ -32,11 +32,14 @@ X = np.arange(1, WIDTH + 1, dtype=np.float32)
 
 @dataclass(frozen=True)
 class Plan:
-    """`rounds` of a quiet phase and an attack, and a quiet phase at the end; lengths in seconds."""
+    """`rounds` of a quiet phase and an attack, and a quiet phase at the end; lengths in seconds. `spare`: the attacker
+    takes of the processors only what nobody else wants; where all are busy that may be nothing.
+    """
 
     rounds: int = 1
     quiet: float = 1.0
     attack: float = 1.5
+    spare: bool = False
 
     @property
     def seconds(self) -> float:
@@ -50,8 +53,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run: how many requests were answered rightly of all, percentiles in seconds, memory in bytes, and
-    what the attacker got.
+    """What came of a run: how many requests were answered rightly of all, percentiles in seconds, memory in bytes, the
+    longest turn of the server's event loop in seconds of the processor, and what the attacker got.
     """
 
     right: int
@@ -60,6 +63,7 @@ class Outcome:
     attack_p99: float
     resident: int
     peak: int
+    turn: float
     attacker: Counter[str]
 
     @property
@@ -76,7 +80,7 @@ async def _watch(server: Server, attack: Attack, plan: Plan) -> Outcome:
     target = infer_target(GOOD, [{"x": X.reshape(1, WIDTH)}], binary=False)
     schedule = constant([Phase(plan.seconds, RATE)], seed=0)
     counts: Counter[str] = Counter()
-    with Attacker(attack, server.host, server.port) as attacker:
+    with Attacker(attack, server.host, server.port, server.group if plan.spare else None) as attacker:
         resident = server.resident
         server.forget_peak()
         run = LoadProcess([target], schedule, server.url, connections=CONNECTIONS, grace=5.0, keep_body=True)
@@ -89,7 +93,7 @@ async def _watch(server: Server, attack: Attack, plan: Plan) -> Outcome:
                     attacking = asyncio.create_task(_attack(attacker, run.started, plan, counts))
         assert attacking is not None
         await attacking
-        peak = server.peak
+        peak, turn = server.peak, server.turns.longest
     batch = concatenate(batches)
     expected = (FACTORS[GOOD] * X).tolist()
     right = sum(
@@ -102,7 +106,7 @@ async def _watch(server: Server, attack: Attack, plan: Plan) -> Outcome:
         attacked |= (begin <= due) & (due < end)
         quiet &= (due < begin) | (due >= end + PAUSE)
     p99 = [float(np.percentile(took[phase], 99)) for phase in (quiet, attacked)]
-    return Outcome(right, len(schedule), p99[0], p99[1], resident, peak, counts)
+    return Outcome(right, len(schedule), p99[0], p99[1], resident, peak, turn, counts)
 
 
 async def _attack(attacker: Attacker, start: float, plan: Plan, counts: Counter[str]) -> None:
