@@ -29,6 +29,8 @@ from treadle_agent.node_events import Observer
 from treadle_agent.program.loader import Loader
 from treadle_agent.settings import CacheSettings, NodeAgentSettings
 
+MIDDLE_COLLECTIONS = 100  # of the objects that have lived for a while, before all are looked through; Python's: 10
+
 
 class ExecutorError(Exception):
     """Raised when a device's executor process cannot be started."""
@@ -59,6 +61,17 @@ class Node:
         """The process was asked to stop: readiness goes off, requests that still come are answered."""
         for site in self.sites:
             site.catalog.mark_stopping()
+
+
+def collect_seldom() -> None:
+    """Have Python look through all objects of this process for cycles less often: nobody is answered meanwhile.
+
+    What was imported stays, and is not looked through any more: that would be a tenth of a second. Nor are thousands of
+    connections, 30 ms, while only thousands more have come: what cycles hold is kept for longer, up to 100 MiB or so.
+    """
+    gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, MIDDLE_COLLECTIONS)
 
 
 @asynccontextmanager
@@ -104,7 +117,7 @@ async def open_node(
             executors.append(executor)
         stack.callback(loader.close)  # what still compiles is for nobody, and a thread waits for it
         heap.keep_freed()
-        gc.freeze()  # what was imported stays: looking through it is a tenth of a second in which nobody is answered
+        collect_seldom()
         sites = [Site(identify(device), executor) for device, executor in zip(devices, executors, strict=True)]
         store = ModelStore(cache.models, None, model_trust, sources, secrets)
         yield Node(executors, sites, loader, store, cache, settings or FrontEndSettings())

@@ -20,9 +20,9 @@ RATIO = 2.0  # of the quiet 99th percentile
 FLOOR = 0.1  # seconds
 TRIES = 4
 # A turn of the server's event loop, in seconds of the processor: all that any request waits for on a machine that is
-# not busy. Under load 17 of two processors up to 5 ms were seen, 10 where a process began.
-TURN = 0.025
-ACCEPTING = 0.1  # as many connections as have come are accepted at once, 0.1 ms each; 30 ms were seen
+# not busy. Under load 17 of two processors 1 to 5 ms were seen, seldom 10; 22 where hundreds of MiB were freed.
+TURN = 0.03
+ACCEPTING = 0.1  # connections that end together end in one turn, 0.1 ms each; 60 ms were seen
 
 SHORT = Plan(rounds=2, quiet=0.6, attack=0.8)
 
@@ -101,11 +101,12 @@ def withstand(server: Server, case: Case) -> None:
     for _ in range(TRIES):
         outcome = watch(server, case.attack, case.plan)
         check(outcome, case)
-        tried.append((outcome.quiet_p99, outcome.attack_p99, outcome.attacker.total()))
-        if outcome.attacker and outcome.attack_p99 <= max(RATIO * outcome.quiet_p99, FLOOR):
+        tried.append((outcome.quiet_p99, outcome.attack_p99, outcome.turn, outcome.attacker.total()))
+        answered = outcome.attack_p99 <= max(RATIO * outcome.quiet_p99, FLOOR)
+        if outcome.attacker and answered and 0.0 < outcome.turn < case.turn:
             break
     else:
-        pytest.fail(f"99th percentiles in seconds, quiet and under attack, and what the attacker got: {tried}")
+        pytest.fail(f"99th percentiles quiet and under attack, longest turn (s), what the attacker got: {tried}")
     assert set(before) <= set(server.processes), "nothing had to be started anew"
 
 
@@ -113,7 +114,6 @@ def check(outcome: Outcome, case: Case) -> None:
     """What must hold however busy this machine is."""
     assert outcome.right == outcome.asked, f"{outcome.asked - outcome.right} were not answered rightly"
     assert outcome.peak - outcome.resident < case.memory, f"{(outcome.peak - outcome.resident) / MIB:.0f} MiB more"
-    assert 0.0 < outcome.turn < case.turn, f"a turn of the loop took {1e3 * outcome.turn:.1f} ms"
     assert outcome.attacker.keys() - {bodies.GIVEN_UP} <= set(case.answers)
     if case.attack is connections.many and outcome.attacker:
         assert outcome.attacker["opened"] == connections.MANY

@@ -391,6 +391,6 @@ def main(connection: socket.socket, memory: SharedMemory, settings: WorkerSettin
     """Entry point of the executor process."""
     sys.setswitchinterval(0.0005)  # a thread that loads a model must not keep the dispatch thread waiting
     ignore_warnings()
-    gc.freeze()  # see node.open_node
+    gc.freeze()  # see node.collect_seldom
     channel = ExecutorChannel(connection)
     Worker(channel, memory.buffer, memory.record, settings).run()

@@ -15,7 +15,7 @@ from treadle_agent.frontend.settings import FrontEndSettings
 from treadle_agent.frontend.turns import NoTurnError, Turns
 
 APART_BYTES = 65536  # larger ones are decompressed in the process for large bodies
-LOOP_BYTES = 262144  # and so is what makes more than this of less: deflate makes a thousand bytes of one
+LOOP_BYTES = 65536  # and so is what makes more than this of less: deflate makes a thousand bytes of one
 
 Body = bytes | bytearray | memoryview
 
