@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 from itertools import pairwise
 
 import pytest
 
-from bed.cluster import SYSTEM_NAMESPACE, Cluster, KubectlError
+from bed.cluster import Cluster, KubectlError
 from bed.eventually import eventually
-from bed.helm import RELEASE, Helm
-from node import tenant
+from node import install_page, node, tenant
 from node.client import Client, let_in
 
 pytestmark = pytest.mark.e2e
@@ -22,9 +22,17 @@ def remove(cluster: Cluster, name: str, namespace: str) -> None:
     eventually(lambda: not cluster.exists("service,endpointslice,ir", "-n", namespace), 60.0)
 
 
-def test_helm_test_passes(installed: Cluster, helm: Helm) -> None:
-    said = helm("test", RELEASE, "--namespace", SYSTEM_NAMESPACE)
-    assert "Phase:          Succeeded" in said
+def test_docs_install_it_as_they_are_typed(typed: dict[str, str]) -> None:
+    """`helm test` among it, and what was there before its namespace asked for Pod Security's `restricted`."""
+    install, ready, tested, nodes = (typed[line] for line in install_page.first_lines())
+    assert "STATUS: deployed" in install
+    assert 'deployment "treadle-operator" successfully rolled out' in ready
+    assert 'daemon set "treadle-agent" successfully rolled out' in ready
+    assert "Phase:          Succeeded" in tested
+    assert re.search(rf"^{node.NAME} +True +True ", nodes, re.MULTILINE), nodes
+    labelled = typed[install_page.line("kubectl label namespace")]
+    assert "labeled" in labelled
+    assert "Warning" not in labelled
 
 
 def test_who_may_not_call_is_refused(installed: Cluster, client: Client, namespace: str) -> None:

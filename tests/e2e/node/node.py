@@ -57,6 +57,10 @@ class Node:
         for reference in self._enclosure.said(*CTR, "list", "--quiet").split():
             self._enclosure.said(*CTR, "label", reference, "io.cri-containerd.pinned=pinned")
 
+    def tag(self, reference: str, other: str) -> None:
+        """Give an image that the node has another name, too."""
+        self._enclosure.said(*CTR, "tag", "--force", reference, other)
+
     def start(self) -> None:
         """Start what joins the control plane."""
         self.kubelet.start()
