@@ -26,7 +26,7 @@ def remove(cluster: Cluster, name: str, namespace: str) -> None:
     eventually(lambda: not cluster.exists("service,endpointslice,ir", "-n", namespace), 60.0)
 
 
-def test_docs_install_it_as_they_are_typed(typed: dict[str, str]) -> None:
+def test_docs_install_it_as_they_are_typed(cluster: Cluster, typed: dict[str, str]) -> None:
     """`helm test` among it, and what was there before its namespace asked for Pod Security's `restricted`."""
     install, ready, tested, nodes = (typed[line] for line in install_page.first_lines())
     assert "STATUS: deployed" in install
@@ -35,6 +35,7 @@ def test_docs_install_it_as_they_are_typed(typed: dict[str, str]) -> None:
     assert "Phase:          Succeeded" in tested
     # Its column READY is told some seconds after the agent's Pod is.
     assert re.search(rf"^{node.NAME} +(True|False) +True ", nodes, re.MULTILINE), nodes
+    cluster.kubectl("wait", f"inode/{node.NAME}", "--for=condition=Ready", "--timeout=20s")
     labelled = typed[install_page.line("kubectl label namespace")]
     assert "labeled" in labelled
     assert "Warning" not in labelled

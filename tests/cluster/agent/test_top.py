@@ -88,6 +88,7 @@ def test_top_tells_what_kubectl_tells(
         namespace,
     )
     cluster.kubectl("wait", "it/under-load", "--for=condition=Ready", "--timeout=90s", "-n", namespace, seconds=100.0)
+    cluster.kubectl("wait", "inode/node-a", "--for=condition=Ready", "--timeout=30s", seconds=60.0)
     options = ("--rate", "60", "--rows", "2", "--seconds", "200")
     command = (sys.executable, TREE / "examples/load.py", agent.url, "under-load", *options)
     started(cluster.program("load", *command))
