@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from bed import previous
 from bed.cluster import SYSTEM_NAMESPACE, Cluster, KubectlError
-from bed.helm import CHART, RELEASE, Helm, HelmError, Values
+from bed.helm import CHART, RELEASE, Helm, HelmError
 
 DEFINITIONS = "crd"
 OURS = "app.kubernetes.io/name=treadle"
@@ -53,6 +53,7 @@ STATUS = {
     "activeTier": "small",
     "p99": "20ms",
 }
+MONITORED = {"monitoring": {"enabled": True}}
 HERE = ("--namespace", SYSTEM_NAMESPACE)
 
 Eventually = Callable[..., Any]
@@ -109,38 +110,13 @@ def test_from_install_to_uninstall(helm: Helm, fresh: Cluster, eventually: Event
     eventually(lambda: "treadle.dev" not in fresh.kubectl("api-resources", "-o", "name"), 30.0)
 
 
-def of_the_prometheus_operator(kind: str) -> dict[str, Any]:
-    """A definition of a kind of its, which takes everything: the true ones are not on this machine."""
-    plural = f"{kind.lower()}s"
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-    names = {"kind": kind, "plural": plural, "singular": kind.lower()}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.monitoring.coreos.com"},
-        "spec": {"group": "monitoring.coreos.com", "scope": "Namespaced", "names": names, "versions": [version]},
-    }
-
-
-@pytest.fixture
-def monitored(bare_cluster: Cluster) -> Iterator[Values]:
-    """Values by which a release is monitored, in a cluster that knows the kinds that this takes."""
-    definitions = [of_the_prometheus_operator(kind) for kind in ("PodMonitor", "PrometheusRule")]
-    names = [one["metadata"]["name"] for one in definitions]
-    for one in definitions:
-        bare_cluster.apply(one)
-    bare_cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", DEFINITIONS, *names)
-    yield {"monitoring": {"enabled": True}}
-    bare_cluster.kubectl("delete", DEFINITIONS, *names)
-
-
+@pytest.mark.usefixtures("definitions")
 def test_an_upgrade_from_the_previous_version(
-    helm: Helm, monitored: Values, fresh: Cluster, eventually: Eventually, tmp_path: Path
+    helm: Helm, fresh: Cluster, eventually: Eventually, tmp_path: Path
 ) -> None:
     """Every object stays the one that it was, what a tenant says is kept, and what is new is there."""
     newer = {**FULL_TENANT, "spec": {**FULL_TENANT["spec"], previous.FIELD: {"pool": "gpus"}}}
-    helm("install", RELEASE, previous.write(tmp_path), *HERE, values=monitored)
+    helm("install", RELEASE, previous.write(tmp_path), *HERE, values=MONITORED)
     fresh.kubectl("wait", "--for=condition=Established", "--timeout=30s", DEFINITIONS, "-l", OURS)
     eventually(lambda: fresh.apply(FULL_TENANT))
     fresh.kubectl("patch", "it/full", "--type=merge", "--subresource=status", "-p", json.dumps({"status": STATUS}))
@@ -149,7 +125,7 @@ def test_an_upgrade_from_the_previous_version(
     before, told = uids(fresh), fresh.get("it", "full")
     assert previous.ALERT not in alerts(fresh)
 
-    helm("upgrade", RELEASE, CHART, *HERE, values=monitored)
+    helm("upgrade", RELEASE, CHART, *HERE, values=MONITORED)
     assert uids(fresh) == before
     assert fresh.get("it", "full") == told
     assert lost(FULL_TENANT["spec"], told["spec"]) == lost(STATUS, told["status"]) == []
