@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bed import page
 from bed.cluster import TREE
 from bed.program import Program
 
@@ -29,18 +30,9 @@ def bed(binaries: Path, tmp_path: Path) -> Iterator[Program]:
     program.kill()
 
 
-def in_a_shell(*lines: str) -> subprocess.CompletedProcess[str]:
-    script = "\n".join(["set -euo pipefail", *lines])
-    return subprocess.run(
-        ["bash", "-x", "-c", script], cwd=TREE, capture_output=True, text=True, timeout=250, check=False
-    )
-
-
-def shell_lines(page: Path) -> list[str]:
-    """The lines of a page's shell blocks, without comments."""
-    blocks = re.findall(r"^```(?:sh|console)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
-    lines = [line.removeprefix("$ ").partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line]
+def shell_lines(path: Path) -> list[str]:
+    """The lines of all shell blocks of a page."""
+    return [line for block in page.blocks(path, "sh|console") for line in page.lines(block)]
 
 
 def test_the_readme_says_what_the_page_says() -> None:
@@ -54,6 +46,13 @@ def test_the_readme_says_what_the_page_says() -> None:
     assert [line for line in promised if line not in rest] == [], "in the README, and not on the page in this order"
 
 
+def test_the_readme_installs_what_the_page_installs() -> None:
+    """On a node with real Pods tests/e2e types it."""
+    readme = (TREE / "README.md").read_text().partition("\n## Install\n")[2]
+    [typed] = re.findall(r"\A.*?^```sh\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    assert page.lines(typed) == page.lines(page.blocks(TREE / "docs" / "install.md", "sh|console")[0])
+
+
 @pytest.mark.parametrize("name", ["operator", "agent", "cluster"])
 def test_roles_are_applied_where_their_namespace_exists(name: str) -> None:
     lines = shell_lines(TREE / "docs" / f"{name}.md")
@@ -62,15 +61,18 @@ def test_roles_are_applied_where_their_namespace_exists(name: str) -> None:
 
 
 def test_the_commands_of_the_page_work_in_turn(bed: Program, eventually) -> None:
-    first, *blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    first, *blocks = page.blocks(PAGE, "sh")
     assert first.strip() == COMMAND
     export = bed.wait_for(r"^export KUBECONFIG=\S+ PATH=.*$", seconds=90).group()
 
-    done = in_a_shell(export, *blocks)
+    def shell(*typed: str) -> subprocess.CompletedProcess[str]:
+        return page.in_a_shell(export, *typed, folder=TREE)
+
+    done = shell(*blocks)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-3000:]}\n{bed.output}"
     assert re.search(r"^under-load +100ms +True +True", done.stdout, re.MULTILINE)
     assert "answered by medium" in done.stdout
-    eventually(lambda: "No resources found" in in_a_shell(export, "kubectl get it,ir").stderr, seconds=15)
+    eventually(lambda: "No resources found" in shell("kubectl get it,ir").stderr, seconds=15)
 
     processes = [int(process) for process in re.findall(r"process (\d+)", bed.output)]
     assert len(processes) == 3

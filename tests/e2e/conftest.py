@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from bed import page
 from bed.cluster import SYSTEM_NAMESPACE, Cluster
-from bed.helm import Helm
+from bed.helm import CHART, Helm
 from controlplane import cache
 from images import store
 from images.recipe import IMAGES, Image
-from node import node, release, tenant
+from node import install_page, node, release, tenant
 from node.client import Client, let_in
 
 # What is shown where a test fails.
@@ -49,10 +51,16 @@ def images() -> Iterator[tuple[Image, ...]]:
 
 
 @pytest.fixture(scope="session")
-def cluster(binaries: Path, images: tuple[Image, ...]) -> Iterator[Cluster]:
-    """A cluster with a real node that has this tree's images."""
-    with node.running(binaries, [store.archive(image) for image in images]) as (running, _):
-        yield running
+def world(binaries: Path, images: tuple[Image, ...]) -> Iterator[tuple[Cluster, node.Node]]:
+    """A cluster, and its real node that has this tree's images."""
+    with node.running(binaries, [store.archive(image) for image in images]) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def cluster(world: tuple[Cluster, node.Node]) -> Cluster:
+    """The cluster with a real node."""
+    return world[0]
 
 
 @pytest.fixture(scope="session")
@@ -61,12 +69,30 @@ def helm(binaries: Path, cluster: Cluster) -> Helm:
 
 
 @pytest.fixture(scope="session")
-def installed(cluster: Cluster, helm: Helm) -> Cluster:
+def typed(cluster: Cluster, helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the lines print by which docs/install.md installs the chart, each typed as it stands."""
+    folder = tmp_path_factory.mktemp("typed")
+    (folder / "charts").symlink_to(CHART.parent)
+    (folder / install_page.VALUES_FILE).write_text(json.dumps(install_page.values(tenant.VALUES)))
+    printed = {}
+
+    def type_in(line: str) -> None:
+        done = page.in_a_shell(line, folder=folder, environment=helm.environment)
+        assert done.returncode == 0, done.stderr
+        printed[line] = done.stdout + done.stderr
+
+    install, *rest = install_page.first_lines()
+    type_in(install)
+    type_in(install_page.line("kubectl label namespace"))
+    cluster.apply(tenant.models(SYSTEM_NAMESPACE))  # a volume of the agents' Pods, which wait for it
+    for line in rest:
+        type_in(line)
+    return printed
+
+
+@pytest.fixture(scope="session")
+def installed(cluster: Cluster, typed: dict[str, str]) -> Cluster:
     """The chart's release, all of whose Pods are ready, in a namespace that takes none that is not `restricted`."""
-    cluster.kubectl("create", "namespace", SYSTEM_NAMESPACE)
-    cluster.kubectl("label", "namespace", SYSTEM_NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-    cluster.apply(tenant.models(SYSTEM_NAMESPACE))
-    release.install(helm, tenant.VALUES)
     release.wait(cluster)
     return cluster
 

@@ -1,14 +1,12 @@
-"""A release is rolled back under load, removed, and installed again: tenants are the ones that they were."""
+"""A release is removed, and installed again: tenants are the ones that they were."""
 
 from __future__ import annotations
-
-import json
 
 import pytest
 
 from bed.cluster import SYSTEM_NAMESPACE, Cluster
 from bed.eventually import eventually
-from bed.helm import CHART, RELEASE, Helm
+from bed.helm import RELEASE, Helm
 from node import release, tenant
 from node.client import Client
 
@@ -30,7 +28,7 @@ def names(cluster: Cluster, kinds: str, *words: str) -> set[str]:
     return set(cluster.kubectl("get", kinds, *words, "-o", "name").split())
 
 
-def test_a_release_is_rolled_back_removed_and_installed_again(
+def test_a_release_is_removed_and_installed_again(
     installed: Cluster, helm: Helm, client: Client, namespace: str
 ) -> None:
     host = tenant.make(installed, "steady", namespace)
@@ -39,17 +37,8 @@ def test_a_release_is_rolled_back_removed_and_installed_again(
     assert {key.partition("/")[0] for key in before} == {
         "CustomResourceDefinition", "InferenceTenant", "InferenceReplica", "InferenceNode",
     }  # fmt: skip
-    with client.load(host, "steady") as outcome:
-        for change in (lambda: release.change(helm, "agent.cacheSize=18Gi"), lambda: helm("rollback", RELEASE, *HERE)):
-            old = release.agents(installed)
-            change()
-            release.wait(installed)
-            eventually(lambda old=old: not release.agents(installed) & old, 60.0)  # the old one has left, too
-    assert outcome.wrong == []
-    assert outcome.answered > 100
-    assert uids(installed) == before
 
-    values = json.loads(helm("get", "values", RELEASE, *HERE, "-o", "json"))
+    values = release.values(helm)
     helm("uninstall", RELEASE, *HERE)
     eventually(lambda: names(installed, "pods", "-n", SYSTEM_NAMESPACE) == set(), 90.0)
     left = {one for one in names(installed, IN_THE_NAMESPACE, "-n", SYSTEM_NAMESPACE) if not one.startswith("lease")}
@@ -61,7 +50,7 @@ def test_a_release_is_rolled_back_removed_and_installed_again(
     installed.apply(tenant.tenant("in-between", namespace))
     installed.kubectl("delete", "it/in-between", "-n", namespace, "--timeout=20s")  # nothing waits for who is gone
 
-    helm("install", RELEASE, CHART, *HERE, values=values)
+    release.install(helm, values)
     release.wait(installed)
     assert client.ask(host, "steady") == tenant.DOUBLED
     tenant.wait(installed, "steady", namespace)

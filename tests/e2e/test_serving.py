@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
 
 from bed.cluster import SYSTEM_NAMESPACE, Cluster, KubectlError
 from bed.eventually import eventually
-from bed.helm import RELEASE, Helm
-from node import tenant
+from node import install_page, node, tenant
 from node.client import Client, let_in
 
 pytestmark = pytest.mark.e2e
+
+HERE = ("-n", SYSTEM_NAMESPACE)
+LATE = "10.96.200.200"  # of the Services' range; no other is given it by chance alone
 
 
 def remove(cluster: Cluster, name: str, namespace: str) -> None:
@@ -22,9 +26,44 @@ def remove(cluster: Cluster, name: str, namespace: str) -> None:
     eventually(lambda: not cluster.exists("service,endpointslice,ir", "-n", namespace), 60.0)
 
 
-def test_helm_test_passes(installed: Cluster, helm: Helm) -> None:
-    said = helm("test", RELEASE, "--namespace", SYSTEM_NAMESPACE)
-    assert "Phase:          Succeeded" in said
+def test_docs_install_it_as_they_are_typed(cluster: Cluster, typed: dict[str, str]) -> None:
+    """`helm test` among it, and what was there before its namespace asked for Pod Security's `restricted`."""
+    install, ready, tested, nodes = (typed[line] for line in install_page.first_lines())
+    assert "STATUS: deployed" in install
+    assert 'deployment "treadle-operator" successfully rolled out' in ready
+    assert 'daemon set "treadle-agent" successfully rolled out' in ready
+    assert "Phase:          Succeeded" in tested
+    # Its column READY is told some seconds after the agent's Pod is.
+    assert re.search(rf"^{node.NAME} +(True|False) +True ", nodes, re.MULTILINE), nodes
+    cluster.kubectl("wait", f"inode/{node.NAME}", "--for=condition=Ready", "--timeout=20s")
+    labelled = typed[install_page.line("kubectl label namespace")]
+    assert "labeled" in labelled
+    assert "Warning" not in labelled
+
+
+def test_a_connection_that_comes_before_its_service_is_made_once_it_is_there(
+    installed: Cluster, client: Client
+) -> None:
+    """What the node cannot place yet it does not remember as lost (`node.Node.start`)."""
+    [operators] = installed.get("endpointslices", "-l", "kubernetes.io/service-name=treadle-operator", *HERE)["items"]
+    endpoints = {
+        **{key: operators[key] for key in ("apiVersion", "kind", "addressType", "endpoints", "ports")},
+        "metadata": {"name": "late", "namespace": SYSTEM_NAMESPACE, "labels": {"kubernetes.io/service-name": "late"}},
+    }
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "late", "namespace": SYSTEM_NAMESPACE},
+        "spec": {"clusterIP": LATE, "ports": [{"name": operators["ports"][0]["name"], "port": 80}]},
+    }
+    installed.apply(endpoints)  # first: a Service that has none refuses
+    with ThreadPoolExecutor() as pool:
+        connected = pool.submit(client.connects, LATE)
+        time.sleep(3.0)  # it has sent its first packets, into the void
+        installed.apply(service)
+        took = connected.result()
+    installed.kubectl("delete", "service,endpointslice", "late", *HERE)
+    assert 2.0 < took < 20.0
 
 
 def test_who_may_not_call_is_refused(installed: Cluster, client: Client, namespace: str) -> None:

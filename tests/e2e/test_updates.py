@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from bed.cluster import SYSTEM_NAMESPACE, Cluster, KubectlError
-from bed.eventually import eventually
 from bed.helm import Helm
 from node import node, release, tenant
 from node.client import Client
@@ -21,11 +20,8 @@ def test_an_update_of_the_agent_loses_no_request(
     host = tenant.make(installed, "steady", namespace)
     assert client.ask(host, "steady") == tenant.DOUBLED
     replica = installed.get("ir", "-n", namespace)["items"][0]["metadata"]["uid"]
-    before = release.agents(installed)
     with client.load(host, "steady") as outcome:
-        release.change(helm, "agent.cacheSize=19Gi")
-        release.wait(installed)
-        eventually(lambda: not release.agents(installed) & before, 60.0)  # the old one has left, too
+        release.replaced(installed, lambda: release.change(helm, "agent.cacheSize=19Gi"))
     assert outcome.wrong == []
     assert outcome.answered > 100
     assert len(release.agents(installed)) == 1

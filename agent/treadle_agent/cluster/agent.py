@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 
 from treadle_agent.cluster.departure import Departure
@@ -235,7 +236,9 @@ class ClusterAgent:
 
     def _describe(self, told: NodeObject | None) -> NodeObject:
         now = transition_time(time.time())
-        conditions = with_condition(told.conditions if told is not None else (), self._ready(), now)
+        generation = told.generation if told is not None else 0
+        ready = replace(self._ready(), observed_generation=generation)
+        conditions = with_condition(told.conditions if told is not None else (), ready, now)
         return NodeObject(
             name=self._settings.node,
             unschedulable=told.unschedulable if told is not None else False,
@@ -243,7 +246,7 @@ class ClusterAgent:
             address=self._settings.address,
             devices=tuple(device.describe() for device in self._devices.values()),
             conditions=conditions,
-            generation=told.generation if told is not None else 0,
+            generation=generation,
             agent_version=version("treadle"),
         )
 

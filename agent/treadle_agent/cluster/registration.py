@@ -71,12 +71,12 @@ class Registration:
             self._failing = False
 
     async def _find(self) -> Node | None:
-        """The InferenceNode as the API server has it, of an earlier run perhaps; None for one that is new."""
+        """The InferenceNode as the API server has it, of an earlier run perhaps; None where that cannot be read."""
         try:
             return read_node(await self._client.get(NODES, "", self._name))
         except NotFoundError:
             manifest = {"apiVersion": NODES.api_version, "kind": NODES.name, "metadata": {"name": self._name}}
-            await self._client.create(NODES, "", manifest)
+            return read_node(await self._client.create(NODES, "", manifest))
         except FieldError as error:
             _log.warning("the InferenceNode is written anew: %s", error)
         return None

@@ -1,4 +1,4 @@
-"""`treadle top` and `kubectl get it -o wide` tell of a real cluster the same, while it serves and when it cannot."""
+"""`treadle top` and what kubectl prints tell of a real cluster the same, while it serves and when it cannot."""
 
 from __future__ import annotations
 
@@ -20,6 +20,19 @@ from treadle.top.columns import NOTHING, TENANTS
 
 TITLES = {column.title.upper(): column.title for column in TENANTS} | {"NAME": "Tenant"}
 
+# Of an Event's reason, the column whose condition has turned, and to what.
+TURNS = {
+    "Admitted": ("Admitted", "True"),
+    "NotAdmitted": ("Admitted", "False"),
+    "Ready": ("Ready", "True"),
+    "NotReady": ("Ready", "False"),
+    "SLOMet": ("SLO met", "True"),
+    "SLOMissed": ("SLO met", "False"),
+    "AccuracyMet": ("Accuracy met", "True"),
+    "AccuracyMissed": ("Accuracy met", "False"),
+}
+BEST = "deep"  # of the example's tiers
+
 
 def table_of(text: str) -> list[dict[str, str]]:
     """What kubectl printed, by its titles; what it has not, as top writes that."""
@@ -39,6 +52,13 @@ def rows_of(text: str) -> dict[str, dict[str, str]]:
     """The columns of kubectl's that are top's, too, by tenant."""
     rows = [{TITLES[title]: cell for title, cell in row.items() if title in TITLES} for row in table_of(text)]
     return {row.pop("Tenant"): row for row in rows}
+
+
+def events_of(text: str) -> list[tuple[str, str, str]]:
+    """Type, reason and message of each Event that `kubectl describe` tells, oldest first."""
+    found = re.search(r"^Events:\n +Type .*\n +---- .*\n((?: +.*\n)+)", text, re.MULTILINE)
+    cells = [re.split(r"  +", line.strip(), maxsplit=4) for line in found.group(1).splitlines()] if found else []
+    return [(kind, reason, message) for kind, reason, _, _, message in cells]
 
 
 def test_top_tells_what_kubectl_tells(
@@ -68,6 +88,7 @@ def test_top_tells_what_kubectl_tells(
         namespace,
     )
     cluster.kubectl("wait", "it/under-load", "--for=condition=Ready", "--timeout=90s", "-n", namespace, seconds=100.0)
+    cluster.kubectl("wait", "inode/node-a", "--for=condition=Ready", "--timeout=30s", seconds=60.0)
     options = ("--rate", "60", "--rows", "2", "--seconds", "200")
     command = (sys.executable, TREE / "examples/load.py", agent.url, "under-load", *options)
     started(cluster.program("load", *command))
@@ -89,6 +110,22 @@ def test_top_tells_what_kubectl_tells(
         reasons = re.findall(r"^ +Reason: +(\S+)\n +Status: +\S+\n +Type: +(\S+)$", text, re.MULTILINE)
         return told | {type_: reason for reason, type_ in reasons}
 
+    def events_agree(name: str, wanted: dict[str, str], row: dict[str, Any]) -> None:
+        """The last Event of each column tells what is in it, and of what is not so, top's reason and the status's."""
+        told = events_of(cluster.kubectl("describe", "it", name, "-n", namespace))
+        assert told, f"{name} has no Event"
+        last = {TURNS[reason][0]: (kind, *TURNS[reason], text) for kind, reason, text in told if reason in TURNS}
+        conditions = cluster.get("it", name, "-n", namespace)["status"]["conditions"]
+        notes = {note["column"]: note["reason"] for note in row["notes"]}
+        for kind, column, value, text in last.values():
+            assert (wanted[column], kind) == (value, "Normal" if value == "True" else "Warning"), told
+            assert (column in notes) == (value != "True"), told
+            [now] = [one for one in conditions if one["type"].lower() == column.replace(" ", "").lower()]
+            assert text.partition(":")[0] == now["reason"] == notes.get(column, now["reason"]), told
+        given_up = [reason for _, reason, _ in told if reason in ("Degraded", "Restored")]
+        assert (given_up[-1:] == ["Degraded"]) == (wanted["Tier"] not in (BEST, NOTHING)), told
+        assert ("Ready" if name == "under-load" else "Admitted") in last, told
+
     def agree() -> bool:
         """Figures move: all are asked until no status is written in between."""
         said, merged = cluster.kubectl("get", "it", "-o", "wide", "-n", namespace), merge_told()
@@ -108,6 +145,7 @@ def test_top_tells_what_kubectl_tells(
             assert [cell for cell in wanted[name].values() if cell not in shown] == [], printed + said
             seen = {"Tier": row["activeTier"], "SLO met": row["sloMet"], "Accuracy met": row["accuracyMet"]}
             seen |= {"Admitted": row["admitted"], "Ready": row["ready"]}
+            events_agree(name, wanted[name], row)
             assert seen.items() <= {title: cell.replace(NOTHING, "") for title, cell in wanted[name].items()}.items()
         assert (rows["under-load"]["devices"], rows["absent"]["devices"]) == (["node-a/host"], [])
         assert re.search(rf"^! +{namespace} +absent .*Admitted: ModelNotFound", printed, re.MULTILINE), printed

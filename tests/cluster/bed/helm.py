@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,13 @@ class HelmError(Exception):
 
 
 class Helm:
-    """Runs helm against a cluster, as its administrator."""
+    """Runs helm against a cluster, as its administrator; `environment`: of a shell to type it in, and kubectl."""
 
     def __init__(self, binaries: Path, cluster: Cluster) -> None:
         self._binary = binaries / "helm"
         folder = cluster.folder / "helm"
         homes = {f"HELM_{part}_HOME": str(folder / part.lower()) for part in ("CACHE", "CONFIG", "DATA")}
-        self._environment = {**cluster.environment(), **homes}
+        self.environment = {**cluster.environment(PATH=f"{binaries}:{os.environ['PATH']}"), **homes}
 
     def __call__(self, *arguments: str | Path, values: Values | None = None, seconds: float = 120.0) -> str:
         """What `helm ARGUMENTS` prints; `values` are given as its values file.
@@ -40,7 +41,7 @@ class Helm:
         given = [] if values is None else ["--values", "-"]
         done = subprocess.run(
             [self._binary, *arguments, *given],
-            env=self._environment,
+            env=self.environment,
             input=json.dumps(values),
             capture_output=True,
             text=True,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bed.cluster import SYSTEM_NAMESPACE, Cluster
+from bed import previous
+from bed.cluster import SYSTEM_NAMESPACE, Cluster, KubectlError
 from bed.helm import CHART, RELEASE, Helm, HelmError
 
 DEFINITIONS = "crd"
@@ -21,6 +24,36 @@ TENANT = {
         "tiers": [{"name": "only", "accuracy": "90", "model": {"uri": "/models/1.onnx"}}],
     },
 }
+# One that says all that a tenant can, but for what the previous version does not know.
+FULL_TENANT: dict[str, Any] = {
+    "apiVersion": "treadle.dev/v1alpha1",
+    "kind": "InferenceTenant",
+    "metadata": {"name": "full", "namespace": "default"},
+    "spec": {
+        "slo": {"deadline": "250ms", "objective": "99.5", "window": "24h", "minAccuracy": "80"},
+        "tiers": [
+            {
+                "name": name,
+                "accuracy": accuracy,
+                "precision": "TF32",
+                "model": {"uri": f"https://models.example/{name}.onnx", "sha256": "0" * 64, "secretName": "reader"},
+            }
+            for name, accuracy in (("large", "97.5"), ("small", "92.1"))
+        ],
+        "load": {"requestsPerSecond": "250"},
+        "priority": 3,
+        "replicas": {"min": 2, "max": 4},
+        "switching": {"mode": "Pinned", "tier": "small"},
+    },
+}
+CONDITION = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-01T00:00:00Z"}
+STATUS = {
+    "observedGeneration": 1,
+    "conditions": [{**CONDITION, "observedGeneration": 1, "reason": "Serving", "message": "on 2 devices"}],
+    "activeTier": "small",
+    "p99": "20ms",
+}
+MONITORED = {"monitoring": {"enabled": True}}
 HERE = ("--namespace", SYSTEM_NAMESPACE)
 
 Eventually = Callable[..., Any]
@@ -75,6 +108,45 @@ def test_from_install_to_uninstall(helm: Helm, fresh: Cluster, eventually: Event
     helm("uninstall", RELEASE, *HERE)
     eventually(lambda: uids(fresh) == {}, 30.0)
     eventually(lambda: "treadle.dev" not in fresh.kubectl("api-resources", "-o", "name"), 30.0)
+
+
+@pytest.mark.usefixtures("definitions")
+def test_an_upgrade_from_the_previous_version(
+    helm: Helm, fresh: Cluster, eventually: Eventually, tmp_path: Path
+) -> None:
+    """Every object stays the one that it was, what a tenant says is kept, and what is new is there."""
+    newer = {**FULL_TENANT, "spec": {**FULL_TENANT["spec"], previous.FIELD: {"pool": "gpus"}}}
+    helm("install", RELEASE, previous.write(tmp_path), *HERE, values=MONITORED)
+    fresh.kubectl("wait", "--for=condition=Established", "--timeout=30s", DEFINITIONS, "-l", OURS)
+    eventually(lambda: fresh.apply(FULL_TENANT))
+    fresh.kubectl("patch", "it/full", "--type=merge", "--subresource=status", "-p", json.dumps({"status": STATUS}))
+    with pytest.raises(KubectlError, match=f'unknown field "spec.{previous.FIELD}"'):
+        fresh.apply(newer)
+    before, told = uids(fresh), fresh.get("it", "full")
+    assert previous.ALERT not in alerts(fresh)
+
+    helm("upgrade", RELEASE, CHART, *HERE, values=MONITORED)
+    assert uids(fresh) == before
+    assert fresh.get("it", "full") == told
+    assert lost(FULL_TENANT["spec"], told["spec"]) == lost(STATUS, told["status"]) == []
+    assert previous.ALERT in alerts(fresh)
+    eventually(lambda: takes(fresh, newer))
+    assert fresh.get("it", "full")["spec"] == {**told["spec"], previous.FIELD: {"pool": "gpus"}}
+
+
+def takes(cluster: Cluster, manifest: dict[str, Any]) -> bool:
+    """Whether it is applied: the API server goes by a changed definition a moment later."""
+    try:
+        cluster.apply(manifest)
+    except KubectlError:
+        return False
+    return True
+
+
+def alerts(cluster: Cluster) -> list[str]:
+    """Those of the release's rules."""
+    groups = cluster.get("prometheusrule", RELEASE, "-n", SYSTEM_NAMESPACE)["spec"]["groups"]
+    return [name for group in groups for name in previous.names(group)]
 
 
 def test_no_field_of_the_definitions_is_pruned(helm: Helm, fresh: Cluster) -> None:

@@ -21,6 +21,7 @@ from treadle_operator.__main__ import _parser as operator_parser
 from treadle_operator.__main__ import _settings as operator_settings
 
 FOREIGN_GROUP = "monitoring.coreos.com"  # the Prometheus operator's
+ROLES = ("Role", "ClusterRole")
 
 
 def documented() -> Iterator[Any]:
@@ -100,6 +101,22 @@ def test_the_prometheus_operators_objects_are_judged(
     judged["spec"]["groups" if kind == "PrometheusRule" else "podMetricsEndpoints"][0] |= change
     with pytest.raises(KubectlError, match=re.escape(refused)):
         judge(bare_cluster, judged)
+
+
+@pytest.mark.parametrize("values", COMBINATIONS)
+def test_no_role_has_a_wildcard_and_no_binding_leads_elsewhere(helm: Helm, values: Values) -> None:
+    """Each role says by name what it allows, and what is bound are these roles alone."""
+    objects = helm.render(values)
+    roles = {(each["kind"], each["metadata"]["name"]): each["rules"] for each in objects if each["kind"] in ROLES}
+    assert {"ClusterRole", "Role"} == {kind for kind, _ in roles}
+    words = [
+        (name, word) for (_, name), rules in roles.items() for rule in rules for said in rule.values() for word in said
+    ]
+    assert len(words) > 50
+    assert [(name, word) for name, word in words if "*" in word] == []
+    bound = [(each["roleRef"]["kind"], each["roleRef"]["name"]) for each in objects if "roleRef" in each]
+    assert len(bound) >= 4
+    assert set(bound) <= set(roles)
 
 
 @pytest.mark.parametrize("values", COMBINATIONS)

@@ -20,7 +20,7 @@ from bed.program import Program
 from controlplane import cache
 from images import store
 from images.recipe import IMAGES
-from node import client, examples, node, release, tenant, visitors
+from node import client, examples, install_page, node, release, tenant, visitors
 
 READING = 10.0  # seconds before the live view takes the screen
 EVERY = 15.0  # seconds between two views where there is no terminal
@@ -68,7 +68,7 @@ def _install(cluster: Cluster, helm: Helm) -> None:
     _tell("helm install treadle charts/treadle")
     cluster.kubectl("create", "namespace", SYSTEM_NAMESPACE)
     examples.provide_models(cluster, folder)
-    release.install(helm, examples.VALUES)
+    release.install(helm, install_page.values(examples.VALUES))
     _tell("waiting for the operator's and the agent's Pods")
     release.wait(cluster)
 

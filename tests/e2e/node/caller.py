@@ -1,9 +1,10 @@
-"""What a client Pod runs: requests to a tenant, `python -c CALLER HOST TENANT soon|until-told`.
+"""What a client Pod runs: requests to a tenant, `python -c CALLER HOST TENANT connects|soon|until-told`.
 
-`soon` asks until there is an answer, and prints it. `until-told` sends from several threads until its stdin ends, then
-prints what came of it: how many were answered, the longest that one took, and what went wrong with any. No request is
-sent twice. Half of the threads keep their connection for as long as they may, half open one for each request. Each
-carries the token that the kubelet has put into the file TOKEN. Python's standard library only.
+`connects` sends none, and prints how long the connection took. `soon` asks until there is an answer, and prints it.
+`until-told` sends from several threads until its stdin ends, then prints what came of it: how many were answered, the
+longest that one took, and what went wrong with any. No request is sent twice. Half of the threads keep their connection
+for as long as they may, half open one for each request. Each carries the token that the kubelet has put into the file
+TOKEN. Python's standard library only.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 THREADS = 4
 PAUSE = 0.01  # seconds between two requests of a thread
 PATIENCE = 20.0  # seconds for an answer
-LOOK = 1.0  # seconds for an answer that may never come: a connection to what no node knows yet is lost for good
+LOOK = 1.0  # seconds for an answer: a connection to what the node does not know yet is tried again ever more rarely
 BODY = json.dumps({"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}).encode()
 WANTED = [2, 4, 6, 8]
 TOKEN = Path("/var/run/secrets/treadle/token")  # renewed by the kubelet
@@ -34,13 +35,17 @@ class Caller:
     def ask(self) -> list[float]:
         """The tensor that comes back; anything else is an error."""
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN.read_text()}"}
+        step = "no connection"
         try:
+            if self._connection.sock is None:
+                self._connection.connect()
+            step = f"no answer to port {self._connection.sock.getsockname()[1]}"
             self._connection.request("POST", self._path, BODY, headers)
             answer = self._connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+            raise RuntimeError(f"{step}: {type(error).__name__}: {error}") from error
         if answer.status != http.HTTPStatus.OK:
             raise RuntimeError(f"HTTP {answer.status}: {body.decode()[:200]}")
         data: list[float] = json.loads(body)["outputs"][0]["data"]
@@ -107,6 +112,11 @@ def soon(caller: Caller) -> list[float]:
 
 def main(host: str, tenant: str, how: str) -> None:
     """Send, and print."""
+    if how == "connects":
+        start = time.monotonic()
+        http.client.HTTPConnection(host, timeout=PATIENCE).connect()
+        print(time.monotonic() - start)
+        return
     if how == "soon":
         print(json.dumps(soon(Caller(host, tenant, LOOK))))
         return

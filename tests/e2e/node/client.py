@@ -54,6 +54,14 @@ class Client:
         data: list[float] = json.loads(self._cluster.kubectl(*_calling(host, tenant, "soon")))
         return data
 
+    def connects(self, host: str) -> float:
+        """Connect to port 80 of a host, and return how long that took, in seconds.
+
+        Raises:
+            KubectlError: it was not done within caller.PATIENCE.
+        """
+        return float(self._cluster.kubectl(*_calling(host, "", "connects")))
+
     @contextmanager
     def load(self, host: str, tenant: str) -> Iterator[Outcome]:
         """Requests to a tenant, for as long as the context lasts; the outcome is there once it has ended."""

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bed.cluster import Cluster
+from bed.control_plane import SERVICE_RANGE
 from bed.eventually import eventually
 from bed.lifeline import Lifeline
 from bed.program import Program
@@ -57,8 +58,17 @@ class Node:
         for reference in self._enclosure.said(*CTR, "list", "--quiet").split():
             self._enclosure.said(*CTR, "label", reference, "io.cri-containerd.pinned=pinned")
 
+    def tag(self, reference: str, other: str) -> None:
+        """Give an image that the node has another name, too."""
+        self._enclosure.said(*CTR, "tag", "--force", reference, other)
+
     def start(self) -> None:
-        """Start what joins the control plane."""
+        """Start what joins the control plane.
+
+        A packet that kube-proxy's rules have not turned to a Pod ends here. It went out else, and was remembered as one
+        that is not to be turned: a client that begins too early, or while rules are changed, would try again in vain.
+        """
+        self._enclosure.said("iptables", "--append", "FORWARD", "--destination", SERVICE_RANGE, "--jump", "DROP")
         self.kubelet.start()
         self.proxy.start()
 

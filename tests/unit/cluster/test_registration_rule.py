@@ -94,6 +94,7 @@ def test_it_is_made_once_and_looked_after():
         return server.asked
 
     assert look(1) == ["get", "create", "apply"]
+    assert server.node["status"]["observedGeneration"] == 1, "else who waits for a condition does not believe it"
     assert look(LOOKS - 2) == []
     assert look(1) == ["get"], "now and then it is read again, and nothing is written"
 
