@@ -1,8 +1,11 @@
-"""Memory that was free once is kept for what comes next, up to a bound.
+"""Memory that was free once is kept for what comes next.
 
 By its defaults the C library gives each large block back to the kernel when it is freed, and has the pages of the next
 one made anew: on a virtual machine either takes tens of milliseconds for 64 MiB, with the interpreter's lock held. A
 process that answers many clients would answer nobody meanwhile.
+
+Given back is what is free at the end of the heap, beyond a bound. What lies below a block that is still used is kept
+until that goes: never more than was used at the same time.
 """
 
 from __future__ import annotations
@@ -10,14 +13,14 @@ from __future__ import annotations
 import ctypes
 
 KEPT_BYTES = 128 << 20  # free at the end of the heap: a body of the largest size, in pieces and put together
-STEP_BYTES = 2 << 20  # given back at a time of what is free beyond that
+STEP_BYTES = 2 << 20  # beyond that are free before any of it is given back
 
 # malloc.h of the GNU C library; mallopt(3).
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 
 
 def keep_freed() -> bool:
-    """Have this process keep what it frees, up to `KEPT_BYTES`; False where the C library knows no such thing."""
+    """Have this process keep what it frees, `KEPT_BYTES` of it at the heap's end; False where the C library cannot."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False

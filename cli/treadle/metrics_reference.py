@@ -34,7 +34,7 @@ NAME, NAMESPACE, TIERS, NODE, DEVICE = "digits", "team", ("large", "medium", "sm
 LABELS: Mapping[str, str] = {
     "tenant": "the tenant's name",
     "tenant_namespace": "the tenant's namespace; `namespace` is what Prometheus calls the Pod's",
-    "tier": "the tenant's tiers, at most 16; empty where none ran",
+    "tier": "the tenant's tiers, at most 16; empty where none answered",
     "outcome": "`good`, `late`, `shed`, `error`",
     "code": f"an HTTP status: of agents {', '.join(map(str, REFUSALS))}; of the API server any, 0 for no answer",
     "device": "the node's devices, by UUID or name",

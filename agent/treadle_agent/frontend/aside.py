@@ -49,17 +49,17 @@ class Aside:
         self._works = dict(works)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="aside")  # waits for the process
         self._turns = Turns(1, MOST_WAITING)
+        self._hurried_until = 0.0  # of CLOCK_MONOTONIC; the thread's alone
         self._lock = threading.Lock()  # for the three below
         self._process: BaseProcess | None = None
         self._line: Line | None = None
         self._closed = False
-        self._hurried_until = 0.0  # of CLOCK_MONOTONIC
 
     async def ask(
         self, work: str, body: bytes | memoryview, *arguments: object, tenant: str, size: int,
         patience: float | None = None,
     ) -> memoryview:  # fmt: skip
-        """What a work makes of a body.
+        """What a work makes of a body. Who is cancelled meanwhile keeps its turn, and its body, until that is done.
 
         Args:
             work: one of `works`.
@@ -77,8 +77,15 @@ class Aside:
         """
         async with asyncio.timeout(patience) as waiting, self._turns.turn(tenant, size):
             waiting.reschedule(None)
+            if self._closed:
+                raise _ended()
             order = _encode((work, arguments))
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, order, body)
+            asking = asyncio.get_running_loop().run_in_executor(self._thread, self._ask, order, body)
+            try:
+                return await asyncio.shield(asking)
+            except asyncio.CancelledError:
+                await asyncio.gather(asking, return_exceptions=True)
+                raise
 
     def close(self) -> None:
         """End the process; who waits for it gets NotReadError."""
@@ -108,9 +115,7 @@ class Aside:
     def _exchange(self, order: bytes, body: bytes | memoryview, seconds: float) -> memoryview:
         """What the process makes of it; raises TimeoutError, and NotReadError: then it is gone."""
         try:
-            if self._line is None:
-                self._line = self._start()
-            line = self._line
+            line = self._line or self._start()
             line.allow(seconds)
             line.send(order)
             line.send(body)
@@ -135,7 +140,8 @@ class Aside:
                 raise EOFError
             forkserver.start(process)
             self._process = process
-        return Line(ours)
+            self._line = line = Line(ours)
+        return line
 
     def _drop(self) -> None:
         with self._lock:

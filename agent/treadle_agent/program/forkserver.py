@@ -24,6 +24,7 @@ PRELOAD = (
     "onnxruntime",
     "treadle_agent.program.compilation",
     "treadle_agent.executor.worker",
+    "treadle_agent.frontend.large_json",
 )
 # Read once, when the libraries start: threads of a pool would be lost in the fork, and a kernel owns one thread.
 SINGLE_THREADED = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

@@ -117,6 +117,7 @@ class Loader:
 
     def _run(self, job: Job, unwanted: threading.Event | None = None) -> None:
         """Do `job` in a child, which does not outlive this call."""
+        _check_wanted(unwanted)
         context = forkserver.context()
         receiver, sender = context.Pipe(duplex=False)
         child = context.Process(target=work, args=(sender, self._limits, job), name="treadle-loader", daemon=True)
@@ -157,10 +158,14 @@ def _wait(objects: Sequence[connection.Connection | int], limits: Limits, unwant
     """
     end = time.monotonic() + limits.wall_seconds
     while not connection.wait(objects, timeout=max(0.0, min(_SLICE, end - time.monotonic()))):
-        if unwanted is not None and unwanted.is_set():
-            raise ModelError(_UNWANTED)
+        _check_wanted(unwanted)
         if time.monotonic() >= end:
             raise ModelError(time_message(limits))
+
+
+def _check_wanted(unwanted: threading.Event | None) -> None:
+    if unwanted is not None and unwanted.is_set():
+        raise ModelError(_UNWANTED)
 
 
 def _find(folder: Path, key: str) -> Program | None:

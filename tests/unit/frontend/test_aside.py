@@ -133,14 +133,36 @@ def test_the_loop_goes_on_meanwhile(aside):
     assert asyncio.run(run()) > 10
 
 
+def test_who_leaves_keeps_the_turn_until_the_process_is_done(aside):
+    """Else the next one would wait behind it beyond its time, and bodies that nobody counts would pile up."""
+
+    async def run() -> None:
+        await inflated(aside)
+        pid = aside._process.pid
+        os.kill(pid, signal.SIGSTOP)
+        leaving = asyncio.create_task(inflated(aside))
+        await asyncio.sleep(0.05)
+        leaving.cancel()
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            await aside.ask("inflate", SMALL, "gzip", LIMIT, tenant="b", size=1, patience=0.2)
+        assert time.monotonic() - began < 1.0
+        os.kill(pid, signal.SIGCONT)
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert await inflated(aside) == b"tensor"
+        assert aside._process.pid == pid
+
+    asyncio.run(run())
+
+
 def test_who_waits_is_told_when_it_closes(aside):
     async def run() -> None:
         await inflated(aside)
         os.kill(aside._process.pid, signal.SIGSTOP)
-        waiting = asyncio.create_task(inflated(aside))
+        waiting = [asyncio.create_task(inflated(aside)) for _ in range(3)]
         await asyncio.sleep(0.05)
         aside.close()
-        with pytest.raises(NotReadError):
-            await waiting
+        assert {type(one) for one in await asyncio.gather(*waiting, return_exceptions=True)} == {NotReadError}
 
     asyncio.run(run())
