@@ -185,6 +185,19 @@ def replica(owner: Manifest, node_name: str) -> Manifest:
     }
 
 
+def test_no_place_is_promised_on_a_node_that_is_told_as_lost(ask) -> None:
+    lost = node("n0")
+    condition = {"type": "Alive", "status": "False", "reason": "LeaseExpired", "message": ""}
+    lost["status"]["conditions"] = [condition | {"lastTransitionTime": "2026-11-22T20:00:00Z"}]
+    code, out, _ = ask([tenant()], [lost])
+    assert code == 1
+    assert "NoNodeMatches" in out
+    assert "not heard of" in out
+    code, out, _ = ask([tenant()], [lost, node("n1")])
+    assert code == 0
+    assert "on n1/0" in out
+
+
 def test_lists_as_kubectl_prints_them_are_read(ask) -> None:
     items = {"apiVersion": "v1", "kind": "List", "items": [node("n0"), profile("large")]}
     assert ask([tenant()], [items])[0] == 0
