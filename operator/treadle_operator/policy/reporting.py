@@ -133,7 +133,14 @@ def _bare(status: TenantStatus) -> tuple[object, ...]:
 
 
 def _passes(old: TenantStatus, new: TenantStatus) -> bool:
-    """Whether the difference will pass by itself, and nothing became worse."""
+    """Whether the difference will pass by itself, and nothing became worse.
+
+    That a refused tenant is admitted is told at once: from then on it is judged as one that is.
+    """
+    told = find_condition(old.conditions, TenantCondition.ADMITTED)
+    admitted = find_condition(new.conditions, TenantCondition.ADMITTED)
+    if told is not None and not told.holds and admitted is not None and admitted.holds:
+        return False
     before = find_condition(old.conditions, TenantCondition.READY)
     after = find_condition(new.conditions, TenantCondition.READY)
     assert after is not None

@@ -322,6 +322,13 @@ def test_what_is_worse_is_told_at_once() -> None:
     assert condition(planned(refused).tenants[refused.tenant.key].status, "Admitted").reason == "NoNodeMatches"
 
 
+def test_that_a_refused_tenant_is_admitted_is_told_at_once() -> None:
+    refused = view_tenant(make_tenant(selector=[("no", "such")]), age=0.0)
+    told = planned(refused).tenants[refused.tenant.key].status
+    edited = replace(refused, tenant=make_tenant(), generation=2, status=told)
+    assert condition(planned(edited).tenants[edited.tenant.key].status, "Admitted").holds
+
+
 def test_an_edit_is_told_when_it_is_served_or_takes_long() -> None:
     view, replica = served()
     edited = replace(view, generation=2, tenant=make_tenant(deadline=0.2))
@@ -380,4 +387,4 @@ def test_an_offer_that_does_not_hold_any_more_is_told_anew() -> None:
     told = replace(view, status=before)
     after = in_the_end(make_snapshot([told, other], nodes, there, PROFILES), told, NOW + 100.0)
     offers = [one.counter_offer.requests_per_second for one in (before, after) if one.counter_offer is not None]
-    assert offers == [800.0, 798.0], "by far less than a tenth"
+    assert offers == [640.0, 638.0], "by far less than a tenth"
