@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from operator_objects import (
     NOW,
+    digest,
     make_device,
     make_figures,
     make_node,
@@ -21,8 +22,9 @@ from operator_objects import (
 )
 
 from treadle_api.conditions import Condition, find_condition
-from treadle_api.replica import Figures
+from treadle_api.replica import Figures, TierFigures
 from treadle_api.tenant import Tenant
+from treadle_api.units import Bytes, Seconds
 from treadle_operator.policy.conditions import IDLE_AFTER
 from treadle_operator.policy.plan import Memory, Plan
 from treadle_operator.policy.planning import plan
@@ -327,6 +329,33 @@ def test_that_a_refused_tenant_is_admitted_is_told_at_once() -> None:
     told = planned(refused).tenants[refused.tenant.key].status
     edited = replace(refused, tenant=make_tenant(), generation=2, status=told)
     assert condition(planned(edited).tenants[edited.tenant.key].status, "Admitted").holds
+
+
+def test_answers_are_of_the_tiers_that_there_were() -> None:
+    """The best tier goes, requests are answered by the next, and it comes back: nobody has given anything up."""
+
+    def replica_of(view: TenantView, tier: str | None, loaded: Tenant) -> ReplicaView:
+        tiers = [
+            TierFigures(one.name, digest("m"), "", "merged", Bytes(1), Seconds(0.001)) for one in loaded.served_tiers
+        ]
+        return make_replica(view, figures=make_figures(600), tier=tier, tiers=tiers)
+
+    both = make_tenant()
+    one = replace(both, tiers=both.tiers[1:])
+    view = view_tenant(both)
+    view = replace(view, status=status_of(view, replica_of(view, "t0", both)))
+    assert view.status.active_tier == "t0"
+    view = replace(view, tenant=one, generation=2)
+    assert status_of(view, replica_of(view, "t0", both)).active_tier is None, "it is not there any more"
+    view = replace(view, status=status_of(view, replica_of(view, "t1", one)))
+    assert view.status.active_tier == "t1"
+    view = replace(view, tenant=both, generation=3)
+    assert status_of(view, replica_of(view, "t1", one)).active_tier is None, "it had no choice"
+    assert status_of(view, replica_of(view, None, both)).active_tier is None
+    asked = status_of(view, replica_of(view, "t1", both))
+    assert asked.active_tier == "t1", "now it has"
+    silent = replace(view, status=asked)
+    assert status_of(silent, replica_of(silent, None, both)).active_tier == "t1", "as was told last"
 
 
 def test_an_edit_is_told_when_it_is_served_or_takes_long() -> None:
