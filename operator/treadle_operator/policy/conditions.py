@@ -24,6 +24,8 @@ _CHANCE = ", which so few requests miss by chance"
 _LOST = frozenset({Cause.NODE_LOST, Cause.DEVICE_LOST})
 _AS_EXPECTED = Condition(TenantCondition.STRAGGLING, FALSE, "AsExpected", "its kernels take as long as they should")
 
+_NOT_JUDGED = Condition(TenantCondition.STRAGGLING, UNKNOWN, "NotServed", "not judged: it is served nowhere")
+
 
 def admitted(verdict: Verdict) -> Condition:
     """Whether the promise can be kept."""
@@ -93,10 +95,10 @@ def accuracy_met(case: Case, *, idle: bool) -> Condition:
     return Condition(TenantCondition.ACCURACY_MET, TRUE, "FloorKept", message)
 
 
-def straggling(case: Case) -> Condition:
-    """Whether an agent finds the tenant slow, and what is done."""
+def straggling(case: Case, serving: list[ReplicaView]) -> Condition:
+    """Whether an agent finds the tenant slow, and what is done. `serving`: its replicas that answer."""
     if case.straggling is None:
-        return _AS_EXPECTED
+        return _AS_EXPECTED if serving else _NOT_JUDGED
     return Condition(TenantCondition.STRAGGLING, TRUE, case.straggling.reason, case.straggling.message)
 
 

@@ -93,7 +93,7 @@ class Reporter:
             conditions.ready(case, verdict, serving, obstacle),
             conditions.slo_met(case, idle=idle),
             conditions.accuracy_met(case, idle=idle),
-            conditions.straggling(case),
+            conditions.straggling(case, serving),
         )
         desired = case.target.replicas if case.placements else 0
         old, total = view.status, served.total

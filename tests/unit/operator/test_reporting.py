@@ -222,6 +222,14 @@ def test_a_tenant_that_is_not_admitted_is_not_ready_and_has_no_url() -> None:
     assert (status.url, status.replicas_desired) == ("", 0)
 
 
+def test_of_what_is_served_nowhere_nobody_says_how_fast_it_is() -> None:
+    view = view_tenant(make_tenant())
+    for found in (status_of(view), status_of(view, not_loaded(view, "n0/0", "ModelNotFound"))):
+        one = condition(found, "Straggling")
+        assert (one.status, one.message) == ("Unknown", "not judged: it is served nowhere")
+    assert condition(status_of(view, make_replica(view)), "Straggling").status == "False"
+
+
 def test_somebody_else_s_service_is_told() -> None:
     view = view_tenant(make_tenant())
     taken = ServiceView("default", "digits-treadle", "somebody", in_order=True)
