@@ -61,9 +61,9 @@ def format_duration(seconds: Seconds) -> str:
     return "".join(parts) or "0s"
 
 
-def format_rate(rate: float) -> str:
-    """A rate for people, to three digits: ``1500``, ``0.25``."""
-    return format_decimal(float(f"{rate:.3g}"))
+def format_rate(rate: float, exact: float | None = None) -> str:
+    """A rate for people, to three digits: ``1500``, ``0.25``; in full where it is the `exact` one of their manifest."""
+    return format_decimal(rate, 6) if rate == exact else format_decimal(float(f"{rate:.3g}"))
 
 
 def format_decimal(value: float, places: int = 9) -> str:

@@ -68,6 +68,8 @@ def test_the_commands_of_the_page_work_in_turn(bed: Program, eventually) -> None
     def shell(*typed: str) -> subprocess.CompletedProcess[str]:
         return page.in_a_shell(export, *typed, folder=TREE)
 
+    alive = shell("""kubectl get inode -o jsonpath='{.items[*].status.conditions[?(@.type=="Alive")].status}'""")
+    assert alive.stdout == "True True", "else the first tenants are refused"
     done = shell(*blocks)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-3000:]}\n{bed.output}"
     assert re.search(r"^under-load +100ms +True +True", done.stdout, re.MULTILINE)

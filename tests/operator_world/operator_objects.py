@@ -100,8 +100,10 @@ def make_node(
     number = int("".join(filter(str.isdigit, name)) or 0)
     address = address or f"10.1.{number // 250}.{number % 250 + 1}:8000"
     found = (make_device(),) if devices is None else tuple(devices)
-    told = liveness_changes({name: NodeView(Node(name, False, (), "", (), (), 1), alive)}, NOW)
-    node = Node(name, unschedulable, tuple(cordoned), address, found, tuple(one.condition for one in told), 1)
+    node = Node(name, unschedulable, tuple(cordoned), address, found, (), 1)
+    for heard in (True, alive):  # who is not heard of was so once
+        for told in liveness_changes({name: NodeView(node, heard)}, NOW):
+            node = replace(node, conditions=(told.condition,))
     return NodeView(node, alive, labels or {}, tuple(taints), core_cordoned)
 
 

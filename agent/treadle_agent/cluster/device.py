@@ -111,8 +111,10 @@ class LocalDevice:
         match event:
             case Serving(tenant, served):
                 window = self._windows.setdefault(tenant.key, Window())
-                window.add(self._totals(tenant.key), asyncio.get_running_loop().time())
-                for tier, batches in zip(self.reconciler.tiers(tenant.key), served.batches, strict=True):
+                tiers, totals = self.reconciler.tiers(tenant.key), self._totals(tenant.key)
+                window.serve(tuple(tier.name for tier in tiers), totals)
+                window.add(totals, asyncio.get_running_loop().time())
+                for tier, batches in zip(tiers, served.batches, strict=True):
                     self._measured(tier, self.facts.model, batches)
                 self._flipped(self.facts.id, tenant.key)
             case Removed(key):

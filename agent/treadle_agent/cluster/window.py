@@ -60,23 +60,36 @@ class Window:
 
     def __init__(self) -> None:
         self._looks: deque[tuple[float, Totals]] = deque()
+        self._tiers: tuple[str, ...] = ()
+        self._before: Mapping[str, int] = {}  # answered by tier, before these tiers served
         self._tier: str | None = None
+
+    def serve(self, tiers: tuple[str, ...], totals: Totals) -> None:
+        """These tiers serve from now on: what was answered while there were others is no choice among these."""
+        if tiers != self._tiers:
+            self._tiers, self._before, self._tier = tiers, totals.answered, None
 
     def add(self, totals: Totals, now: float) -> None:
         """Look at the counters at `now`, in seconds of any clock."""
         if self._looks and _falls(self._looks[-1][1], totals):
             self._looks.clear()  # they began anew
+            self._before = {}
         self._looks.append((now, totals))
         while len(self._looks) > 1 and self._looks[1][0] <= now - WINDOW:
             self._looks.popleft()
         begin = self._looks[0][1].answered
-        counts = {tier: count - begin.get(tier, 0) for tier, count in totals.answered.items()}
+        counts = {
+            tier: count - max(begin.get(tier, 0), self._before.get(tier, 0)) for tier, count in totals.answered.items()
+        }
         if any(counts.values()):
             self._tier = max(counts, key=lambda tier: counts[tier])
 
     @property
     def active_tier(self) -> TierName | None:
-        """The tier that answered most requests of the window, or of the last one that had any."""
+        """The tier that answered most requests of the window, or of the last one that had any.
+
+        None where none of the tiers that serve now was asked yet.
+        """
         return TierName(self._tier) if self._tier is not None else None
 
     @property

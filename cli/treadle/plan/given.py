@@ -7,6 +7,8 @@ from pathlib import Path
 
 from treadle.documents import DocumentError, read_documents
 from treadle.manifests import manifest_files
+from treadle_api.conditions import ConditionStatus, find_condition
+from treadle_api.node import ALIVE, Node
 from treadle_api.objects import DEFAULT_NAMESPACE
 from treadle_operator.kube import kinds
 from treadle_operator.mirror import Mirror
@@ -23,25 +25,28 @@ class GivenObjectsError(Exception):
 def read_given(path: Path) -> Snapshot:
     """The objects of a file or folder; of kinds that no plan needs nothing is read.
 
-    What only an API server writes is made up where it is missing, and every agent is taken to live: Leases are of the
-    moment.
+    What only an API server writes is made up where it is missing. Leases are of the moment, and not looked for: an
+    agent is taken to live unless its InferenceNode's condition `Alive` says otherwise.
 
     Raises:
         GivenObjectsError: a file cannot be read, or nothing in it tells of a device.
     """
     mirror = Mirror(lambda: None)
-    nodes: set[str] = set()
     for number, document in enumerate(_documents(path), 1):
         kind = _KINDS.get(str(document.get("kind")))
         if kind is not None and document.get("apiVersion") == kind.api_version:
-            completed = _completed(document, number, namespaced=kind.namespaced)
-            mirror.take(kind, completed)
-            if kind is kinds.NODES:
-                nodes.add(_name(completed))
+            mirror.take(kind, _completed(document, number, namespaced=kind.namespaced))
+    nodes = mirror.snapshot(0, frozenset()).nodes
     if not nodes:
         hint = "kubectl get inode,mp,it,ir,node -A -o yaml"
         raise GivenObjectsError(f"{path}: no InferenceNode is among the objects; `{hint}` gets all that are needed")
-    return mirror.snapshot(0, frozenset(nodes))
+    return mirror.snapshot(0, frozenset(name for name, view in nodes.items() if not _is_silent(view.node)))
+
+
+def _is_silent(node: Node) -> bool:
+    """Whether the operator has told that its agent is not heard of."""
+    alive = find_condition(node.conditions, ALIVE)
+    return alive is not None and alive.status is ConditionStatus.FALSE
 
 
 def _documents(path: Path) -> Iterator[Mapping[str, object]]:
@@ -77,9 +82,3 @@ def _completed(document: Mapping[str, object], number: int, *, namespaced: bool)
     metadata.setdefault("creationTimestamp", _EPOCH_BEGAN)
     metadata.setdefault("generation", 1)
     return {**document, "metadata": metadata}
-
-
-def _name(document: Mapping[str, object]) -> str:
-    metadata = document["metadata"]
-    assert isinstance(metadata, Mapping)
-    return str(metadata.get("name", ""))

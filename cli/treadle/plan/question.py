@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from treadle_api.tenant import Tenant
 from treadle_operator.policy.capacity import Knowledge, TierCost
-from treadle_operator.policy.plan import DeviceForecast, Memory, Placement, Plan, Verdict
+from treadle_operator.policy.conditions import too_few_devices
+from treadle_operator.policy.plan import DeviceForecast, Memory, Note, Placement, Plan, Verdict
 from treadle_operator.policy.planning import plan
 from treadle_operator.snapshot import Snapshot, TenantView
 
@@ -41,7 +42,17 @@ class Answer:
     @property
     def feasible(self) -> bool:
         """Whether it would be admitted, and all its least replicas have a device."""
-        return self.verdict.admitted and len(self.placements) >= self.tenant.replicas.minimum
+        return self.verdict.admitted and self._lacks is None
+
+    @property
+    def why(self) -> Note:
+        """What the cluster would tell of it."""
+        return self._lacks or Note(self.verdict.reason, self.verdict.message)
+
+    @property
+    def _lacks(self) -> Note | None:
+        placed, least = len(self.placements), self.tenant.replicas.minimum
+        return too_few_devices(placed, least) if self.verdict.admitted and placed < least else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from treadle.plan.question import Answer, Outcome
 from treadle_api.units import format_duration
 from treadle_operator.policy.capacity import TierCost
+from treadle_operator.policy.plan import Reason
 from treadle_operator.tenant_status import CounterOffer
 
 _MEBIBYTE = 1 << 20
@@ -19,6 +20,8 @@ def lines(outcome: Outcome) -> Iterator[str]:
     for effect in outcome.effects:
         place = f" on {effect.place}" if effect.place else ""
         yield f"then {effect.tenant}{place}: {effect.reason}: {effect.message}"
+    if any(answer.feasible for answer in outcome.answers):
+        yield "Model files were not looked at: one that is missing, or cannot be loaded, is told once it is applied."
 
 
 def document(outcome: Outcome) -> dict[str, object]:
@@ -33,14 +36,14 @@ def document(outcome: Outcome) -> dict[str, object]:
 
 
 def _lines(answer: Answer) -> Iterator[str]:
-    verdict = answer.verdict
-    yield f"{answer.tenant.key}: {'feasible' if answer.feasible else 'not feasible'}: {verdict.reason}"
-    if not verdict.admitted or verdict.reason != "Placed":
-        yield f"  {verdict.message}"
-    least = answer.tenant.replicas.minimum
-    if verdict.admitted and len(answer.placements) < least:
-        yield f"  {len(answer.placements)} of {least} replicas have a device with room"
+    why = answer.why
+    yield f"{answer.tenant.key}: {'feasible' if answer.feasible else 'not feasible'}: {why.reason}"
+    if why.reason != Reason.PLACED:
+        yield f"  {why.message}"
     for placement in answer.placements:
+        if not answer.verdict.admitted:  # no forecast is of the load that it asks for
+            yield f"  meanwhile on {placement.place} ({answer.models[placement.place]}), as well as can be"
+            continue
         forecast, model = answer.devices[placement.place], answer.models[placement.place]
         waits = f", once it is rid of {placement.waits_for}" if placement.waits_for else ""
         yield (
@@ -58,8 +61,8 @@ def _document(answer: Answer) -> dict[str, object]:
         "namespace": answer.tenant.namespace,
         "feasible": answer.feasible,
         "exists": answer.known,
-        "reason": str(answer.verdict.reason),
-        "message": answer.verdict.message,
+        "reason": str(answer.why.reason),
+        "message": answer.why.message,
         "counterOffer": _offer(answer.verdict.counter_offer),
         "placements": [
             {

@@ -46,7 +46,7 @@ def announce_status(view: TenantView, new: TenantStatus) -> Iterator[RecordEvent
     if after is not None and before is None:
         message = f"to be in time most requests are answered by {_says(after)} instead of {_says(best)}"
         yield about(view, "Degraded", message, warning=False)
-    if before is not None and after is None:
+    if before is not None and after is None and new.active_tier is not None:  # else nothing is known yet
         yield about(view, "Restored", f"most requests are answered by {_says(best)} again", warning=False)
 
 

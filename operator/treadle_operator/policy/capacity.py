@@ -7,7 +7,7 @@ that a tenant with new models is admitted, and known from then on.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from treadle_api.profile import BatchLatency, Profile
 from treadle_api.replica import TierFigures
@@ -119,9 +119,10 @@ class Knowledge:
         made = self._demands[key] = _demand(tenant, self._tiers(tenant, device_model), share)
         return made
 
-    def imagine(self, tenant: Tenant, device_model: str) -> Demand:
-        """What a tenant would cost if it were as this one is."""
-        tiers = [self.cost(tenant, tier, device_model) for tier in tenant.served_tiers]
+    def imagine(self, tenant: Tenant, device_model: str, slower: float) -> Demand:
+        """What a tenant would cost if it were as this one is, and its models took so many times as long."""
+        known = [self.cost(tenant, tier, device_model) for tier in tenant.served_tiers]
+        tiers = [replace(one, seconds=Seconds(one.seconds * slower), p99=Seconds(one.p99 * slower)) for one in known]
         return _demand(tenant, tiers, DEADLINE_SHARE)
 
     def _tiers(self, tenant: Tenant, device_model: str) -> list[TierCost]:

@@ -24,6 +24,8 @@ _CHANCE = ", which so few requests miss by chance"
 _LOST = frozenset({Cause.NODE_LOST, Cause.DEVICE_LOST})
 _AS_EXPECTED = Condition(TenantCondition.STRAGGLING, FALSE, "AsExpected", "its kernels take as long as they should")
 
+_NOT_JUDGED = Condition(TenantCondition.STRAGGLING, UNKNOWN, "NotServed", "not judged: it is served nowhere")
+
 
 def admitted(verdict: Verdict) -> Condition:
     """Whether the promise can be kept."""
@@ -47,8 +49,8 @@ def ready(case: Case, verdict: Verdict, serving: list[ReplicaView], obstacle: No
     if refused is not None:
         return _ready(FALSE, refused.reason, refused.message)
     if len(case.placements) < least:
-        why = "each takes one of its own, that is open to the tenant and has memory and time left for it"
-        return _ready(FALSE, "TooFewDevices", f"{len(case.placements)} of {least} replicas have a device: {why}")
+        few = too_few_devices(len(case.placements), least)
+        return _ready(FALSE, few.reason, few.message)
     away = case.placements.keys() - {view.place for view in serving}
     lost = next((leave for view, leave in case.forced if view.place in away and leave.cause in _LOST), None)
     if lost is not None:
@@ -57,6 +59,12 @@ def ready(case: Case, verdict: Verdict, serving: list[ReplicaView], obstacle: No
     if waiting is not None:
         return _ready(FALSE, WAITING, f"{waiting.node}/{waiting.device} has room when it is rid of {waiting.waits_for}")
     return _ready(FALSE, LOADING, f"{len(serving)} of {least} replicas answer; being loaded: {', '.join(sorted(away))}")
+
+
+def too_few_devices(placed: int, least: int) -> Note:
+    """What is said of a tenant that lacks devices."""
+    why = "each takes one of its own, that is open to the tenant and has memory and time left for it"
+    return Note("TooFewDevices", f"{placed} of {least} replicas have a device: {why}")
 
 
 def slo_met(case: Case, *, idle: bool) -> Condition:
@@ -93,10 +101,10 @@ def accuracy_met(case: Case, *, idle: bool) -> Condition:
     return Condition(TenantCondition.ACCURACY_MET, TRUE, "FloorKept", message)
 
 
-def straggling(case: Case) -> Condition:
-    """Whether an agent finds the tenant slow, and what is done."""
+def straggling(case: Case, serving: list[ReplicaView]) -> Condition:
+    """Whether an agent finds the tenant slow, and what is done. `serving`: its replicas that answer."""
     if case.straggling is None:
-        return _AS_EXPECTED
+        return _AS_EXPECTED if serving else _NOT_JUDGED
     return Condition(TenantCondition.STRAGGLING, TRUE, case.straggling.reason, case.straggling.message)
 
 

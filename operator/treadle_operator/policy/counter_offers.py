@@ -1,4 +1,4 @@
-"""What could be promised instead of what cannot: each figure was tried on the devices as they are."""
+"""What could be promised instead of what cannot: each figure was tried on the devices as they are, with headroom."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ from treadle_operator.policy.ledger import DeviceLedger
 from treadle_operator.policy.placement import Fleet
 from treadle_operator.policy.scaling import devices_needed
 from treadle_operator.tenant_status import CounterOffer
+
+# An offer holds though the tenant's models take so many times as long as is known: the agent that loads them for it
+# measures them anew, and no two measurements agree.
+HEADROOM = 1.25
+
+_NONE_HELPS = "no change of slo.deadline, slo.minAccuracy or load.requestsPerSecond alone would surely do"
 
 
 class Offers:
@@ -47,7 +53,7 @@ class Offers:
         latest = DEADLINE_SHARE * tenant.slo.deadline
         may = tenant.served_tiers if tenant.pinned is None else [t for t in tenant.tiers if t.name == tenant.pinned]
         late = {p99 for one in kinds for tier in may if (p99 := self._fleet.cost(tenant, tier, one).p99) > latest}
-        for deadline in sorted({_whole_milliseconds(p99 / DEADLINE_SHARE) for p99 in late}):
+        for deadline in sorted({_whole_milliseconds(p99 * HEADROOM / DEADLINE_SHARE) for p99 in late}):
             longer = replace(tenant, slo=replace(tenant.slo, deadline=deadline))
             if deadline <= LONGEST_DEADLINE and self._would_do(longer, ledgers, kept, seen):
                 return deadline
@@ -67,7 +73,7 @@ class Offers:
         """The highest load, lower than what it declares, that the devices have room for."""
         declared = math.inf if tenant.requests_per_second is None else tenant.requests_per_second
         silent = replace(tenant, requests_per_second=None)  # nothing is assumed to be cheap because much is asked of it
-        rooms = self._rooms(silent, ledgers, kept)
+        rooms = self._rooms(silent, ledgers, kept, HEADROOM)
         most = math.inf if rooms.cheapest <= 0 else LIMIT / rooms.cheapest  # of one replica
         shares = rooms.shares[: tenant.replicas.maximum]
         rates = [count * min(share, rooms.least_kept, most) for count, share in enumerate(shares, 1)]
@@ -79,8 +85,12 @@ class Offers:
         return None
 
     def _would_do(self, tenant: Tenant, ledgers: Sequence[DeviceLedger], kept: int, seen: float) -> bool:
-        """Whether its promise could be kept: with as many replicas as it wants, or as many as its load needs."""
-        rooms = self._rooms(tenant, ledgers, kept)
+        """Whether its promise could be kept, as its models are known and where they are slower."""
+        return all(self._does(tenant, ledgers, kept, seen, slower) for slower in (HEADROOM, 1.0))
+
+    def _does(self, tenant: Tenant, ledgers: Sequence[DeviceLedger], kept: int, seen: float, slower: float) -> bool:
+        """Whether it could with as many replicas as it wants, or as many as its load needs."""
+        rooms = self._rooms(tenant, ledgers, kept, slower)
         if not rooms.shares:
             return False
         offered = max(tenant.requests_per_second or 0.0, seen) or UNKNOWN_RATE
@@ -91,9 +101,9 @@ class Offers:
             return fitting >= wanted and offered / wanted <= rooms.least_kept * MARGIN
         return fitting >= min(needed, wanted) and rooms.fitting(offered / fitting) >= fitting
 
-    def _rooms(self, tenant: Tenant, ledgers: Sequence[DeviceLedger], kept: int) -> _Rooms:
+    def _rooms(self, tenant: Tenant, ledgers: Sequence[DeviceLedger], kept: int, slower: float) -> _Rooms:
         kinds = {ledger.state.model: ledger for ledger in ledgers}
-        demands = {model: self._fleet.imagine(tenant, ledger) for model, ledger in kinds.items()}
+        demands = {model: self._fleet.imagine(tenant, ledger, slower) for model, ledger in kinds.items()}
         costs = [(demand.floor is None, (demand.floor or demand.fastest).seconds) for demand in demands.values()]
         rooms = [ledger.room(demands[ledger.state.model]) for ledger in ledgers]
         return _Rooms(
@@ -129,7 +139,7 @@ def words(offer: CounterOffer | None) -> str:
         ways.append(f"slo.minAccuracy {offer.min_accuracy:g}")
     if offer is not None and offer.requests_per_second is not None:
         ways.append(f"load.requestsPerSecond {format_decimal(offer.requests_per_second, 6)}")
-    return f"; possible is {' or '.join(ways)}" if ways else ""
+    return f"; possible is {' or '.join(ways)}" if ways else f"; {_NONE_HELPS}"
 
 
 def _whole_milliseconds(seconds: float) -> Seconds:

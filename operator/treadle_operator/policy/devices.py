@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from treadle_api.node import Device
 from treadle_api.tenant import Precision, Tenant
 from treadle_api.units import Bytes
+from treadle_operator.policy.liveness import was_heard
 from treadle_operator.snapshot import Cause, NodeView, Snapshot, TaintEffect
 
 # Of these Kubernetes itself says that they do not concern what a DaemonSet runs, as agents are: whether an agent lives
@@ -96,7 +97,7 @@ def leave_missing(place: str, snapshot: Snapshot) -> Leave:
     if node not in snapshot.nodes:
         return Leave(Cause.NODE_LOST, f"node {node} is gone", serves=False)
     if not snapshot.nodes[node].alive:
-        return _not_heard_of(node)
+        return _not_heard_of(snapshot.nodes[node])
     return Leave(Cause.DEVICE_LOST, f"device {place} is gone", serves=False)
 
 
@@ -152,7 +153,7 @@ def _some(names: Iterable[str]) -> str:
 def _leave_node(view: NodeView) -> Leave | None:
     name = view.node.name
     if not view.alive:
-        return _not_heard_of(name)
+        return _not_heard_of(view)
     if view.node.stopping:
         return Leave(Cause.NODE_STOPPING, f"the agent of node {name} was asked to stop", serves=True)
     if view.node.unschedulable:
@@ -186,5 +187,6 @@ def _taint(view: NodeView, effect: TaintEffect) -> str | None:
     return None
 
 
-def _not_heard_of(node: str) -> Leave:
-    return Leave(Cause.NODE_LOST, f"the agent of node {node} is not heard of any more", serves=False)
+def _not_heard_of(view: NodeView) -> Leave:
+    silent = "is not heard of any more" if was_heard(view.node) else "has not been heard of yet"
+    return Leave(Cause.NODE_LOST, f"the agent of node {view.node.name} {silent}", serves=False)

@@ -41,7 +41,7 @@ class Judge:
             )
             return Verdict(admitted=False, reason=Reason.INSUFFICIENT_MEMORY, message=message)
         message = (
-            f"{format_rate(rate)} requests/s on any device that fits would break what is promised to other tenants"
+            f"{_load(rate, tenant)} requests/s on any device that fits would break what is promised to other tenants"
             f" there, though all gave up what accuracy they may"
         )
         return Verdict(admitted=False, reason=Reason.INSUFFICIENT_CAPACITY, message=message)
@@ -54,8 +54,8 @@ class Judge:
             refused = self._alone(case.tenant, kinds_of(self._devices(case)), limit, kept=True)
         if refused is None and (short := case.short & case.placements.keys()):
             message = (
-                f"{format_rate(case.rate)} requests/s are more than {', '.join(sorted(short))} has left beside what is"
-                f" promised to other tenants there, though all gave up what accuracy they may"
+                f"{_load(case.rate, case.tenant)} requests/s are more than {', '.join(sorted(short))} has left beside"
+                f" what is promised to other tenants there, though all gave up what accuracy they may"
             )
             refused = Verdict(admitted=False, reason=Reason.INSUFFICIENT_CAPACITY, message=message)
         return refused
@@ -90,7 +90,7 @@ class Judge:
                 f" {kind.largest.state.place}, has {_size(kind.largest.state.memory)}: leave tiers out"
             )
             return Verdict(admitted=False, reason=Reason.INSUFFICIENT_MEMORY, message=message)
-        return _too_much(tenant, roomy, limit)
+        return _too_much(tenant, roomy, limit, kept=kept)
 
     def _late(self, tenant: Tenant, pairs: Sequence[tuple[DeviceLedger, Demand]]) -> Verdict:
         ledger, demand = min(pairs, key=lambda pair: pair[1].fastest.p99)
@@ -105,20 +105,29 @@ class Judge:
         return Verdict(admitted=False, reason=reason, message=message)
 
 
-def _too_much(tenant: Tenant, kinds: Sequence[tuple[Kind, Demand]], limit: float) -> Verdict | None:
-    """Why its declared load cannot be carried, if so."""
+def _too_much(tenant: Tenant, kinds: Sequence[tuple[Kind, Demand]], limit: float, *, kept: bool) -> Verdict | None:
+    """Why its declared load cannot be carried, if so; `kept`: it is served, and its models were measured for it."""
     if tenant.requests_per_second is None:
         return None
     rate, devices = tenant.requests_per_second, min(tenant.replicas.maximum, sum(kind.devices for kind, _ in kinds))
     rates: list[float] = []
-    for kind, demand in kinds:
-        seconds = demand.floor.seconds if demand.floor is not None else math.inf
-        rates += [limit / seconds if seconds > 0 else math.inf] * min(kind.devices, devices)
+    floors = [(kind, demand.floor) for kind, demand in kinds if demand.floor is not None]
+    for kind, cost in floors:
+        rates += [limit / cost.seconds if cost.seconds > 0 else math.inf] * min(kind.devices, devices)
     if rate <= sum(sorted(rates, reverse=True)[:devices]) * MARGIN:
         return None
     count = f"{devices} device{'s' if devices > 1 else ''} (replicas.max is {tenant.replicas.maximum})"
-    message = f"{format_rate(rate)} requests/s are too much for {count} even at the cheapest tier"
+    kind, cost = min(floors, key=lambda pair: pair[1].seconds)
+    takes = "takes" if cost.measured else "is assumed to take"
+    message = (
+        f"{_load(rate, tenant)} requests/s are too much for {count} even at the cheapest tier:"
+        f" {cost.name} {takes} {cost.seconds * 1e3:.3g} ms of {kind.largest.state.model}{' by now' if kept else ''}"
+    )
     return Verdict(admitted=False, reason=Reason.INSUFFICIENT_CAPACITY, message=message)
+
+
+def _load(rate: float, tenant: Tenant) -> str:
+    return format_rate(rate, exact=tenant.requests_per_second)
 
 
 def _needs(demand: Demand) -> int:

@@ -59,9 +59,9 @@ class Fleet:
         """What a tenant costs there."""
         return self._knowledge.demand(tenant, ledger.state.model, kept=kept)
 
-    def imagine(self, tenant: Tenant, ledger: DeviceLedger) -> Demand:
-        """What a tenant would cost there if it were as this one is."""
-        return self._knowledge.imagine(tenant, ledger.state.model)
+    def imagine(self, tenant: Tenant, ledger: DeviceLedger, slower: float) -> Demand:
+        """What a tenant would cost there if it were as this one is, and its models took so many times as long."""
+        return self._knowledge.imagine(tenant, ledger.state.model, slower)
 
     def cost(self, tenant: Tenant, tier: Tier, ledger: DeviceLedger) -> TierCost:
         """What one tier costs there."""

@@ -6,13 +6,14 @@ import math
 
 from treadle_api import histogram
 from treadle_api.conditions import ConditionStatus, find_condition, transition_time
+from treadle_api.replica import ReplicaStatus
 from treadle_api.units import PerSecond, Seconds, TierName
 from treadle_operator.policy import conditions, promise
 from treadle_operator.policy.case import Case
 from treadle_operator.policy.changes import tenant_url
 from treadle_operator.policy.obstacles import Obstacles
 from treadle_operator.policy.plan import Held, Memory, Verdict
-from treadle_operator.snapshot import ReplicaView, Snapshot
+from treadle_operator.snapshot import ReplicaView, Snapshot, TenantView
 from treadle_operator.tenant_status import CounterOffer, TenantCondition, TenantStatus
 
 QUIET = 2.0  # seconds that what will pass by itself is not spoken of: most tenants are served sooner
@@ -92,7 +93,7 @@ class Reporter:
             conditions.ready(case, verdict, serving, obstacle),
             conditions.slo_met(case, idle=idle),
             conditions.accuracy_met(case, idle=idle),
-            conditions.straggling(case),
+            conditions.straggling(case, serving),
         )
         desired = case.target.replicas if case.placements else 0
         old, total = view.status, served.total
@@ -106,7 +107,7 @@ class Reporter:
             conditions=tuple(conditions.observed(one, case, self._time) for one in found),
             replicas_desired=desired,
             replicas_ready=min(len(serving), desired),
-            active_tier=_active_tier(serving) or old.active_tier,
+            active_tier=_active_tier(view, serving),
             effective_accuracy=effective,
             p99=p99,
             requests_per_second=_rate(case),
@@ -133,7 +134,14 @@ def _bare(status: TenantStatus) -> tuple[object, ...]:
 
 
 def _passes(old: TenantStatus, new: TenantStatus) -> bool:
-    """Whether the difference will pass by itself, and nothing became worse."""
+    """Whether the difference will pass by itself, and nothing became worse.
+
+    That a refused tenant is admitted is told at once: from then on it is judged as one that is.
+    """
+    told = find_condition(old.conditions, TenantCondition.ADMITTED)
+    admitted = find_condition(new.conditions, TenantCondition.ADMITTED)
+    if told is not None and not told.holds and admitted is not None and admitted.holds:
+        return False
     before = find_condition(old.conditions, TenantCondition.READY)
     after = find_condition(new.conditions, TenantCondition.READY)
     assert after is not None
@@ -189,14 +197,27 @@ def _moved(old: tuple[float | None, ...], new: tuple[float | None, ...], share: 
     )
 
 
-def _active_tier(serving: list[ReplicaView]) -> TierName | None:
-    """The tier that answers most, where replicas differ: that of the most requests."""
+def _active_tier(view: TenantView, serving: list[ReplicaView]) -> TierName | None:
+    """The tier that answers most, where replicas differ: that of the most requests; else the one that was told last.
+
+    After an edit nothing is known until one of the present tiers has answered: what was there before was no choice
+    among them.
+    """
+    names = [tier.name for tier in view.tenant.served_tiers]
+    present = (one.replica.status for one in serving)
     busiest = max(
-        (one.replica.status for one in serving if one.replica.status.active_tier is not None),
+        (one for one in present if one.active_tier is not None and _tiers(one) in ([], names)),
         key=lambda status: status.figures.total,
         default=None,
     )
-    return None if busiest is None else busiest.active_tier
+    if busiest is not None:
+        return busiest.active_tier
+    return view.status.active_tier if view.status.observed_generation == view.generation else None
+
+
+def _tiers(status: ReplicaStatus) -> list[TierName]:
+    """What its agent has loaded; empty where it does not say."""
+    return [tier.name for tier in status.tiers]
 
 
 def _rate(case: Case) -> PerSecond | None:

@@ -69,7 +69,7 @@ def target(state: TenantState, demand: Demand, slots: int, low: LowLoad | None, 
     low = low if low is not None and low.replicas == slots else LowLoad(now, slots)
     if now - low.since < DOWN_AFTER:
         return Target(slots, needed, promised, low=low, wake=low.since + DOWN_AFTER)
-    message = f"{format_rate(state.offered)} requests/s have asked for less for {DOWN_AFTER:g} s"
+    message = f"{_load(state)} requests/s have asked for less for {DOWN_AFTER:g} s"
     return Target(slots - 1, needed, promised, message, low)
 
 
@@ -96,7 +96,11 @@ def _surely(state: TenantState) -> float:
 
 def _says(state: TenantState, demand: Demand, needed: int) -> str:
     devices = f"{needed} device{'s' if needed > 1 else ''}"
-    return f"{format_rate(state.offered)} requests/s take {devices} even at the cheapest tier{_gave_up(state, demand)}"
+    return f"{_load(state)} requests/s take {devices} even at the cheapest tier{_gave_up(state, demand)}"
+
+
+def _load(state: TenantState) -> str:
+    return format_rate(state.offered, exact=state.view.tenant.requests_per_second)
 
 
 def _gave_up(state: TenantState, demand: Demand) -> str:
@@ -105,7 +109,8 @@ def _gave_up(state: TenantState, demand: Demand) -> str:
 
 
 def _bounds(bounds: Replicas) -> str:
-    return f"replicas are to be {bounds.minimum} to {bounds.maximum}"
+    most = f" to {bounds.maximum}" if bounds.maximum > bounds.minimum else ""
+    return f"replicas are to be {bounds.minimum}{most}"
 
 
 def _overwhelmed(state: TenantState, demand: Demand, now: float) -> bool:

@@ -14,6 +14,7 @@ from bed import deployment
 from bed.cluster import TREE, Cluster, KubectlError
 from bed.eventually import eventually
 from controlplane import cache
+from treadle_api.node import ALIVE
 
 EXAMPLES = TREE / "examples"  # the agents run there: paths of the example tenants' models are relative to it
 NODES = ("node-a", "node-b")
@@ -48,7 +49,7 @@ def _run(cluster: Cluster, binaries: Path, ended: threading.Event) -> None:
     try:
         for program in programs:
             program.start()
-        eventually(lambda: ended.is_set() or all(cluster.exists("inferencenode", node) for node in NODES), seconds=60)
+        eventually(lambda: ended.is_set() or _heard_of(cluster) >= {*NODES}, seconds=60)
         print(f"export KUBECONFIG={cluster.kubeconfig} PATH={binaries}:$PATH", flush=True)
         _tell("up: paste the line above into another shell. Ctrl-C here ends everything. Running:")
         for program in programs:
@@ -63,6 +64,16 @@ def _run(cluster: Cluster, binaries: Path, ended: threading.Event) -> None:
     finally:
         for program in programs:
             program.kill()
+
+
+def _heard_of(cluster: Cluster) -> set[str]:
+    """The nodes that the operator counts as alive: tenants that are applied earlier are refused first."""
+    return {
+        node["metadata"]["name"]
+        for node in cluster.get("inferencenodes")["items"]
+        for condition in node.get("status", {}).get("conditions", ())
+        if condition["type"] == ALIVE and condition["status"] == "True"
+    }
 
 
 def _tell(line: str) -> None:

@@ -77,3 +77,32 @@ def test_the_active_tier_is_the_one_that_answered_most_of_late():
     assert it.active_tier == "small"
     it.add(Totals(answered={"large": 101, "small": 3}), 500.0)
     assert it.active_tier == "small", "nothing has answered since"
+
+
+def test_answers_count_for_the_tiers_that_there_were():
+    it = Window()
+    it.serve(("large", "small"), Totals())
+    it.add(Totals(answered={"large": 9}), 0.0)
+    it.add(Totals(answered={"large": 19}), 5.0)
+    it.serve(("large", "small"), Totals(answered={"large": 19}))
+    assert it.active_tier == "large", "the same serve on, in another version"
+    it.serve(("small",), Totals(answered={"large": 19}))
+    assert it.active_tier is None
+    it.add(Totals(answered={"large": 19, "small": 0}), 10.0)
+    assert it.active_tier is None
+    it.add(Totals(answered={"large": 19, "small": 4}), 15.0)
+    assert it.active_tier == "small"
+    it.serve(("large", "small"), Totals(answered={"large": 19, "small": 4}))
+    it.add(Totals(answered={"large": 19, "small": 4}), 20.0)
+    assert it.active_tier is None, "small was the only one then"
+    it.add(Totals(answered={"large": 20, "small": 4}), 25.0)
+    assert it.active_tier == "large"
+
+
+def test_answers_of_counters_that_begin_anew_count():
+    it = Window()
+    it.serve(("large", "small"), Totals(good=9, answered={"large": 9}))
+    it.add(Totals(good=9, answered={"large": 9}), 0.0)
+    it.add(Totals(), 5.0)
+    it.add(Totals(good=3, answered={"large": 2, "small": 1}), 10.0)
+    assert it.active_tier == "large"

@@ -232,3 +232,23 @@ def test_profiles_are_not_refined_by_what_is_slower_than_usual(digits, verdict, 
         assert told == ([1.5e-3] if refined else [])
 
     asyncio.run(body())
+
+
+def test_answers_of_a_tier_that_is_gone_say_nothing_of_those_that_stay(digits):
+    async def body() -> None:
+        it, (one, served) = local(Gateway()), digits
+        serve(it, one, served)
+        await it.look()
+        requests = it.site.requests.of(TenantSeries("digits", "default", ("large", "small")))
+        requests.answered("large", 0.95, 0.01, in_time=True)
+        await it.look()
+        assert it.observation(KEY).active_tier == "large"
+
+        version = msgspec.structs.replace(served.version, tiers=served.version.tiers[1:])
+        fewer = replace(served, version=version, implementations=("merged",), service_seconds=(1e-4,), batches=((),))
+        it.site.catalog.put(Entry(replace(one, tiers=one.tiers[1:]), fewer))
+        it.reconciler.observe(Serving(replace(one, tiers=one.tiers[1:]), fewer, (ARTIFACT,)))
+        await it.look()
+        assert it.observation(KEY).active_tier is None
+
+    asyncio.run(body())

@@ -132,3 +132,8 @@ def test_decimals_are_written_without_exponents(value, text):
 @pytest.mark.parametrize(("rate", "text"), [(1e6, "1000000"), (1514.0, "1510"), (1 / 3, "0.333"), (0.0, "0")])
 def test_rates_are_told_to_three_digits(rate, text):
     assert format_rate(rate) == text
+
+
+@pytest.mark.parametrize("text", ["1999.4", "1901", "123456789", "0.000001"])
+def test_a_manifest_s_own_rate_is_told_as_it_is(text):
+    assert format_rate(parse_decimal(text), exact=parse_decimal(text)) == text

@@ -70,6 +70,7 @@ def test_a_long_message_is_cut_as_the_api_server_would_refuse_it() -> None:
         ("t2", "t0", None, "Restored"),
         ("t0", "t0", None, None),
         ("t0", "t1", "t1", None),  # nothing is given up that anybody wants
+        ("t1", None, None, None),  # the tiers have changed, and none was asked yet
         ("gone", "t1", None, "Degraded"),  # of an earlier spec
     ],
 )

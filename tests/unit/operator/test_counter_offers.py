@@ -115,7 +115,7 @@ def test_unequal_devices_are_not_added_up() -> None:
     nodes = [make_node("n0", [_MODELS_OF[GPU]]), make_node("n1", [_MODELS_OF[CPU]])]
     tenant = make_tenant("new", ["small"], rate=200.0, replicas=(1, 2))  # 100 on the GPU, 25 on the CPU
     found = ask(tenant, nodes, [], [])
-    assert found.verdict.counter_offer == CounterOffer(requests_per_second=100.0), "not 125: each would get a half"
+    assert found.verdict.counter_offer == CounterOffer(requests_per_second=80.0), "not 100: each would get a half"
 
 
 def test_to_who_is_on_a_device_too_slow_for_it_no_load_is_offered() -> None:
@@ -130,10 +130,11 @@ def test_to_who_is_on_a_device_too_slow_for_it_no_load_is_offered() -> None:
 def test_an_offered_deadline_reckons_with_who_is_there() -> None:
     other = make_tenant("other", ["small"], rate=90.0)  # 0.72 of the device
     tenant = make_tenant("new", ["small"], deadline=0.005, rate=30.0)
-    assert ask(tenant, [make_node()], [], []).verdict.counter_offer == CounterOffer(deadline=0.010)
+    assert ask(tenant, [make_node()], [], []).verdict.counter_offer == CounterOffer(deadline=0.013)
     beside = ask(tenant, [make_node()], [(other, "n0/0")], [])
     assert (beside.verdict.reason, beside.verdict.counter_offer) == ("DeadlineInfeasible", None)
     assert "possible" not in beside.verdict.message
+    assert beside.verdict.message.endswith("load.requestsPerSecond alone would surely do")
 
 
 def test_nothing_is_offered_that_no_manifest_may_have() -> None:

@@ -18,6 +18,12 @@ def taint(effect: TaintEffect, key: str = "repair", value: str = "") -> Taint:
     return Taint(key, value, effect)
 
 
+def never_heard_of() -> NodeView:
+    """A node whose agent has registered it, and renewed no Lease yet."""
+    view = make_node(alive=False)
+    return replace(view, node=replace(view.node, conditions=()))
+
+
 def ready(status: ConditionStatus, reason: str) -> NodeView:
     """A node whose agent says so."""
     view = make_node()
@@ -29,6 +35,7 @@ def ready(status: ConditionStatus, reason: str) -> NodeView:
     [
         (make_node(), "", None, True),
         (make_node(alive=False), "the agent of node n0 is not heard of any more", Cause.NODE_LOST, False),
+        (never_heard_of(), "the agent of node n0 has not been heard of yet", Cause.NODE_LOST, False),
         (make_node(unschedulable=True), "node n0 is unschedulable (InferenceNode)", Cause.DEVICE_CORDONED, True),
         (
             ready(ConditionStatus.FALSE, "Stopping"),

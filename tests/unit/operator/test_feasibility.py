@@ -68,41 +68,41 @@ def test_what_fits_is_admitted() -> None:
         (make_tenant(), [], "NoNodeMatches", None, "is an agent running"),
         (make_tenant(selector=[("gpu", "h100")]), None, "NoNodeMatches", None, "lacks label gpu=h100"),
         (HALF, None, "NoNodeMatches", None, "does not compute Float16"),
-        (make_tenant(deadline=0.005), None, "DeadlineInfeasible", CounterOffer(deadline=0.010), "tier t1"),
+        (make_tenant(deadline=0.005), None, "DeadlineInfeasible", CounterOffer(deadline=0.013), "tier t1"),
         (
             make_tenant(deadline=0.020, floor=95.0),
             None,
             "AccuracyInfeasible",
-            CounterOffer(deadline=0.056, min_accuracy=90.0),
-            "slo.deadline 56ms or slo.minAccuracy 90",
+            CounterOffer(deadline=0.070, min_accuracy=90.0),
+            "slo.deadline 70ms or slo.minAccuracy 90",
         ),
-        (make_tenant(deadline=0.020, pinned="t0"), None, "DeadlineInfeasible", CounterOffer(deadline=0.056), "tier t0"),
+        (make_tenant(deadline=0.020, pinned="t0"), None, "DeadlineInfeasible", CounterOffer(deadline=0.070), "tier t0"),
         (
             make_tenant(rate=250.0),
             None,
             "InsufficientCapacity",
-            CounterOffer(requests_per_second=100.0),
+            CounterOffer(requests_per_second=80.0),
             "250 requests/s are too much for 1 device (replicas.max is 1)",
         ),
         (
             make_tenant(rate=50.0, floor=95.0),
             None,
             "InsufficientCapacity",
-            CounterOffer(min_accuracy=90.0, requests_per_second=20.0),
-            "slo.minAccuracy 90 or load.requestsPerSecond 20",
+            CounterOffer(min_accuracy=90.0, requests_per_second=16.0),
+            "slo.minAccuracy 90 or load.requestsPerSecond 16",
         ),
         (
             make_tenant(rate=250.0, replicas=(1, 3)),
             None,
             "InsufficientCapacity",
-            CounterOffer(requests_per_second=100.0),
+            CounterOffer(requests_per_second=80.0),
             "1 device (replicas.max is 3)",
         ),
         (
             make_tenant(rate=1e6),
             None,
             "InsufficientCapacity",
-            CounterOffer(requests_per_second=100.0),
+            CounterOffer(requests_per_second=80.0),
             "1000000 requests/s are too much for 1 device",
         ),
         (
@@ -172,14 +172,14 @@ def test_a_model_that_nobody_has_measured_is_admitted_with_its_load_and_judged_o
     slow = [make_profile("unseen", 0.012, p99=0.013)]
     known = judge(tenant, profiles=slow, replicas=[make_replica(view)])
     assert (known.verdict.reason, len(known.placements)) == ("InsufficientCapacity", 1)
-    assert known.verdict.counter_offer == CounterOffer(requests_per_second=66.6)
+    assert known.verdict.counter_offer == CounterOffer(requests_per_second=53.3)
 
 
 def test_what_would_break_others_promises_is_refused_with_what_is_left() -> None:
     others = [make_tenant("other", ["small"], rate=60.0)]  # 0.48 of the device
     found = judge(make_tenant(rate=60.0), others=others)
     assert (found.verdict.admitted, found.verdict.reason) == (False, "InsufficientCapacity")
-    assert found.verdict.counter_offer == CounterOffer(requests_per_second=40.0)
+    assert found.verdict.counter_offer == CounterOffer(requests_per_second=32.0)
     assert "would break what is promised to other tenants" in found.verdict.message
     assert judge(make_tenant(rate=40.0), others=others).verdict.admitted
 
@@ -252,7 +252,7 @@ def test_the_best_kind_of_device_decides_what_is_feasible() -> None:
     found = judge(make_tenant(models=["m"], deadline=0.05), nodes, profiles=profiles)
     assert [placement.place for placement in found.placements] == ["n1/0"]
     late = judge(make_tenant(models=["m"], deadline=0.005), nodes, profiles=profiles)
-    assert late.verdict.counter_offer == CounterOffer(deadline=0.012)
+    assert late.verdict.counter_offer == CounterOffer(deadline=0.014)
 
 
 def test_of_two_devices_the_one_that_computes_so_is_chosen_however_full() -> None:

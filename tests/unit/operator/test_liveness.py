@@ -33,6 +33,18 @@ def test_a_new_node_is_told_of_and_then_left_alone() -> None:
     assert told(after(new, change), NOW + 1000.0) == []
 
 
+def test_an_agent_that_was_never_heard_of_is_not_told_as_lost() -> None:
+    awaited = replace(make_node(), alive=False)
+    awaited = replace(awaited, node=replace(awaited.node, conditions=()))
+    [change] = told(awaited)
+    assert (change.condition.status, change.condition.reason) == (ConditionStatus.FALSE, "NotHeardYet")
+    assert told(after(awaited, change)) == []
+    [heard] = told(after(replace(awaited, alive=True), change))
+    assert heard.condition.reason == "LeaseRenewed"
+    [lost] = told(after(awaited, heard))
+    assert lost.condition.reason == "LeaseExpired"
+
+
 def test_silence_is_told_once_and_its_end_too() -> None:
     silent = replace(make_node(), alive=False)
     [lost] = told(silent)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from operator_objects import (
     NOW,
+    digest,
     make_device,
     make_figures,
     make_node,
@@ -21,8 +22,9 @@ from operator_objects import (
 )
 
 from treadle_api.conditions import Condition, find_condition
-from treadle_api.replica import Figures
+from treadle_api.replica import Figures, TierFigures
 from treadle_api.tenant import Tenant
+from treadle_api.units import Bytes, Seconds
 from treadle_operator.policy.conditions import IDLE_AFTER
 from treadle_operator.policy.plan import Memory, Plan
 from treadle_operator.policy.planning import plan
@@ -220,6 +222,14 @@ def test_a_tenant_that_is_not_admitted_is_not_ready_and_has_no_url() -> None:
     assert (status.url, status.replicas_desired) == ("", 0)
 
 
+def test_of_what_is_served_nowhere_nobody_says_how_fast_it_is() -> None:
+    view = view_tenant(make_tenant())
+    for found in (status_of(view), status_of(view, not_loaded(view, "n0/0", "ModelNotFound"))):
+        one = condition(found, "Straggling")
+        assert (one.status, one.message) == ("Unknown", "not judged: it is served nowhere")
+    assert condition(status_of(view, make_replica(view)), "Straggling").status == "False"
+
+
 def test_somebody_else_s_service_is_told() -> None:
     view = view_tenant(make_tenant())
     taken = ServiceView("default", "digits-treadle", "somebody", in_order=True)
@@ -322,6 +332,40 @@ def test_what_is_worse_is_told_at_once() -> None:
     assert condition(planned(refused).tenants[refused.tenant.key].status, "Admitted").reason == "NoNodeMatches"
 
 
+def test_that_a_refused_tenant_is_admitted_is_told_at_once() -> None:
+    refused = view_tenant(make_tenant(selector=[("no", "such")]), age=0.0)
+    told = planned(refused).tenants[refused.tenant.key].status
+    edited = replace(refused, tenant=make_tenant(), generation=2, status=told)
+    assert condition(planned(edited).tenants[edited.tenant.key].status, "Admitted").holds
+
+
+def test_answers_are_of_the_tiers_that_there_were() -> None:
+    """The best tier goes, requests are answered by the next, and it comes back: nobody has given anything up."""
+
+    def replica_of(view: TenantView, tier: str | None, loaded: Tenant) -> ReplicaView:
+        tiers = [
+            TierFigures(one.name, digest("m"), "", "merged", Bytes(1), Seconds(0.001)) for one in loaded.served_tiers
+        ]
+        return make_replica(view, figures=make_figures(600), tier=tier, tiers=tiers)
+
+    both = make_tenant()
+    one = replace(both, tiers=both.tiers[1:])
+    view = view_tenant(both)
+    view = replace(view, status=status_of(view, replica_of(view, "t0", both)))
+    assert view.status.active_tier == "t0"
+    view = replace(view, tenant=one, generation=2)
+    assert status_of(view, replica_of(view, "t0", both)).active_tier is None, "it is not there any more"
+    view = replace(view, status=status_of(view, replica_of(view, "t1", one)))
+    assert view.status.active_tier == "t1"
+    view = replace(view, tenant=both, generation=3)
+    assert status_of(view, replica_of(view, "t1", one)).active_tier is None, "it had no choice"
+    assert status_of(view, replica_of(view, None, both)).active_tier is None
+    asked = status_of(view, replica_of(view, "t1", both))
+    assert asked.active_tier == "t1", "now it has"
+    silent = replace(view, status=asked)
+    assert status_of(silent, replica_of(silent, None, both)).active_tier == "t1", "as was told last"
+
+
 def test_an_edit_is_told_when_it_is_served_or_takes_long() -> None:
     view, replica = served()
     edited = replace(view, generation=2, tenant=make_tenant(deadline=0.2))
@@ -380,4 +424,4 @@ def test_an_offer_that_does_not_hold_any_more_is_told_anew() -> None:
     told = replace(view, status=before)
     after = in_the_end(make_snapshot([told, other], nodes, there, PROFILES), told, NOW + 100.0)
     offers = [one.counter_offer.requests_per_second for one in (before, after) if one.counter_offer is not None]
-    assert offers == [800.0, 798.0], "by far less than a tenth"
+    assert offers == [640.0, 638.0], "by far less than a tenth"

@@ -89,6 +89,7 @@ def test_a_feasible_tenant_is_told_where_it_would_be(ask) -> None:
         "digits.default: feasible: Placed",
         "  on n0/0 (gpu), then 20% busy with all at their most accurate tiers, 20% at their cheapest",
         "  tier only on gpu: 10 ms a request, p99 10 ms alone, 1 MiB",
+        "Model files were not looked at: one that is missing, or cannot be loaded, is told once it is applied.",
     ]
 
 
@@ -96,7 +97,7 @@ def test_an_infeasible_one_is_told_why_and_what_could_be_promised(ask) -> None:
     code, out, _ = ask([tenant(slo={"deadline": "5ms"})], [node("n0"), profile("large")])
     assert code == 1
     assert out.startswith("digits.default: not feasible: DeadlineInfeasible\n")
-    assert "possible is slo.deadline 12ms" in out
+    assert "possible is slo.deadline 14ms" in out
     assert "  tier only on gpu: 10 ms a request" in out, "the figures that it was judged by"
 
 
@@ -111,7 +112,7 @@ def test_programs_get_json(ask) -> None:
     (one,) = json.loads(out)["tenants"]
     assert code == 1
     assert (one["feasible"], one["exists"], one["reason"]) == (False, False, "InsufficientCapacity")
-    assert one["counterOffer"] == {"requestsPerSecond": 80.0}
+    assert one["counterOffer"] == {"requestsPerSecond": 64.0}
     code, out, _ = ask([tenant()], [node("n0"), profile("large")], "--json")
     (one,) = json.loads(out)["tenants"]
     assert code == 0
@@ -128,7 +129,8 @@ def test_labels_come_from_the_core_node(ask) -> None:
 def test_fewer_devices_than_the_least_replicas_are_not_enough(ask) -> None:
     code, out, _ = ask([tenant(replicas={"min": 2})], [node("n0"), profile("large")])
     assert code == 1
-    assert "1 of 2 replicas have a device with room" in out
+    assert out.startswith("digits.default: not feasible: TooFewDevices\n  1 of 2 replicas have a device: ")
+    assert "Model files" not in out, "there are other things to mend first"
 
 
 def test_tenants_are_asked_for_together(ask) -> None:
@@ -137,6 +139,17 @@ def test_tenants_are_asked_for_together(ask) -> None:
     assert code == 1
     assert "one.default: feasible" in out
     assert "two.default: not feasible: InsufficientCapacity" in out
+
+
+def test_a_refused_edit_is_told_where_it_is_served_meanwhile_and_no_load_of_it(ask) -> None:
+    served = tenant("digits", load={"requestsPerSecond": "10"})
+    served["metadata"] |= {"namespace": "default", "uid": "u1"}
+    given = [node("n0"), profile("large"), served, replica(served, "n0")]
+    code, out, _ = ask([tenant(load={"requestsPerSecond": "1999.4"})], given)
+    assert code == 1
+    assert "1999.4 requests/s are too much for 1 device" in out
+    assert "  meanwhile on n0/0 (gpu), as well as can be\n" in out
+    assert "busy" not in out
 
 
 def test_what_others_would_have_to_give_up_is_told(ask) -> None:
@@ -183,6 +196,19 @@ def replica(owner: Manifest, node_name: str) -> Manifest:
         },
         "status": {"conditions": conditions, "address": "10.0.0.1:8000"},
     }
+
+
+def test_no_place_is_promised_on_a_node_that_is_told_as_lost(ask) -> None:
+    lost = node("n0")
+    condition = {"type": "Alive", "status": "False", "reason": "LeaseExpired", "message": ""}
+    lost["status"]["conditions"] = [condition | {"lastTransitionTime": "2026-11-22T20:00:00Z"}]
+    code, out, _ = ask([tenant()], [lost])
+    assert code == 1
+    assert "NoNodeMatches" in out
+    assert "not heard of" in out
+    code, out, _ = ask([tenant()], [lost, node("n1")])
+    assert code == 0
+    assert "on n1/0" in out
 
 
 def test_lists_as_kubectl_prints_them_are_read(ask) -> None:
