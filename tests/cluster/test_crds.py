@@ -226,7 +226,12 @@ COLUMNS = {
         "UNHEALTHY": "GPU-00000000",
         "CORDONED": "GPU-00000000",
     },
-    "profile": {"DEVICE MODEL": "NVIDIA A100-SXM4-80GB", "MEMORY": "1048576", "P50": "0.0042", "P99": "0.0048"},
+    "profile": {
+        "DEVICE MODEL": "NVIDIA A100-SXM4-80GB",
+        "MEMORY BYTES": "1048576",
+        "P50 S": "0.0042",
+        "P99 S": "0.0048",
+    },
 }
 WIDE = {
     "tenant": {

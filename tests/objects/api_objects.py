@@ -6,6 +6,7 @@ The schema evaluator and treadle_api judge them in tests/unit/objects, a real AP
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -166,6 +167,7 @@ def wrong_objects(case: Case) -> Iterator[Wrong]:
         yield Wrong(case, path, tuple(refused))
 
 
+_UNIQUE = re.compile(r"self\.all\(a, self\.exists_one\(b, b\.(\w+) == a\.\1\)\)")
 LABELS = ["a", "b", "a-b", "a1", "1a", "A", "a.b", "a..b", "-a", "a-", "a\n", *("a" * n for n in (55, 56, 63, 64, 253))]
 FORMS = yaml.safe_load((FOLDER / "forms" / "strings.yaml").read_text())
 JUNK = [None, True, False, 0, 1, 1.5, "", [], {}, ["a"], [None]]
@@ -183,7 +185,7 @@ def edges(schema: Mapping[str, Any], value: Any) -> list[Any]:
             return [bound + step for bound in (schema["minimum"], schema["maximum"]) for step in (-1, 0, 1)]
         case "array":
             most = schema["maxItems"]
-            keys = schema.get("x-kubernetes-list-map-keys")
+            keys = schema.get("x-kubernetes-list-map-keys") or _unique(schema)
             items = (
                 [_numbered(value[-1], keys, number) for number in range(most + 1)] if keys else value[:1] * (most + 1)
             )
@@ -195,6 +197,12 @@ def edges(schema: Mapping[str, Any], value: Any) -> list[Any]:
             return [True, False]
         case _:
             return [{}, value, *({key: value[key] for key in value if key != left} for left in value)]
+
+
+def _unique(schema: Mapping[str, Any]) -> list[str]:
+    """The members in which a rule has all items of a list differ."""
+    rules = (rule["rule"] for rule in schema.get("x-kubernetes-validations", ()))
+    return [found[1] for rule in rules if (found := _UNIQUE.fullmatch(rule))]
 
 
 def _numbered(item: Any, keys: list[str], number: int) -> Any:

@@ -123,9 +123,16 @@ def test_profiles_become_objects_of_a_cluster(manifest, tmp_path, api_server, ca
         assert query == {"fieldManager": ["treadle-profile"], "force": ["true"]}
     said = capsys.readouterr().err
     assert all(f"applied: modelprofile/{path.stem}" in said for path in written)
+    wide, narrow = (hashlib.sha256((tmp_path / f"{name}.onnx").read_bytes()).hexdigest() for name in ("wide", "narrow"))
+    hints = [f"tier wide: add `sha256: {wide}` to its model", f"tier narrow: add `sha256: {narrow}` to its model"]
+    assert all(hint in said for hint in hints)
+    with_digest = f"uri: wide.onnx\n      sha256: {wide}"
+    manifest.write_text(manifest.read_text().replace("uri: wide.onnx", with_digest))
     taker.refusal = "not you"
     assert main(["profile", "-f", str(manifest), *flags, *apply]) == 1
-    assert "403: not you" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "403: not you" in said
+    assert [hint in said for hint in hints] == [False, True], "not of a model whose digest is given"
 
 
 def test_where_to_apply_is_asked_before_anything_is_measured(manifest, tmp_path, capsys):

@@ -97,7 +97,7 @@ def test_a_profile(object_cases):
     assert (found.sha256[:4], found.device_model, found.memory) == ("9f86", "NVIDIA A100-SXM4-80GB", 1048576)
     assert found.architecture.startswith("fd61")
     assert found.batches == (BatchLatency(1, 0.0042, 0.0048), BatchLatency(8, 0.0051, 0.0059)), "by rising rows"
-    assert found.loads == (LoadLatency(250, 0.006, 0.011),)
+    assert found.loads == (LoadLatency(250, 0.006, 0.011), LoadLatency(500, 0.008, 0.019))
     assert read_profile(object_cases["profile"].changed({"spec.loads": None})).loads == ()
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from treadle.bench.progress import Progress
 from treadle.manifests import ManifestReader
-from treadle.profile.latency.manifests import write_profiles
+from treadle.profile.latency.manifests import unfound, write_profiles
 from treadle.profile.latency.measure import Plan, measure, steps
 from treadle.profile.latency.report import Report
 from treadle.profile.latency.table import show
@@ -48,7 +48,11 @@ def run(arguments: argparse.Namespace, device: str) -> int:
         print(f"treadle profile: {error}", file=sys.stderr)
         return 1
     _tell(report, arguments)
-    return 0 if cluster is None else asyncio.run(_apply(cluster, report))
+    code = 0 if cluster is None else asyncio.run(_apply(cluster, report))
+    if arguments.write or arguments.apply:
+        for hint in unfound(tenant, report):
+            print(hint, file=sys.stderr)
+    return code
 
 
 async def _cluster(kubeconfig: Path | None) -> Cluster:

@@ -9,7 +9,8 @@ import yaml
 from treadle.profile.latency.report import Report, Tier
 from treadle_api.objects import API_VERSION
 from treadle_api.profile import KIND
-from treadle_api.units import format_decimal
+from treadle_api.tenant import Tenant
+from treadle_api.units import TierName, format_decimal
 
 
 def write_profiles(report: Report, folder: Path) -> list[Path]:
@@ -27,6 +28,17 @@ def write_profiles(report: Report, folder: Path) -> list[Path]:
         path.write_text(yaml.safe_dump(document, sort_keys=False))
         paths.append(path)
     return paths
+
+
+def unfound(tenant: Tenant, report: Report) -> list[str]:
+    """What to change in the manifest, so that the planner, which knows models by their digests, finds the profiles."""
+    given = {tier.name: tier.model.sha256 for tier in tenant.tiers}
+    return [
+        f"tier {tier.tier}: add `sha256: {tier.sha256}` to its model, "
+        "else the planner will not find this before it is loaded"
+        for tier in report.profiled
+        if given[TierName(tier.tier)] is None
+    ]
 
 
 def spec(tier: Tier, device_model: str) -> dict[str, object]:
