@@ -21,7 +21,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 install: $(READY) ## a virtual environment in .venv with treadle in it
-	@echo "treadle is in $(BIN); try: $(BIN)/treadle --help"
+	@echo 'for this shell: export PATH=$(CURDIR)/$(BIN):$$PATH; then try: treadle --help'
 
 demo: $(READY) ## train, serve and load seventeen tenants on this machine, and write a report
 	$(BIN)/treadle demo $(DEMO_ARGS)

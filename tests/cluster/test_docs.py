@@ -18,6 +18,8 @@ from bed.program import Program
 
 PAGE = TREE / "docs" / "cluster.md"
 COMMAND = "make cluster"
+PAGES = [TREE / "README.md", *sorted(TREE.glob("docs/*.md")), *sorted(TREE.glob("docs/runbooks/*.md"))]
+EXPORT, README_SAYS = "export PATH=$PWD/.venv/bin:$PATH", "README.md#a-first-tenant"
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def shell_lines(path: Path) -> list[str]:
 def test_the_readme_says_what_the_page_says() -> None:
     readme = (TREE / "README.md").read_text().partition("## In a cluster")[2].partition("\n## ")[0]
     promised = [
-        line.partition(" #")[0].strip() for line in re.findall(r"^(?:make|kubectl|\.venv)\b.*$", readme, re.MULTILINE)
+        line.partition(" #")[0].strip() for line in re.findall(r"^(?:make|kubectl|python)\b.*$", readme, re.MULTILINE)
     ]
     assert promised[0] == COMMAND
     assert len(promised) >= 5
@@ -70,7 +72,8 @@ def test_the_commands_of_the_page_work_in_turn(bed: Program, eventually) -> None
 
     alive = shell("""kubectl get inode -o jsonpath='{.items[*].status.conditions[?(@.type=="Alive")].status}'""")
     assert alive.stdout == "True True", "else the first tenants are refused"
-    done = shell(*blocks)
+    other = "kubectl apply -f examples/minimal.yaml\nkubectl wait it/minimal --for=condition=Ready --timeout=120s"
+    done = shell(blocks[0], other, *blocks[1:], "kubectl delete it minimal")
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-3000:]}\n{bed.output}"
     assert re.search(r"^under-load +100ms +True +True", done.stdout, re.MULTILINE)
     assert "answered by medium" in done.stdout
@@ -83,3 +86,20 @@ def test_the_commands_of_the_page_work_in_turn(bed: Program, eventually) -> None
     eventually(lambda: not any(Path(f"/proc/{process}").exists() for process in processes))
     folder = Path(export.split("KUBECONFIG=")[1].split()[0]).parents[1]
     eventually(lambda: not folder.exists())
+
+
+def test_interrupted_while_it_starts_it_does_not_say_that_it_is_up(bed: Program) -> None:
+    bed.wait_for("starting a control plane")
+    bed.signal(signal.SIGINT)
+    assert bed.wait(90) == 0
+    assert "export" not in bed.output
+    assert "up:" not in bed.output
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_programs_are_called_by_name_and_the_page_says_by_which_path(path: Path) -> None:
+    """One rule on all pages: the PATH has the virtual environment, as the README says once."""
+    text = path.read_text()
+    assert ".venv/bin/" not in text.replace(EXPORT, "")
+    if any(re.match(r"(treadle|python examples)\b", line) for line in shell_lines(path)):
+        assert any(words in text for words in (EXPORT, README_SAYS, "prints an `export` line"))

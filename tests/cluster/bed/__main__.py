@@ -8,7 +8,6 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from pathlib import Path
 
 from bed import deployment
 from bed.cluster import TREE, Cluster, KubectlError
@@ -34,7 +33,7 @@ def main() -> int:
     _tell("starting a control plane, treadle's operator, and two agents with this machine's CPU as their device ...")
     try:
         with Cluster.running(binaries) as cluster:
-            _run(cluster, binaries, ended)
+            _run(cluster, ended)
             _tell("ending it ...")
     except KubectlError:
         if not ended.is_set():  # Ctrl-C is for kubectl too
@@ -42,7 +41,7 @@ def main() -> int:
     return 0
 
 
-def _run(cluster: Cluster, binaries: Path, ended: threading.Event) -> None:
+def _run(cluster: Cluster, ended: threading.Event) -> None:
     cluster.apply_rbac()
     agents = [deployment.agent(cluster, node, *AT_ONCE, folder=EXAMPLES) for node in NODES]
     programs = [deployment.operator(cluster, "operator"), *(agent.program for agent in agents)]
@@ -50,10 +49,11 @@ def _run(cluster: Cluster, binaries: Path, ended: threading.Event) -> None:
         for program in programs:
             program.start()
         eventually(lambda: ended.is_set() or _heard_of(cluster) >= {*NODES}, seconds=60)
-        print(f"export KUBECONFIG={cluster.kubeconfig} PATH={binaries}:$PATH", flush=True)
-        _tell("up: paste the line above into another shell. Ctrl-C here ends everything. Running:")
-        for program in programs:
-            _tell(f"  {program.name}, process {program.pid}, log {program.log}")
+        if not ended.is_set():
+            print(cluster.export_line, flush=True)
+            _tell("up: paste the line above into another shell. Ctrl-C here ends everything. Running:")
+            for program in programs:
+                _tell(f"  {program.name}, process {program.pid}, log {program.log}")
         running = set(programs)
         while not ended.wait(LOOK):
             for program in [program for program in running if not program.alive]:

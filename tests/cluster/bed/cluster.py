@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +71,13 @@ class Cluster:
                 yield cluster
             finally:
                 cluster.control_plane.stop()
+
+    @property
+    def export_line(self) -> str:
+        """For another shell: by it kubectl, treadle and the Python that has treadle are found, and the cluster."""
+        return (
+            f"export KUBECONFIG={self.kubeconfig} PATH={self.kubectl_binary.parent}:{Path(sys.executable).parent}:$PATH"
+        )
 
     def kubectl(
         self, *arguments: str | Path, stdin: str | None = None, kubeconfig: Path | None = None, seconds: float = 60.0

@@ -50,7 +50,7 @@ def main() -> int:
             load = _load(cluster, wanted[1].reference)
             load.start()
             stack.callback(load.kill)
-            print(f"export KUBECONFIG={cluster.kubeconfig} PATH={binaries}:$PATH", flush=True)
+            print(cluster.export_line, flush=True)
             _tell("up: paste the line above into another shell, then: kubectl get it -A. Ctrl-C here ends everything")
             _show(cluster, load)
     except (KubectlError, HelmError, AssertionError) as error:
