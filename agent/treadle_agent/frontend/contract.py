@@ -20,6 +20,7 @@ from treadle_agent.metrics import TenantRequests
 from treadle_agent.policy.admission import Admission
 from treadle_agent.program.artifact import ROW_COUNTS, TensorSpec
 from treadle_agent.program.model import ITEM_BYTES, Shape
+from treadle_api.tenant import Tenant
 
 _NAMED = 32  # inputs in a message: a request could have any number
 MOST_ROWS = ROW_COUNTS[-1]  # no program takes more; splitting a request could answer it from two tiers
@@ -56,13 +57,14 @@ class Contract:
 
     def __init__(
         self,
-        name: str,
+        tenant: Tenant,
         served: Served,
         requests: TenantRequests,
         gateway: Gateway,
         contender: Contender | None = None,
     ) -> None:
-        self.name = name
+        self.tenant = tenant  # as it is now: an edit that the device need not know makes no other contract
+        self.name = tenant.name
         self.served = served
         self.requests = requests
         self.gateway = gateway

@@ -103,8 +103,9 @@ class Directory:
             requests = site.requests.of(_series(Entry(tenant, served)))
             alone = self._only is not None
             contender = None if alone else Contender(site.gateway, served, site.backlog, self._clock)
-            contract = Contract(tenant.name, served, requests, site.gateway, contender)
+            contract = Contract(tenant, served, requests, site.gateway, contender)
             site.contracts[tenant.key] = contract
+        contract.tenant = tenant
         return contract
 
 

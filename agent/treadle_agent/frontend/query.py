@@ -81,7 +81,7 @@ def read_query(
     parameters = request.parameters
     if parameters.timeout > settings.max_timeout * 1e6:
         raise BadRequestError(f"parameters.timeout: at most {settings.max_timeout:g} s, in microseconds")
-    tier, forbidden = read_wishes(contract.served.version, parameters.tier, parameters.forbid_tiers)
+    tier, forbidden = read_wishes(contract.served.version, contract.tenant, parameters.tier, parameters.forbid_tiers)
     ports = contract.match(request.inputs)
     shapes, sources = _order(ports, request.inputs, _sources(ports, request.inputs, memoryview(body), len(text)))
     query = Query(

@@ -41,6 +41,7 @@ _FIXED = {
     ("metrics",): Resource.METRICS,
     ("debug", "timeline"): Resource.TIMELINE,
 }
+_HELP = "paths are /v2, /v2/health/live, /v2/health/ready, /v2/models/NAME, …/NAME/ready, …/NAME/infer and /metrics"
 _OF_MODEL = {(): Resource.MODEL, ("ready",): Resource.MODEL_READY, ("infer",): Resource.INFER}
 
 
@@ -72,4 +73,4 @@ def _resolve(path: str) -> Route:
             version, rest = unquote(rest[1]), rest[2:]
         if (resource := _OF_MODEL.get(rest)) is not None:
             return Route(resource, model, version)
-    raise NotFoundError(f"there is nothing at {path[:200]!r}")
+    raise NotFoundError(f"there is nothing at {path[:200]!r}; {_HELP}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from treadle_agent.frontend.errors import MethodError, NotFoundError
@@ -35,8 +37,11 @@ def test_routes(path, method, route):
     "path", ["", "/", "/v1", "/v2/models", "/v2/models/", "/v2/models/a/b", "/v2/models/a/versions"]
 )
 def test_nothing_there(path):
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError) as error:
         resolve(path, "GET")
+    told = str(error.value).partition("paths are ")[2]
+    for known in re.split(", | and ", told):  # each of them is one
+        resolve(known.replace("…", "/v2/models"), "POST" if known.endswith("/infer") else "GET")
 
 
 def test_methods():

@@ -41,7 +41,7 @@ def contract_for(named):
     version = Version(1, "t.default", 1.0, 1, 1, (TierSpec("only", 90.0, ""),))
     served = Served(version, specs, specs, False, ("merged",), (0.001,))
     gateway = SimpleNamespace(answer=None)  # nothing is answered here
-    return Contract("t", served, TenantRequests(TenantSeries("t", "default", ("only",))), gateway)
+    return Contract(SimpleNamespace(name="t"), served, TenantRequests(TenantSeries("t", "default", ("only",))), gateway)
 
 
 def read(document, binary, contract):
