@@ -78,9 +78,10 @@ class ModelStore:
 
     def _check_local(self, asked: Path, expected: str | None) -> Path:
         try:
-            path = self._sources.check_file(asked)
+            path = self._sources.check_file(asked.absolute())
             if not path.is_file():
-                raise NotFoundError(f"there is no file {path}" if not path.exists() else f"{path} is not a file")
+                whose = "" if asked.is_absolute() else f"; {asked} is relative to the folder that the agent runs in"
+                raise NotFoundError((f"{path} is not a file" if path.exists() else f"there is no file {path}") + whose)
             self._check_size(path.stat().st_size)
             found = _digest(path) if expected is not None else None
         except (OSError, RuntimeError) as error:  # the latter: links that go round

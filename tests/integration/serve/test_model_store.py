@@ -295,7 +295,7 @@ def test_local_files_are_used_where_they_lie(tmp_path):
     assert not (tmp_path / "store").exists()
 
 
-def test_local_files_that_cannot_be_used(tmp_path):
+def test_local_files_that_cannot_be_used(tmp_path, monkeypatch):
     file = tmp_path / "m.onnx"
     file.write_bytes(BODY + b"!")
     with pytest.raises(TooLargeError, match="has 5120001 bytes, the limit is 5120000"):
@@ -307,3 +307,7 @@ def test_local_files_that_cannot_be_used(tmp_path):
         local(tmp_path, str(tmp_path / "other.onnx"))
     with pytest.raises(NotFoundError, match="is not a file"):
         local(tmp_path, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    told = f"there is no file {tmp_path}/models/other.onnx; models/other.onnx is relative to the folder that the agent"
+    with pytest.raises(NotFoundError, match=told):
+        local(tmp_path, "models/other.onnx")
