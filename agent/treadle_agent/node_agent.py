@@ -222,7 +222,8 @@ class NodeAgent:
         try:
             served = await asyncio.shield(loading)
         except RefusedError as error:
-            raise _RefusalError("spec.tiers", error.cause, str(error)) from error
+            field = f"spec.tiers[{error.tier}]" if error.tier else "spec.tiers"
+            raise _RefusalError(field, error.cause, error.reason) from error
         except asyncio.CancelledError:
             # Nobody wants this version any more, but the executor may have it soon.
             self._in_background(self._abandon(tenant.key, loading, held.pop_all()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from treadle_api.objects import DEFAULT_NAMESPACE
 from treadle_api.tenant import Model, Tenant, read_tenant
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+
+_TIER = re.compile(r"spec\.tiers\[(\d+)\]")
 
 _log = logging.getLogger(__name__)
 
@@ -131,12 +134,12 @@ class ManifestReader:
         if problems := self._schema.problems(completed):
             if any(problem.field.startswith("metadata.name") for problem in problems):
                 key = ""  # whose document it was cannot be told from a name that nobody can have
-            yield from (Refusal(source, key, problem.field, problem.reason) for problem in problems)
+            yield from (Refusal(source, key, _by_name(completed, one.field), one.reason) for one in problems)
             return
         try:
             yield Accepted(_resolved(read_tenant(completed), source.file.parent.absolute()), source)
         except FieldError as error:
-            yield Refusal(source, key, error.field, error.reason)
+            yield Refusal(source, key, _by_name(completed, error.field), error.reason)
 
 
 def manifest_files(path: Path) -> list[Path]:
@@ -174,6 +177,18 @@ def _key(manifest: Mapping[str, object]) -> str:
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
         return ""
     return f"{metadata['name']}.{metadata.get('namespace') or DEFAULT_NAMESPACE}"
+
+
+def _by_name(manifest: Mapping[str, object], field: str) -> str:
+    """A field with its tier's name instead of its number, as all who come to know the tenant call it; else as it is."""
+    spec, found = manifest.get("spec"), _TIER.match(field)
+    tiers = spec.get("tiers") if isinstance(spec, Mapping) else None
+    if found is None or not isinstance(tiers, Sequence):
+        return field
+    names = [tier.get("name") if isinstance(tier, Mapping) else None for tier in tiers]
+    name = names[int(found[1])]
+    unique = isinstance(name, str) and name and names.count(name) == 1
+    return f"spec.tiers[{name}]{field[found.end() :]}" if unique else field
 
 
 def _resolved(tenant: Tenant, folder: Path) -> Tenant:

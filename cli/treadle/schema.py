@@ -19,6 +19,7 @@ from jsonschema.protocols import Validator
 
 from treadle.crds import Definition
 from treadle.rules import broken_rules, compile_rules
+from treadle_api.forms import in_words
 
 Schema = Mapping[str, object]
 Object = dict[str, object]
@@ -200,7 +201,7 @@ def _explain(error: ValidationError) -> Iterator[Problem]:
                 yield Problem(field, f"{_show(value)} needs a unit, for example {with_unit}")
                 return
             example = f", for example {schema['example']}" if "example" in schema else ""
-            yield Problem(field, f"{_show(value)} does not match {error.validator_value}{example}")
+            yield Problem(field, f"{_show(value)} must be {in_words(str(error.validator_value))}{example}")
         case "enum":
             yield Problem(field, f"{_show(value)} must be one of {', '.join(map(str, schema['enum']))}")
         case "minLength" | "maxLength" | "minItems" | "maxItems" | "maxProperties":

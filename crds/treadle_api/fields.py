@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from treadle_api.forms import in_words
 from treadle_api.units import UnitError
 
 T = TypeVar("T")
@@ -153,7 +154,7 @@ def _text(field: str, value: object, pattern: re.Pattern[str] | None, most: int,
     if not least <= len(value) <= most:
         raise FieldValueError(field, f"must have {least} to {most} characters, has {len(value)}")
     if pattern is not None and not pattern.fullmatch(value):
-        raise FieldValueError(field, f"{value!r} does not match {pattern.pattern}")
+        raise FieldValueError(field, f"{value!r} must be {in_words(pattern.pattern)}")
     return value
 
 

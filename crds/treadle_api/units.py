@@ -31,7 +31,7 @@ def parse_duration(text: str) -> Seconds:
         UnitError: the text has another form.
     """
     if not _DURATION.fullmatch(text):
-        raise UnitError(f"{text!r} is not a duration: write numbers with h, m, s or ms, like 750ms or 1m30s")
+        raise UnitError(f"{text!r} is not a duration: write numbers with h, m, s or ms, like 750ms, 1m30s or 24h")
     # Whole milliseconds: one length of time is one number, in whatever units it is written.
     milliseconds = sum(int(number) * _UNIT_MILLISECONDS[unit] for number, unit in _DURATION_PART.findall(text))
     return Seconds(milliseconds / 1000)

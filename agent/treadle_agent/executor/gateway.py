@@ -21,12 +21,15 @@ from treadle_api.replica import LoadedReason
 class RefusedError(Exception):
     """Raised when a version cannot be loaded; the message is for the tenant's owner.
 
-    `cause` tells what lies in this device (`LoadFailed`) from what would go wrong on any other too.
+    `cause` tells what lies in this device (`LoadFailed`) from what would go wrong on any other too; `tier` is the one
+    that the `reason` is about, or empty.
     """
 
-    def __init__(self, message: str, cause: LoadedReason = LoadedReason.LOAD_FAILED) -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, cause: LoadedReason = LoadedReason.LOAD_FAILED, tier: str = "") -> None:
+        super().__init__(f"tier {tier}: {reason}" if tier else reason)
+        self.reason = reason
         self.cause = cause
+        self.tier = tier
 
 
 class FullError(Exception):

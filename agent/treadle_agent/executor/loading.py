@@ -96,9 +96,9 @@ class LoadingThread:
         except Exception as error:  # noqa: BLE001 - whatever a model does to its libraries, the other tenants go on
             for tier in tiers:
                 self.library.forget(tier)
-            reason = _reason(tiers[-1].name if tiers else version.tiers[0].name, error)
+            failed, reason = tiers[-1].name if tiers else version.tiers[0].name, _reason(error)
             cause = error.cause if isinstance(error, PrecisionError) else LoadedReason.LOAD_FAILED
-            return lambda: Refused(version.id, reason, cause)
+            return lambda: Refused(version.id, reason, cause, failed)
         finally:
             self._record.end(RECORD_SLOT)
         loaded = LoadedVersion(version, tiers)
@@ -122,7 +122,7 @@ class LoadingThread:
             for tier in loaded.loaded_tiers:
                 holders.append(self.library.prepare(tier, types))  # noqa: PERF401 - their number tells who failed
         except Exception as error:  # noqa: BLE001 - as above
-            reason = _reason(loaded.tiers[len(holders)].name, error)
+            reason = f"tier {loaded.tiers[len(holders)].name}: {_reason(error)}"
             return lambda: refuse(reason)
         finally:
             self._record.end(RECORD_SLOT)
@@ -163,9 +163,9 @@ def _raise(error: Exception) -> None:
     raise error
 
 
-def _reason(tier: str, error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, (OSError, msgspec.MsgspecError)):
-        return f"tier {tier!r}: {error}"
+        return str(error)
     if isinstance(error, PrecisionError):
-        return f"tier {tier!r}: precision: {error}"
-    return f"tier {tier!r} failed when it was tried: {type(error).__name__}: {error}"
+        return f"precision: {error}"
+    return f"failed when it was tried: {type(error).__name__}: {error}"

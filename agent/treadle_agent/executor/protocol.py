@@ -152,11 +152,12 @@ class Loaded(msgspec.Struct, tag=1, array_like=True):
 
 
 class Refused(msgspec.Struct, tag=2, array_like=True):
-    """Executor: a version was not loaded."""
+    """Executor: a version was not loaded; `tier`: the one that it lies in, or empty."""
 
     version: int
     reason: str
     cause: LoadedReason = LoadedReason.LOAD_FAILED
+    tier: str = ""
 
 
 class Unloaded(msgspec.Struct, tag=3, array_like=True):

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from treadle_agent.executor.gateway import RefusedError
 from treadle_agent.executor.protocol import Bind, Load, Loaded, Refused, ToExecutor, Unload, Unloaded
 from treadle_agent.executor.resident import Resident, Stage
-from treadle_api.replica import LoadedReason
 
 
 class Roster:
@@ -70,12 +69,12 @@ class Roster:
         elif resident.stage in (Stage.QUEUED, Stage.ISOLATED):
             self._forget(resident)
 
-    def isolate(self, resident: Resident, reason: str, cause: LoadedReason = LoadedReason.EXECUTOR_FAILED) -> None:
+    def isolate(self, resident: Resident, error: RefusedError) -> None:
         """Never load a version again: its requests fail with the reason; if it never served, it is refused."""
         if not resident.loaded.done():
-            resident.loaded.set_exception(RefusedError(reason, cause))
+            resident.loaded.set_exception(error)
         resident.stage = Stage.ISOLATED
-        resident.reason = reason
+        resident.reason = str(error)
         if resident.served is None:
             self._forget(resident)
         else:
@@ -99,7 +98,7 @@ class Roster:
         """The executor does not serve a version."""
         resident = self._take_loading(message.version)
         if resident is not None:
-            self.isolate(resident, message.reason, message.cause)
+            self.isolate(resident, RefusedError(message.reason, message.cause, message.tier))
         self._load_next()
 
     def on_unloaded(self, message: Unloaded) -> None:

@@ -46,6 +46,7 @@ from treadle_agent.executor.supervisor_settings import SupervisorSettings
 from treadle_agent.executor.tiers import CompileBinding, only_shapes, read_common
 from treadle_agent.executor.watchdog import Hang, find_hang
 from treadle_agent.executor.worker_settings import WorkerSettings
+from treadle_api.replica import LoadedReason
 
 TICK = 0.05  # seconds between looks at deadlines and at the flight record
 PING_AFTER = 1.0  # seconds of silence, with requests waiting, before the executor is asked for a sign of life
@@ -316,7 +317,7 @@ class Supervisor:
         for version, reason in decision.isolate.items():
             resident = self._roster.get(version)
             if resident is not None:
-                self._roster.isolate(resident, reason)
+                self._roster.isolate(resident, RefusedError(reason, LoadedReason.EXECUTOR_FAILED))
         return decision.delay
 
     def _post(self, message: ToExecutor) -> None:

@@ -29,7 +29,7 @@ def read_common(version: Version) -> Artifact:
         try:
             artifacts.append(read_artifact(Path(tier.artifact)))
         except (OSError, msgspec.DecodeError) as error:
-            raise RefusedError(f"tier {tier.name}: its artifact cannot be read: {error}") from error
+            raise RefusedError(f"its artifact cannot be read: {error}", tier=tier.name) from error
     if not artifacts:
         raise RefusedError("a version needs at least one tier")
     first = artifacts[0]
@@ -37,9 +37,10 @@ def read_common(version: Version) -> Artifact:
         for field in ("inputs", "outputs", "batchable"):
             if getattr(artifact, field) != getattr(first, field):
                 raise RefusedError(
-                    f"tier {tier.name}: its {field} differ from tier {version.tiers[0].name}'s: "
+                    f"its {field} differ from tier {version.tiers[0].name}'s: "
                     f"{getattr(artifact, field)} against {getattr(first, field)}; make them the same",
                     LoadedReason.TIERS_DIFFER,
+                    tier.name,
                 )
     return first
 
@@ -77,7 +78,7 @@ def compile_types(
         try:
             program = compile_binding(Path(tier.artifact), shapes)
         except (ModelError, OSError) as error:
-            raise RefusedError(f"tier {tier.name}: {error}") from error
+            raise RefusedError(str(error), tier=tier.name) from error
         values = {port.name: program.values[port.value] for port in program.outputs}
         found.setdefault(tuple(values[spec.name] for spec in served.outputs), tier.name)
     if len(found) != 1:

@@ -19,6 +19,7 @@ from oras.container import Container
 from oras.defaults import annotation_title, default_manifest_media_type, docker_manifest_media_type
 from oras.provider import Registry
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import NameResolutionError
 from yarl import URL
 
 from treadle_agent.models.errors import RefusedByServerError, UnreachableError
@@ -71,7 +72,7 @@ def oci_place(uri: str, secret: Secret | None, asking: Asking) -> Place:
     except requests.exceptions.SSLError as error:
         raise RefusedByServerError(f"{uri}: the registry's certificate is not trusted: {error}") from None
     except requests.exceptions.RequestException as error:
-        raise UnreachableError(f"{uri}: the registry cannot be reached: {type(error).__name__}") from None
+        raise UnreachableError(f"{uri}: {_unreached(error)}") from None
     except msgspec.MsgspecError:
         raise RefusedByServerError(f"{uri}: the registry's answer is not an artifact's manifest") from None
     except ValueError:  # what oras has for a question that it cannot answer
@@ -81,6 +82,18 @@ def oci_place(uri: str, secret: Secret | None, asking: Asking) -> Place:
         registry.session.close()
     headers = {AUTHORIZATION: auth.said} if auth.said else {}
     return Place(URL(f"https://{container.get_blob_url(layer.digest)}"), headers, sha256=layer.digest[7:])
+
+
+def _unreached(error: requests.exceptions.RequestException) -> str:
+    """Which host was asked (a registry names others), and how far that came."""
+    host = URL(getattr(error.request, "url", None) or "").authority or "the registry"
+    reason = getattr(error.args[0], "reason", None) if error.args else None  # urllib3's, of its last try
+    if isinstance(reason, NameResolutionError):
+        return f"no address is known for {host}: is the registry's name right?"
+    if isinstance(error, requests.exceptions.Timeout):
+        return f"{host} does not answer in time"
+    why = getattr(getattr(reason, "__cause__", None), "strerror", None) or type(error).__name__
+    return f"{host} cannot be reached: {why}"
 
 
 def _layer(uri: str, layers: Sequence[_Layer]) -> _Layer:

@@ -296,7 +296,7 @@ def test_a_precision_that_the_host_has_not_is_refused_by_name_and_its_fix_is_tak
     text = write("a", 1)
     (folder / "a.yaml").write_text(text.replace("name: tier-0", "name: tier-0\n    precision: Float16"))
     it = serve()
-    it.wait_for(r"refused a\.default: .*tier 'tier-0': precision: this device computes float32 only: set precision F")
+    it.wait_for(r"refused a\.default: .*spec\.tiers\[tier-0\]: precision: this device computes float32 only: set")
     (folder / "a.yaml").write_text(text.replace("name: tier-0", "name: tier-0\n    precision: Float32"))
     it.wait_for(r"serving a\.default")
 

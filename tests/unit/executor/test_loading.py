@@ -45,5 +45,5 @@ def test_a_precision_that_the_device_has_not_is_a_refusal_of_its_own_before_anyt
     assert woken.wait(10.0)
     [refused] = loading.collect()
     assert isinstance(refused, Refused)
-    assert (refused.version, refused.cause) == (7, LoadedReason.PRECISION_UNSUPPORTED)
-    assert refused.reason.startswith("tier 'half': precision: this device computes float32 only: set precision Float32")
+    assert (refused.version, refused.cause, refused.tier) == (7, LoadedReason.PRECISION_UNSUPPORTED, "half")
+    assert refused.reason.startswith("precision: this device computes float32 only: set precision Float32")

@@ -156,10 +156,10 @@ def test_requests_of_shapes_that_cannot_be_run_are_told_so_at_once(house: House)
     house.tenant(1, bound=False)
     house.tenant(2)
     house.turn(house.submit(1), house.submit(1, solo=True), house.submit(2), turns=2)
-    house.loading.refusals[0]("tier 'only' failed when it was tried")
+    house.loading.refusals[0]("tier only: failed when it was tried")
     house.turn(house.submit(1), house.submit(2), turns=3)
     assert house.channel.outcomes() == dict.fromkeys((1, 2, 4), Outcome.ERROR) | dict.fromkeys((3, 5), Outcome.DONE)
-    assert "tier 'only' failed" in next(one.reason for one in house.channel.posted if one.request == 4)
+    assert "tier only: failed" in next(one.reason for one in house.channel.posted if one.request == 4)
     assert house.worker.scheduler.idle
 
 

@@ -66,3 +66,17 @@ def test_wrong_values_cannot_be_read(wrong_object):
             with pytest.raises(FieldError) as error:
                 READERS[wrong_object.case.name](manifest)
             assert error.value.field.startswith(field), why
+
+
+def test_a_wrong_form_is_told_in_words(object_case):
+    """By the evaluator and by the readers, never as a pattern."""
+    for steps, schema, _ in object_case.fields():
+        if "pattern" not in schema:
+            continue
+        wrong = object_case.changed({steps: "\n"})
+        told = [one.reason for one in object_case.problems(wrong)]
+        if (object_case.name, steps[0]) != ("tenant", "status"):  # which nobody reads as a whole
+            with pytest.raises(FieldError) as error:
+                READERS[object_case.name](wrong)
+            told.append(error.value.reason)
+        assert not any("^" in one or "[" in one or "of the form" in one for one in told), told

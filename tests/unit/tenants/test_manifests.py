@@ -307,3 +307,19 @@ def test_a_name_that_nobody_can_have_removes_nothing(tmp_path, wrong):
     after = retain(before, READER.read(tmp_path, before))
     assert keys(after) == ["a.default"]
     assert {one.field for one in after.refusals} == {"metadata.name"}
+
+
+def test_tiers_are_called_by_name_where_they_have_one(tmp_path):
+    file = tmp_path / "a.yaml"
+    for wrong, field in [
+        ("accuracy: '187'", "spec.tiers[only].accuracy"),
+        ("accuracy: '90'\n    precision: Float8", "spec.tiers[only].precision"),
+    ]:
+        file.write_text(tenant("a").replace("accuracy: '90'", wrong))
+        assert [one.field for one in READER.read(file).refusals] == [field]
+    file.write_text(tenant("a").replace("name: only", "title: only"))
+    assert {one.field for one in READER.read(file).refusals} == {"spec.tiers[0].name", "spec.tiers[0].title"}
+    twice = yaml.safe_load(tenant("a"))
+    twice["spec"]["tiers"] *= 2
+    file.write_text(yaml.dump(twice, Dumper=yaml.SafeDumper))
+    assert {one.field for one in READER.read(file).refusals} == {"spec.tiers[1].name"}
