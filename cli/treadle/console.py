@@ -10,7 +10,7 @@ from typing import Self
 
 from rich.console import Console
 
-from treadle.manifests import Refusal, Source
+from treadle.manifests import Source
 from treadle_agent.executor.gateway import Served
 from treadle_agent.frontend.catalog import AmbiguousTenantError, Catalog
 from treadle_agent.frontend.tensors import DATATYPES
@@ -50,10 +50,6 @@ class ServeConsole:
     def set_sources(self, sources: Mapping[str, Source]) -> None:
         """Where each tenant stands, for the refusals to come."""
         self._sources = sources
-
-    def refusal(self, refusal: Refusal) -> None:
-        """A document that is not taken."""
-        self.say(f"refused {refusal}")
 
     def say_slow(self, now: float) -> None:
         """One line for each load that has been seen under way for `SLOW_SECONDS`; `now` in seconds of any clock."""

@@ -18,6 +18,7 @@ from rich.console import Console
 from treadle import watch
 from treadle.console import ServeConsole
 from treadle.manifests import SUFFIXES, ManifestReader, Manifests, retain
+from treadle.news import news
 from treadle.watch import Mark, changes, fingerprint, marks
 from treadle_agent.cache import CacheError, cache_folder
 from treadle_agent.executor.devices import DeviceError, choose_device
@@ -236,10 +237,8 @@ class _Session:
             return
         if not found.accepted and not found.refusals:
             self._console.say(f"warning: {self._path}: no manifests were found{_looked_for(self._path)}")
-        known = {refusal.identity for refusal in self._wanted.refusals}
-        for refusal in found.refusals:
-            if refusal.identity not in known:
-                self._console.refusal(refusal)
+        for line in news(self._wanted, found):
+            self._console.say(line)
         self._wanted = retain(self._wanted, found)
         self._console.set_sources({accepted.tenant.key: accepted.source for accepted in self._wanted.accepted})
         self._apply()

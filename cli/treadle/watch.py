@@ -14,15 +14,15 @@ SETTLE_SECONDS = 0.2
 
 # A file's identity: replacing it by rename or symlink changes the inode, writing in place the times.
 Mark = tuple[int, int, int, int, int]
-Fingerprint = tuple[tuple[str, Mark], ...]
+Fingerprint = tuple[tuple[str, Mark | None], ...]
 
 
 def fingerprint(path: Path) -> Fingerprint | None:
     """What the manifests of a file or folder look like from outside; None while they cannot be listed."""
     try:
-        return tuple((str(file), _mark(file.stat())) for file in manifest_files(path))
+        return tuple((str(file), mark) for file, mark in marks(manifest_files(path)).items())
     except OSError:
-        return None  # a file went away between listing and looking, or the folder is being replaced
+        return None
 
 
 def marks(files: Iterable[Path]) -> Mapping[Path, Mark | None]:
@@ -37,7 +37,8 @@ def marks(files: Iterable[Path]) -> Mapping[Path, Mark | None]:
 
 
 async def changes(path: Path, seen: Fingerprint | None) -> AsyncIterator[None]:
-    """Yields whenever the manifests differ from what they were before, once they stay the same for a moment.
+    """Yields whenever the manifests differ from what they were before, or cannot be listed any more, once that stays the
+    same for a moment.
 
     An editor that truncates and then writes would otherwise delete its tenants for an instant.
     """
@@ -47,7 +48,7 @@ async def changes(path: Path, seen: Fingerprint | None) -> AsyncIterator[None]:
         if now == seen:
             continue
         await asyncio.sleep(SETTLE_SECONDS)
-        if now is not None and now == await asyncio.to_thread(fingerprint, path):
+        if now == await asyncio.to_thread(fingerprint, path):
             seen = now
             yield
 

@@ -83,6 +83,33 @@ def test_a_folder_that_is_gone_has_no_fingerprint(folder):
     assert fingerprint(folder / "missing") is None
 
 
+def test_a_folder_that_goes_is_noticed_once_and_comes_back(folder, monkeypatch):
+    monkeypatch.setattr(watch, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(watch, "SETTLE_SECONDS", 0.01)
+    away = folder.with_name("away")
+
+    async def run() -> list[bool]:
+        found: list[bool] = []
+        folder.rename(away)
+        async with asyncio.timeout(10):
+            async for _ in changes(folder, fingerprint(away)):
+                found.append(folder.exists())
+                if found[-1]:
+                    return found
+                await asyncio.sleep(0.1)
+                away.rename(folder)
+        return found
+
+    assert asyncio.run(run()) == [False, True]
+
+
+def test_a_link_that_leads_nowhere_hides_no_edit(folder):
+    (folder / "d.yaml").symlink_to("nowhere")
+    before = fingerprint(folder)
+    rewrite_in_place(folder)
+    assert fingerprint(folder) not in (before, None)
+
+
 def test_a_file_s_mark_tells_whether_it_is_another(folder):
     files = [folder / "a.yaml", folder / "missing", folder / "no\0name"]
     before = marks(files)
