@@ -30,7 +30,7 @@ from treadle_agent.program.errors import ModelError
 from treadle_agent.settings import NodeAgentSettings
 from treadle_api.objects import DEFAULT_NAMESPACE
 from treadle_api.replica import LoadedReason
-from treadle_api.tenant import Model, Tenant, Tier
+from treadle_api.tenant import Model, Tenant, Tier, tier_field
 
 _MEBIBYTE = 1 << 20
 _log = logging.getLogger(__name__)
@@ -222,7 +222,7 @@ class NodeAgent:
         try:
             served = await asyncio.shield(loading)
         except RefusedError as error:
-            field = f"spec.tiers[{error.tier}]" if error.tier else "spec.tiers"
+            field = tier_field(error.tier) if error.tier else "spec.tiers"
             raise _RefusalError(field, error.cause, error.reason) from error
         except asyncio.CancelledError:
             # Nobody wants this version any more, but the executor may have it soon.
@@ -333,5 +333,4 @@ def _same_version(old: Tenant, new: Tenant) -> bool:
 
 
 def _field(tier: Tier, member: str) -> str:
-    """A member of a tier; by name, since `Tenant.tiers` are not in the manifest's order."""
-    return f"spec.tiers[{tier.name}].{member}"
+    return f"{tier_field(tier.name)}.{member}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
+import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.metadata import version
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:  # what takes a while to import is so inside of `main`
+    import argparse
 
 _DESCRIPTION = """\
 Serve many tenants' models on one device, and keep every tenant's promise.
@@ -28,8 +30,7 @@ _UNUSABLE = 2
 _INTERRUPTED = 130  # as shells report SIGINT
 
 
-@dataclass(frozen=True, slots=True)
-class _Command:
+class _Command(NamedTuple):
     name: str
     module: str
     help: str
@@ -52,8 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = _parser(words).parse_args(words)
-        run = import_module(options.module).run
+        options, run = _prepared(words) if arguments is not None else _prepared_or_ended(words)
         return int(run(options))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -66,8 +66,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _UNUSABLE
 
 
+_Run = Callable[["argparse.Namespace"], int]
+
+
+def _prepared_or_ended(words: Sequence[str]) -> tuple[argparse.Namespace, _Run]:
+    """As `_prepared`; meanwhile SIGINT ends the process: there is nothing to put in order yet, and in the middle of an
+    import a KeyboardInterrupt may become any other error.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, say: that stays so
+        return _prepared(words)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    prepared = _prepared(words)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return prepared
+
+
+def _prepared(words: Sequence[str]) -> tuple[argparse.Namespace, _Run]:
+    options = _parser(words).parse_args(words)
+    return options, import_module(options.module).run
+
+
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser; of the subcommands only the chosen one is imported, so that `--help` is quick."""
+    import argparse
+    from importlib.metadata import version
+
     parser = argparse.ArgumentParser(
         "treadle", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -13,7 +13,7 @@ from treadle.documents import DocumentError, each_document
 from treadle.schema import ObjectSchema
 from treadle_api.fields import FieldError
 from treadle_api.objects import DEFAULT_NAMESPACE
-from treadle_api.tenant import Model, Tenant, read_tenant
+from treadle_api.tenant import Model, Tenant, read_tenant, tier_field
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
@@ -187,8 +187,9 @@ def _by_name(manifest: Mapping[str, object], field: str) -> str:
         return field
     names = [tier.get("name") if isinstance(tier, Mapping) else None for tier in tiers]
     name = names[int(found[1])]
-    unique = isinstance(name, str) and name and names.count(name) == 1
-    return f"spec.tiers[{name}]{field[found.end() :]}" if unique else field
+    if not isinstance(name, str) or not name or names.count(name) > 1:
+        return field
+    return tier_field(name) + field[found.end() :]
 
 
 def _resolved(tenant: Tenant, folder: Path) -> Tenant:

@@ -1,14 +1,15 @@
-"""What a reading of the manifests brings that no load will tell of: refusals, and what goes on as it is served. Pure."""
+"""What a reading of the manifests brings that no load tells of: refusals, and what goes on as it is served. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from treadle.manifests import Accepted, Manifests, Refusal, retain
+from treadle_api.tenant import doubts
 
 
 def news(before: Manifests, found: Manifests) -> Iterator[str]:
-    """Lines for the person in front of `treadle serve`: `found` is a reading after `before`, which is what was wanted."""
+    """Lines for the person in front of `treadle serve`: `found` was read after `before`, what was wanted."""
     accepted = {one.tenant.key for one in found.accepted}
     kept = [one for one in retain(before, found).accepted if one.tenant.key not in accepted]
     known = {refusal.identity for refusal in before.refusals}
@@ -19,6 +20,8 @@ def news(before: Manifests, found: Manifests) -> Iterator[str]:
     wanted = {one.tenant.key: one for one in before.accepted}
     for one in found.accepted:
         old = wanted.get(one.tenant.key)
+        if old is None or old.tenant != one.tenant:
+            yield from (f"warning: {one.source}: {doubt}" for doubt in doubts(one.tenant))
         if old is None:
             continue
         if old.source.file != one.source.file:

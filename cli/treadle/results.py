@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,7 @@ def result_text(report: msgspec.Struct) -> bytes:
 
 
 def write_result(path: Path, report: msgspec.Struct) -> None:
-    """Write a report's `result_text`; folders that are missing are made."""
+    """Write a report's `result_text`, and say where; folders that are missing are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(result_text(report))
+    print(f"written: {path}", file=sys.stderr)

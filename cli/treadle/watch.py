@@ -37,8 +37,8 @@ def marks(files: Iterable[Path]) -> Mapping[Path, Mark | None]:
 
 
 async def changes(path: Path, seen: Fingerprint | None) -> AsyncIterator[None]:
-    """Yields whenever the manifests differ from what they were before, or cannot be listed any more, once that stays the
-    same for a moment.
+    """Yields whenever the manifests differ from what they were before, or cannot be listed any more, once that stays so
+    for a moment.
 
     An editor that truncates and then writes would otherwise delete its tenants for an instant.
     """

@@ -7,7 +7,7 @@ the schema says what each field means.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,6 +29,7 @@ from treadle_api.units import (
     TenantName,
     TierName,
     UnitError,
+    format_decimal,
     parse_decimal,
     parse_duration,
 )
@@ -158,6 +159,20 @@ def read_tenant(manifest: Mapping[str, object]) -> Tenant:
     metadata = document.child("metadata")
     name = read_tenant_name(metadata, "name")
     return read_tenant_spec(document.child("spec"), name, read_namespace(metadata))
+
+
+def doubts(tenant: Tenant) -> Iterator[str]:
+    """What is allowed, and hardly meant: field and reason, for whoever wrote the manifest."""
+    best = tenant.tiers[0]
+    if 0 < best.accuracy <= 1:
+        told, meant = (format_decimal(value, 6) for value in (best.accuracy, best.accuracy * 100))
+        reason = f"is in percent: {told} means {told} %; {meant} is what the ratio {told} is in percent"
+        yield f"{tier_field(best.name)}.accuracy: {reason}"
+
+
+def tier_field(name: str) -> str:
+    """A tier's field, by its name: `Tenant.tiers` are not in the manifest's order."""
+    return f"spec.tiers[{name}]"
 
 
 def read_tenant_name(fields: Fields, key: str) -> TenantName:

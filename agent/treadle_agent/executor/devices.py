@@ -33,7 +33,8 @@ def choose_device(asked: str) -> str:
         if model not in GPUS:
             raise DeviceError(f"--device {asked}: the simulated GPUs are {', '.join(GPUS)}")
         return asked
-    raise DeviceError(f"--device {asked}: must be auto, host, cuda or simulated:MODEL")
+    hint = f"; did you mean simulated:{asked.upper()}?" if asked.upper() in GPUS else ""
+    raise DeviceError(f"--device {asked}: must be auto, host, cuda or simulated:MODEL{hint}")
 
 
 def _missing_for_cuda() -> str | None:

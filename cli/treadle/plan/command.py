@@ -20,7 +20,7 @@ from treadle.plan.report import document, lines
 from treadle.schema import ObjectSchema
 from treadle_api.fields import FieldError
 from treadle_api.leases import SYSTEM_NAMESPACE
-from treadle_api.tenant import Tenant, read_tenant
+from treadle_api.tenant import Tenant, doubts, read_tenant
 from treadle_operator.snapshot import Snapshot
 
 FEASIBLE, INFEASIBLE, UNANSWERED = 0, 1, 2
@@ -72,6 +72,9 @@ def run(arguments: argparse.Namespace) -> int:
         for line in str(error).splitlines():
             print(f"treadle plan: {line}", file=sys.stderr)
         return UNANSWERED
+    for tenant in tenants:
+        for doubt in doubts(tenant):
+            print(f"treadle plan: warning: {tenant.key}: {doubt}", file=sys.stderr)
     outcome = ask(snapshot, tenants, now)
     print(json.dumps(document(outcome), indent=2) if arguments.json else "\n".join(lines(outcome)))
     return FEASIBLE if all(answer.feasible for answer in outcome.answers) else INFEASIBLE

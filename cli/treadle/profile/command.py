@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Profile: 0 done, 1 a model cannot be profiled, 2 wrong usage."""
     if (problem := _wrong(arguments)) is not None:
-        print(problem, file=sys.stderr)
+        print(f"treadle profile: {problem} (treadle profile --help)", file=sys.stderr)
         return 2
     try:
         device = choose_device(arguments.device or (_AUTO if arguments.filename else _SIMULATED))
@@ -78,10 +78,10 @@ def run(arguments: argparse.Namespace) -> int:
         models = [load(path, cache_folder() / "artifacts", dict(arguments.shape)) for path in arguments.models]
         kernels = _kernels(models, device) if arguments.kernels else ()
     except DeviceError as error:
-        print(error, file=sys.stderr)
+        print(f"treadle profile: {error}", file=sys.stderr)
         return 2
     except UnprofiledError as error:
-        print(error, file=sys.stderr)
+        print(f"treadle profile: {error}", file=sys.stderr)
         return 1
     profile = Profile(
         device=device,

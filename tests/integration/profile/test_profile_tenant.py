@@ -157,6 +157,7 @@ def test_a_simulated_device_says_so(manifest, tmp_path, capsys):
         (["--clusters"], "leave out MODEL, --clusters and --kernels"),
         (["--seconds", "0"], "--seconds 0: expected 0.1 to 60"),
         (["--device", "abacus"], "--device abacus: must be"),
+        (["--device", "v100"], "did you mean simulated:V100?"),
     ],
 )
 def test_wrong_usage_is_named(manifest, flags, reason, capsys):
@@ -184,6 +185,8 @@ def test_a_model_that_is_not_there_is_named(manifest, tmp_path, capsys):
 
 def test_profiles_are_written_of_tenants_only(tmp_path, capsys):
     assert main(["profile"]) == 2
-    assert "-f TENANT" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("treadle profile: say what to profile: -f TENANT")
+    assert "--help" in said
     assert main(["profile", "model.onnx", "--clusters", "--write", str(tmp_path)]) == 2
     assert "say -f, too" in capsys.readouterr().err

@@ -20,9 +20,10 @@ def test_the_simulated_table_as_a_file(tmp_path, capsys):
         (problem, r) for problem in ("rnn", "conv2_2", "square") for r in ("10", "20", GEOMEAN)
     ]
     assert all(check.reached for check in report.checks)
-    shown = capsys.readouterr().out
-    assert "simulated, not measured" in shown
-    assert "no GPU code has run" in shown
+    said = capsys.readouterr()
+    assert "simulated, not measured" in said.out
+    assert "no GPU code has run" in said.out
+    assert f"written: {target}" in said.err
 
 
 def test_another_gpu_is_not_judged_by_the_papers_figures(tmp_path):

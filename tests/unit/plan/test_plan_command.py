@@ -268,3 +268,12 @@ def test_a_kubeconfig_that_is_not_there(
         "set KUBECONFIG to a file that can be, or give --kubeconfig FILE\n"
         "treadle plan: without a cluster, give its objects: --against FILE\n"
     )
+
+
+def test_an_accuracy_that_looks_like_a_ratio_is_doubted(ask) -> None:
+    doubtful = tenant()
+    doubtful["spec"]["tiers"][0]["accuracy"] = "0.95"
+    code, _, error = ask([doubtful], [node("n0"), profile("large")])
+    assert code == 0
+    assert "warning: digits.default: spec.tiers[only].accuracy: is in percent: 0.95 means 0.95 %; 95 is what" in error
+    assert ask([tenant()], [node("n0"), profile("large")])[2] == ""

@@ -11,8 +11,8 @@ from treadle.news import news
 READER = ManifestReader()
 
 
-def tenant(name: str, deadline: str = "1s") -> str:
-    tiers = [{"name": "only", "accuracy": "90", "model": {"uri": "m.onnx"}}]
+def tenant(name: str, deadline: str = "1s", accuracy: str = "90") -> str:
+    tiers = [{"name": "only", "accuracy": accuracy, "model": {"uri": "m.onnx"}}]
     spec = {"slo": {"deadline": deadline}, "tiers": tiers}
     return yaml.safe_dump(
         {"apiVersion": "treadle.dev/v1alpha1", "kind": "InferenceTenant", "metadata": {"name": name}, "spec": spec}
@@ -63,3 +63,14 @@ def test_the_second_of_a_name_that_takes_over(told, tmp_path, deadline):
     assert told() == ["refused b.yaml document 1: metadata.name: a.default is defined in a.yaml document 1 already"]
     (tmp_path / "a.yaml").unlink()
     assert told() == ["a.default is that of b.yaml document 1 now"]
+
+
+def test_an_accuracy_that_looks_like_a_ratio_is_doubted_once(told, tmp_path):
+    (tmp_path / "a.yaml").write_text(tenant("a", accuracy="0.86"))
+    [line] = told()
+    assert line.startswith(
+        "warning: a.yaml document 1: spec.tiers[only].accuracy: is in percent: 0.86 means 0.86 %; 86 is"
+    )
+    assert told() == []
+    (tmp_path / "a.yaml").write_text(tenant("a", accuracy="1.5"))
+    assert told() == []

@@ -35,7 +35,10 @@ _ON_GPU = "Measured on this machine's GPU, by its own clock, where the paper had
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `treadle bench kernels` takes."""
     parser.add_argument(
-        "--device", default=f"simulated:{_COMPARED}", metavar="D", help="simulated:V100, :A100, :H100, host or cuda"
+        "--device",
+        default=f"simulated:{_COMPARED}",
+        metavar="D",
+        help="simulated:V100, :A100, :H100, host or cuda (default %(default)s)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here")
 
@@ -45,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         device = choose_device(arguments.device)
     except DeviceError as error:
-        print(error, file=sys.stderr)
+        print(f"treadle bench kernels: {error}", file=sys.stderr)
         return 2
     report = _report(device)
     show(report, page_console(_PAGE_WIDTH))

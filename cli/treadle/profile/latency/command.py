@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, device: str) -> int:
         tenant = _tenant(arguments.filename)
         cluster = asyncio.run(_cluster(arguments.kubeconfig)) if arguments.apply else None
     except _UnusableError as error:
-        print(error, file=sys.stderr)
+        print(f"treadle profile: {error}", file=sys.stderr)
         return 2
     plan = Plan(device, arguments.seconds, dict(arguments.shape))
     try:
