@@ -10,15 +10,12 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from treadle.profile import advice, measured, tuned
 from treadle.profile.clusters import clusters
 from treadle.profile.latency import command as latency
 from treadle.profile.models import Model, UnprofiledError, load
 from treadle.profile.report import ClusterRow, KernelRow, Profile
+from treadle.profile.table import show
 from treadle.results import page_console, result_text
 from treadle_agent.cache import cache_folder
 from treadle_agent.executor.cuda import opening
@@ -32,7 +29,6 @@ _AUTO, _SIMULATED = "auto", "simulated:V100"
 _SHORTEST, _LONGEST = 0.1, 60.0
 _PAGE_WIDTH = 160
 _SHAPE = re.compile(r"(.+)=(\d+(?:x\d+)*)")
-_NOTE = "Times are simulated by the model of docs/adr/0010-simulated-gpu.md; no GPU code has run."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         clusters=_clusters(models, arguments.padding) if arguments.clusters else (),
         kernels=kernels,
     )
-    _show(profile, page_console(_PAGE_WIDTH))
+    show(profile, page_console(_PAGE_WIDTH))
     if arguments.json:
         arguments.json.write_bytes(result_text(profile))
     if arguments.plot:
@@ -162,32 +158,3 @@ def _kernels(models: Sequence[Model], device: str) -> tuple[KernelRow, ...]:
         return tuple(row for model in models for row in tuned.rows(model, tuner))
     gpu = GpuModel(GPUS[device.partition(":")[2]])
     return tuple(row for model in models for row in advice.rows(gpu, model.name, model.program))
-
-
-def _show(profile: Profile, console: Console) -> None:
-    if profile.clusters:
-        table = Table(title=f"Products of {', '.join(profile.models)}, by shape m×n×k", title_justify="left")
-        for column in ("padded to", "products", "padding", "of"):
-            table.add_column(column, justify="left" if column in {"padded to", "of"} else "right")
-        for one in profile.clusters:
-            of = ", ".join(f"{m}×{n}×{k}" + (f" ({count})" if count > 1 else "") for m, n, k, count in one.products)
-            count = str(sum(product[-1] for product in one.products))
-            table.add_row(f"{one.m}×{one.n}×{one.k}", count, f"{one.padding:.0%}", of)
-        console.print(table)
-    if profile.kernels:
-        said = "simulated" if profile.simulated else "measured"
-        table = Table(title=f"Kernels on {profile.device} ({said})", title_justify="left")
-        columns = (
-            "model", "kernel", "count", "as", "greedy tile", "collaborative", "problems", "µs alone", "µs each, merged",
-        )  # fmt: skip
-        for column in columns:
-            table.add_column(column, justify="right" if column[0] == "µ" or column in {"count", "problems"} else "left")
-        for row in profile.kernels:
-            table.add_row(
-                row.model, escape(row.signature), str(row.count), row.implementation, row.greedy_tile,
-                row.collaborative_tile, str(row.problems),
-                f"{row.alone_seconds * 1e6:.1f}", f"{row.shared_seconds * 1e6:.1f}",
-            )  # fmt: skip
-        console.print(table)
-        if profile.simulated:
-            console.print(_NOTE, highlight=False)

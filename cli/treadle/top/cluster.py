@@ -62,6 +62,8 @@ class ClusterSource:
 
 async def _read(client: KubeClient, namespace: str, where: str) -> View:
     tenants = [read_tenant_view(item) for item in await _items(client, kinds.TENANTS, namespace)]
+    if not tenants and namespace and not await _exists(client, namespace):
+        raise SourceError(f"there is no {where}; -A looks at all that there are")
     replicas = [read_replica_view(item) for item in await _items(client, kinds.REPLICAS, namespace)]
     by_tenant: dict[str, list[ReplicaView]] = defaultdict(list)
     for one in replicas:
@@ -82,6 +84,17 @@ async def _read(client: KubeClient, namespace: str, where: str) -> View:
         devices=tuple(device_rows(nodes, replicas)),
         missing=tuple(missing),
     )
+
+
+async def _exists(client: KubeClient, namespace: str) -> bool:
+    """Whether there is such a namespace; so it is where we may not know."""
+    try:
+        await client.get(kinds.NAMESPACES, "", namespace)
+    except NotFoundError:
+        return False
+    except RefusedError:
+        return True
+    return True
 
 
 async def _items(client: KubeClient, kind: Kind, namespace: str) -> list[Json]:

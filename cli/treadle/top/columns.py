@@ -17,12 +17,15 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[R]):
-    """One column. `wide`: left out where the terminal is narrow, as it is without `-o wide`; `number`: set right."""
+    """One column. `spare`: how soon it is left out where the terminal is narrow, the highest first, 0 never; `number`:
+    set right; `folds`: words go on in the next line.
+    """
 
     title: str
     cell: Callable[[R], str]
-    wide: bool = False
+    spare: int = 0
     number: bool = False
+    folds: bool = False
 
 
 def _duration(seconds: float | None) -> str:
@@ -51,22 +54,22 @@ TENANTS: tuple[Column[TenantRow], ...] = (
     Column("", lambda row: MARK if row.broken else ""),
     Column("Namespace", lambda row: row.namespace),
     Column("Tenant", lambda row: row.name),
-    Column("Rate", lambda row: _decimal(row.requests_per_second, 9), number=True),
+    Column("Rate", lambda row: _decimal(row.requests_per_second, 9), spare=1, number=True),
     Column("Deadline", lambda row: _duration(row.deadline), number=True),
     Column("P99", lambda row: _duration(row.p99), number=True),
-    Column("Objective", lambda row: _decimal(row.objective, 4), wide=True, number=True),
+    Column("Objective", lambda row: _decimal(row.objective, 4), spare=7, number=True),
     Column("SLO met", lambda row: row.slo_met or NOTHING),
-    Column("Floor", lambda row: _decimal(row.min_accuracy, 4), number=True),
-    Column("Accuracy", lambda row: _decimal(row.effective_accuracy), number=True),
-    Column("Accuracy met", lambda row: row.accuracy_met or NOTHING),
-    Column("Tier", lambda row: row.active_tier or NOTHING),
-    Column("Tiers", lambda row: _shares(row.tiers), wide=True),
-    Column("Admitted", lambda row: row.admitted or NOTHING, wide=True),
+    Column("Floor", lambda row: _decimal(row.min_accuracy, 4), spare=4, number=True),
+    Column("Accuracy", lambda row: _decimal(row.effective_accuracy), spare=2, number=True),
+    Column("Accuracy met", lambda row: row.accuracy_met or NOTHING, spare=6),
+    Column("Tier", lambda row: row.active_tier or NOTHING, spare=3),
+    Column("Tiers", lambda row: _shares(row.tiers), spare=8),
+    Column("Admitted", lambda row: row.admitted or NOTHING, spare=9),
     Column("Ready", lambda row: row.ready or NOTHING),
-    Column("Replicas", lambda row: NOTHING if row.replicas is None else str(row.replicas), wide=True, number=True),
-    Column("Straggling", lambda row: row.straggling or NOTHING, wide=True),
-    Column("Devices", lambda row: " ".join(row.devices) or NOTHING),
-    Column("Why", lambda row: "; ".join(map(str, row.notes))),
+    Column("Replicas", lambda row: NOTHING if row.replicas is None else str(row.replicas), spare=10, number=True),
+    Column("Straggling", lambda row: row.straggling or NOTHING, spare=11),
+    Column("Devices", lambda row: " ".join(row.devices) or NOTHING, spare=5),
+    Column("Why", lambda row: "; ".join(map(str, row.notes)), folds=True),
 )
 
 DEVICES: tuple[Column[DeviceRow], ...] = (
@@ -74,9 +77,9 @@ DEVICES: tuple[Column[DeviceRow], ...] = (
     Column("Device", lambda row: row.place),
     Column("Healthy", lambda row: str(row.healthy)),
     Column("Busy", lambda row: _share(row.busy), number=True),
-    Column("Merge", lambda row: _decimal(row.merge_factor), number=True),
+    Column("Merge", lambda row: _decimal(row.merge_factor), spare=1, number=True),
     Column("Tenants", lambda row: str(row.tenants), number=True),
-    Column("Memory", _memory),
-    Column("Stretch", lambda row: _decimal(row.stretch), wide=True, number=True),
-    Column("Why", lambda row: row.reason),
+    Column("Memory", _memory, spare=2),
+    Column("Stretch", lambda row: _decimal(row.stretch), spare=3, number=True),
+    Column("Why", lambda row: row.reason, folds=True),
 )

@@ -53,6 +53,7 @@ TENANTS = Kind(tenant.KIND, API_VERSION, "inferencetenants", namespaced=True)
 REPLICAS = Kind(replica.KIND, API_VERSION, replica.PLURAL, namespaced=True)
 NODES = Kind(node.KIND, API_VERSION, node.PLURAL, namespaced=False)
 PROFILES = Kind(profile.KIND, API_VERSION, profile.PLURAL, namespaced=False)
+NAMESPACES = Kind("Namespace", "v1", "namespaces", namespaced=False)
 CORE_NODES = Kind("Node", "v1", "nodes", namespaced=False)
 SERVICES = Kind("Service", "v1", "services", namespaced=True, selector=TENANT_LABEL)
 SLICES = Kind(

@@ -158,6 +158,16 @@ def test_top_tells_what_kubectl_tells(
     eventually(agree, seconds=90)
 
 
+def test_a_namespace_that_is_not_there_is_told_from_an_empty_one(
+    clean_cluster: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["top", "--once", "--kubeconfig", str(clean_cluster.kubeconfig), "-n"]
+    assert main([*words, namespace]) == 0
+    assert f"namespace {namespace}: 0 tenants" in capsys.readouterr().out
+    assert main([*words, "nope"]) == 2
+    assert "treadle top: there is no namespace nope" in capsys.readouterr().err
+
+
 def test_who_may_not_look_is_told_what_is_needed(
     clean_cluster: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,10 +10,12 @@ from rich.console import Console
 
 from treadle.__main__ import main
 from treadle.top import command
+from treadle.top.columns import TENANTS
 from treadle.top.sources import SourceError
 from treadle.top.table import Tables
 from treadle.top.view import DeviceRow, Note, TenantRow, View
 
+TITLES = {column.title for column in TENANTS}
 KEPT = TenantRow(namespace="shop", name="a", deadline=0.75, p99=0.0421, min_accuracy=75.0, effective_accuracy=97.53)
 BROKEN = TenantRow(namespace="shop", name="z", slo_met="False", notes=(Note("SLO met", "RequestsLate"),))
 DEVICE = DeviceRow(node="n", device="host", healthy=True, busy=0.42, merge_factor=3.5, tenants=2)
@@ -41,6 +43,26 @@ def test_a_narrow_terminal_shows_what_matters() -> None:
     head = next(line for line in text(VIEW, width=120) if "Tenant" in line)
     assert "Objective" not in head
     assert {"Deadline", "P99", "Floor", "Accuracy", "Tier", "Devices"} <= set(head.split())
+
+
+@pytest.mark.parametrize("width", [80, 100, 150, 250])
+def test_no_terminal_is_too_narrow_for_words(width: int) -> None:
+    """A name, a number or a title that is cut in two tells nothing: whole columns are left out instead."""
+    busy = TenantRow(
+        namespace="shop", name="under-load", deadline=0.75, p99=0.0421, objective=99.5, slo_met="False",
+        min_accuracy=75.0, effective_accuracy=97.53, accuracy_met="Unknown", requests_per_second=1248.5,
+        active_tier="medium", tiers={"medium": 0.75, "large": 0.25}, admitted="True", ready="True", replicas=2,
+        straggling="False", devices=("node-a/host", "node-b/host"), notes=(Note("Admitted", "InsufficientCapacity"),),
+    )  # fmt: skip
+    lines = text(View(source="here", tenants=(KEPT, busy), devices=(DEVICE,)), width)
+    head = next(number for number, line in enumerate(lines) if "Tenant" in line)
+    assert set(lines[head + 1]) == {"─"}, "one line of titles"
+    titles = re.split(r" (?! |met)", " ".join(lines[head].split()))
+    assert {"Namespace", "Tenant", "Deadline", "P99", "SLO met", "Ready", "Why"} <= set(titles) <= set(TITLES)
+    assert (width < 200) == ("Straggling" not in titles)
+    [row] = [line for line in lines if "under-load" in line]
+    assert {"shop", "750ms", "43ms", "False", "True"} <= set(row.split())
+    assert "InsufficientCapacity" in " ".join(lines).split()
 
 
 def test_names_that_look_like_markup_are_shown_as_they_are() -> None:
