@@ -96,7 +96,6 @@ def defuse(server: Server) -> None:
 
 def withstand(server: Server, case: Case) -> None:
     """The server does, and stays the same process with the same executor."""
-    before = server.processes
     tried = []
     for _ in range(TRIES):
         outcome = watch(server, case.attack, case.plan)
@@ -107,7 +106,7 @@ def withstand(server: Server, case: Case) -> None:
             break
     else:
         pytest.fail(f"99th percentiles quiet and under attack, longest turn (s), what the attacker got: {tried}")
-    assert set(before) <= set(server.processes), "nothing had to be started anew"
+    assert server.lasting <= set(server.processes), "nothing had to be started anew"
 
 
 def check(outcome: Outcome, case: Case) -> None:

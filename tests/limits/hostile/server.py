@@ -19,7 +19,8 @@ from hostile.turns import Turns
 @dataclass(frozen=True)
 class Server:
     """The program, where it listens, the folder of its manifests and models, the control group of an attacker, which
-    ends with the server, and what it notes of its event loop.
+    ends with the server, what it notes of its event loop, and the processes that it began with: no attack may end one.
+    The one for large bodies begins later, and may be replaced.
     """
 
     program: Program
@@ -28,6 +29,7 @@ class Server:
     folder: Path
     group: str
     turns: Turns
+    lasting: frozenset[int]
 
     @property
     def url(self) -> str:
@@ -90,7 +92,8 @@ def serving(folder: Path) -> Iterator[Server]:
         program.start()
         try:
             found = program.wait_for(r"^ready: 2 of 2 tenants at http://(\S+):(\d+)", 90.0)
-            yield Server(program, found[1], int(found[2]), manifests, lifeline.folder.name, turns)
+            lasting = frozenset(_family(program.pid))
+            yield Server(program, found[1], int(found[2]), manifests, lifeline.folder.name, turns, lasting)
             code = program.stop()
             assert code == 0, program.tail()
             assert "Traceback" not in program.output, program.tail(100)

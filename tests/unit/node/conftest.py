@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,7 @@ class FakeCompiler:
         if "endless" in model.name:
             assert unwanted.wait(30)
             raise ModelError("nobody wants it")
+        time.sleep(0.005)  # the loop has its turns meanwhile, as with a real one
         if "broken" in model.name:
             raise ModelError("the model uses what treadle does not execute: Foo")
         if "bug" in model.name:

@@ -232,7 +232,7 @@ def test_a_tenant_whose_tiers_take_long_lets_others_be_loaded_between_them(node,
         assert await it.agent.apply(tenants) == []
         before = set(it.compiler.compiled[: it.compiler.compiled.index("c0")])
         assert before.isdisjoint({"a2", "b2"}) == gives_way
-        assert it.compiler.most_compiling == 2
+        assert it.compiler.most_compiling <= 2
         assert it.answering().keys() == {"a.default", "b.default", "c.default"}
 
     asyncio.run(run())
