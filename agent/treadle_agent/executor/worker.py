@@ -217,7 +217,8 @@ class Worker:
     def _finish_unloads(self) -> None:
         for version in [one for one in self.versions.values() if one.draining]:
             waits_solo = any(request.version == version.id for request in self._solo)
-            if len(version) == 0 and not waits_solo and not self.scheduler.on_device(version):
+            leaving = any(version_of(stream) is version for group, _ in self._leaving for stream in group.streams)
+            if len(version) == 0 and not (waits_solo or leaving or self.scheduler.on_device(version)):
                 self.scheduler.remove(version)
                 self.isolation.forget(version.id)
                 del self.versions[version.id], self.document.tenants[version.id]

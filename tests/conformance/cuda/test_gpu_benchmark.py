@@ -26,7 +26,7 @@ def has_gpu() -> bool:
 def test_without_a_gpu_nothing_is_written_and_the_reason_is_told(tmp_path, capsys) -> None:
     result = tmp_path / "gpu-kernels.json"
     assert main(["bench", "kernels", "--device", "cuda", "--json", str(result)]) == 2
-    assert capsys.readouterr().err.startswith("--device cuda: ")
+    assert capsys.readouterr().err.startswith("treadle bench kernels: --device cuda: ")
     assert not result.exists()
 
 
