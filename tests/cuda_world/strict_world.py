@@ -121,7 +121,8 @@ class World:
         return stream
 
     def ranges(self, *, pinned: bool) -> list[tuple[int, int]]:
-        alive = [block for one in self.blocks.values() if (block := one()) is not None]
+        known = self.blocks.copy()  # at once: other threads allocate meanwhile, and what they let go is taken out
+        alive = [block for one in known.values() if (block := one()) is not None]
         return [(one.start, one.start + one.nbytes) for one in alive if one.pinned == pinned]
 
     def inside(self, start: int, nbytes: int, *, pinned: bool) -> None:

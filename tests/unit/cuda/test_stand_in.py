@@ -1,5 +1,6 @@
 """The stand-in for CuPy refuses what CUDA refuses or leaves to chance."""
 
+import sys
 import threading
 from collections.abc import Callable
 
@@ -285,3 +286,23 @@ def test_a_graph_takes_part_in_the_order_of_streams(bed: Bed) -> None:
     one.synchronize()
     with pytest.raises(RefusedError, match="race"):
         two.synchronize()
+
+
+def test_memory_may_come_and_go_on_another_thread_while_a_copy_is_looked_at(bed: Bed) -> None:
+    kept, over, found = [bed.pinned() for _ in range(100)], threading.Event(), []
+
+    def churn() -> None:
+        while not over.is_set():
+            bed.pinned()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        found += [len(bed.world.ranges(pinned=True)) for _ in range(10_000)]
+    finally:
+        over.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    assert min(found) >= len(kept)
