@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from treadle_agent.agreement import difference
+from treadle_agent.endings import at_its_end
 from treadle_agent.executor.gateway import Gateway, RefusedError, Served
 from treadle_agent.executor.protocol import TierSpec, Version
 from treadle_agent.frontend.catalog import Catalog, Entry
@@ -259,12 +260,7 @@ class NodeAgent:
         """The artifact folder. Whoever does not want it any more waits for the end: what runs is bounded by turns."""
         unwanted = threading.Event()
         compiling = asyncio.ensure_future(asyncio.to_thread(self._compiler.compile, file, unwanted=unwanted))
-        try:
-            return await asyncio.shield(compiling)
-        except asyncio.CancelledError:
-            unwanted.set()
-            await asyncio.gather(compiling, return_exceptions=True)
-            raise
+        return await at_its_end(compiling, unwanted.set)
 
     async def _held(self, held: ExitStack, obtain: Callable[[], Awaitable[Path]]) -> Path:
         """What is obtained, once more where it was cleared before it could be held."""

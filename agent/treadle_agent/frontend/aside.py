@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from treadle_agent.endings import at_its_end
 from treadle_agent.frontend.errors import BadRequestError, NotReadError, TooLargeError
 from treadle_agent.frontend.line import Line
 from treadle_agent.frontend.turns import Turns
@@ -81,11 +82,7 @@ class Aside:
                 raise _ended()
             order = _encode((work, arguments))
             asking = asyncio.get_running_loop().run_in_executor(self._thread, self._ask, order, body)
-            try:
-                return await asyncio.shield(asking)
-            except asyncio.CancelledError:
-                await asyncio.gather(asking, return_exceptions=True)
-                raise
+            return await at_its_end(asking)
 
     def close(self) -> None:
         """End the process; who waits for it gets NotReadError."""
