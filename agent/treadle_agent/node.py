@@ -117,6 +117,7 @@ async def open_node(
             executors.append(executor)
         stack.callback(loader.close)  # what still compiles is for nobody, and a thread waits for it
         heap.keep_freed()
+        heap.small_pages()  # here only: the fork server runs, which starts the others
         collect_seldom()
         sites = [Site(identify(device), executor) for device, executor in zip(devices, executors, strict=True)]
         store = ModelStore(cache.models, None, model_trust, sources, secrets)

@@ -50,3 +50,26 @@ def test_by_itself_it_is_not() -> None:
     faults, _ = run(None)
     if faults < 1000:
         pytest.skip("this C library keeps what is freed by itself")
+
+
+HUGE = """
+import re
+from pathlib import Path
+import numpy as np
+from treadle_agent import heap
+
+assert {small} is None or heap.small_pages() is True
+array = np.ones(64 << 20, np.uint8)
+print(re.search(r"AnonHugePages: +([0-9]+) kB", Path("/proc/self/smaps_rollup").read_text())[1])
+"""
+
+
+def huge(small: object) -> int:
+    done = subprocess.run([sys.executable, "-c", HUGE.format(small=small)], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+def test_no_huge_page_is_cleared() -> None:
+    assert huge(True) == 0
+    if not huge(None):
+        pytest.skip("this kernel gives no huge pages")

@@ -210,7 +210,7 @@ class Inference:
 
         One that has a deadline of its own waits for its turn: which one is not known before it is read.
         """
-        patience = None if await large_json.may_name_timeout(text) else deadline - self._clock()
+        patience = None if large_json.may_name_timeout(text) else deadline - self._clock()
         return await large_json.read(self._aside, text, name, body_bytes, patience)
 
     async def _bind(self, contract: Contract, query: Query, deadline: float) -> None:

@@ -1,10 +1,10 @@
 """Who attacks: a process of its own, of a low priority, as if it came from another machine.
 
 The server answers for what it does with what it is sent, not for the work of sending it, which would be done elsewhere.
-An attacker that is to take of the processors only what nobody else wants is in a control group that is idle: a nice
-value would not do. It tells apart the processes of one session only, where Linux shares the processors out by sessions
-(sched(7), "The autogroup feature"); and whoever is nice keeps a processor for some milliseconds after somebody else
-has come to want it.
+An attacker that is to take of the processors only what nobody else wants is idle (SCHED_IDLE) among all whom it
+attacks, in one control group (`hostile.queue`). A nice value would not do: whoever is nice keeps a processor for some
+milliseconds after somebody else has come to want it. Nor would an idle control group: it has a turn of 3 ms whenever
+the others, taken together, have had a little more than their share.
 """
 
 from __future__ import annotations
@@ -16,26 +16,23 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 Attack = Callable[[str, int, float], Awaitable[Counter[str]]]
 """Attacks host and port until a moment of CLOCK_MONOTONIC; counts what came back."""
 
-CONTROL_GROUPS = (Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup"))  # version 1, version 2
-AUTOGROUP = Path("/proc/self/autogroup")  # the nice value of this session
 MARGIN_SECONDS = 30.0  # for what is under way when the time is over
 
 
 class Attacker:
     """Runs one attack, as often and as long as it is told to."""
 
-    def __init__(self, attack: Attack, host: str, port: int, group: str | None = None) -> None:
-        """`group`: the control group of one that takes only what nobody else wants."""
+    def __init__(self, attack: Attack, host: str, port: int, *, spare: bool = False) -> None:
+        """`spare`: it takes only what nobody else wants."""
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_run, args=(theirs, attack, host, port, group), daemon=True)
+        self._process = context.Process(target=_run, args=(theirs, attack, host, port, spare), daemon=True)
 
     def __enter__(self) -> Self:
         self._process.start()
@@ -60,28 +57,11 @@ class Attacker:
         return counts
 
 
-def give_way(group: str) -> None:
-    """Have this process run only while no other one wants to: in an idle control group of that name.
-
-    Who may make none is in a session with the least share of the processors.
-    """
-    os.setsid()
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    place = next(root for root in CONTROL_GROUPS if root.is_dir()) / group
-    try:
-        place.mkdir(exist_ok=True)
-        (place / "cpu.idle").write_text("1")
-        (place / "cgroup.procs").write_text(f"{os.getpid()}")
-    except OSError:
-        if AUTOGROUP.exists():
-            AUTOGROUP.write_text("19")
-
-
-def _run(pipe: Connection, attack: Attack, host: str, port: int, group: str | None) -> None:
-    if group is None:
-        os.nice(19)
+def _run(pipe: Connection, attack: Attack, host: str, port: int, spare: bool) -> None:
+    if spare:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     else:
-        give_way(group)
+        os.nice(19)
     asyncio.run(_attack(attack, host, port, 0.0))  # its time is over: what it prepares once is there
     pipe.send("ready")
     while True:

@@ -18,8 +18,8 @@ from hostile.turns import Turns
 
 @dataclass(frozen=True)
 class Server:
-    """The program, where it listens, the folder of its manifests and models, the control group of an attacker, which
-    ends with the server, what it notes of its event loop, and the processes that it began with: no attack may end one.
+    """The program, where it listens, the folder of its manifests and models, a name for a control group, which ends
+    with the server, what it notes of its event loop, and the processes that it began with: no attack may end one.
     The one for large bodies begins later, and may be replaced.
     """
 

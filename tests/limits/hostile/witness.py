@@ -12,11 +12,13 @@ import asyncio
 import json
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 
 from hostile.attacker import Attack, Attacker
+from hostile.queue import one_queue
 from hostile.server import Server
 from hostile.tenants import FACTORS, GOOD, WIDTH
 from treadle.load.process import LoadProcess
@@ -73,14 +75,15 @@ class Outcome:
 
 def watch(server: Server, attack: Attack, plan: Plan) -> Outcome:
     """Attack the server while its other tenant is called."""
-    return asyncio.run(_watch(server, attack, plan))
+    with one_queue(server.group, server.processes) if plan.spare else nullcontext():
+        return asyncio.run(_watch(server, attack, plan))
 
 
 async def _watch(server: Server, attack: Attack, plan: Plan) -> Outcome:
     target = infer_target(GOOD, [{"x": X.reshape(1, WIDTH)}], binary=False)
     schedule = constant([Phase(plan.seconds, RATE)], seed=0)
     counts: Counter[str] = Counter()
-    with Attacker(attack, server.host, server.port, server.group if plan.spare else None) as attacker:
+    with Attacker(attack, server.host, server.port, spare=plan.spare) as attacker:
         resident = server.resident
         server.forget_peak()
         run = LoadProcess([target], schedule, server.url, connections=CONNECTIONS, grace=5.0, keep_body=True)

@@ -84,12 +84,25 @@ def aside() -> Iterator[Aside]:
     made.close()
 
 
-@pytest.mark.parametrize("begin", [0, 10, LARGE_BYTES - 4, LARGE_BYTES, 2 * LARGE_BYTES - 1, 3 * LARGE_BYTES - 9])
-def test_a_timeout_is_found_wherever_it_stands(begin):
-    text = bytearray(b" " * 3 * LARGE_BYTES)
-    assert not asyncio.run(may_name_timeout(memoryview(bytes(text))))
-    text[begin : begin + 9] = b'"timeout"'
-    assert asyncio.run(may_name_timeout(memoryview(bytes(text))))
+OWN = {"timeout": 5}
+LONG = tensor(data=[0.125] * LARGE_BYTES, shape=[LARGE_BYTES])
+PAD = "i" * (LARGE_BYTES // 2)
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        ({"parameters": OWN, "inputs": [LONG]}, True),
+        ({"id": PAD, "parameters": OWN, "inputs": [LONG]}, True),
+        ({"inputs": [LONG], "parameters": OWN}, True),
+        ({"inputs": [LONG, LONG], "parameters": OWN, "id": PAD}, True),
+        ({"inputs": [LONG], "id": PAD}, False),
+    ],
+)
+def test_a_timeout_is_found_wherever_it_may_stand(document, named):
+    request = packed(document)
+    assert request.parameters.timeout == (5 if named else 0)
+    assert may_name_timeout(memoryview(encoded(document))) == named
 
 
 def test_what_waits_past_its_deadline_is_not_read(aside, monkeypatch):
