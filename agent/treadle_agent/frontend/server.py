@@ -11,13 +11,14 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from treadle_agent.frontend.errors import BadRequestError, HeadTooLargeError, TooManyConnectionsError
 from treadle_agent.frontend.reply import Reply, error_reply
 from treadle_agent.frontend.settings import FrontEndSettings
 
 _log = logging.getLogger(__name__)
+STEP_BYTES = 16384  # of what may be malformed, for the parser at a time: it makes its complaint of all it is given
 RESERVED_FILES = 256  # artifacts, pipes to processes, logs, and connections that are just being refused
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Refusal = Callable[[bytes], bytes | None]
@@ -34,7 +35,7 @@ def connection_limit(wanted: int, open_files: int) -> int:
 class Connection(RequestHandler):
     """One client's connection. `refusal` may answer a whole request that arrives while the connection is idle."""
 
-    __slots__ = ("_asked", "_refusal", "_server", "_torn")
+    __slots__ = ("_asked", "_malformed", "_refusal", "_server", "_torn")
 
     def __init__(self, manager: Server, refusal: Refusal, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -42,6 +43,7 @@ class Connection(RequestHandler):
         self._refusal = refusal
         self._asked = False  # a whole head has come
         self._torn = False  # part of a request's head has arrived
+        self._malformed = False  # and is answered so: what follows is nothing
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop: bytes arrived."""
@@ -49,11 +51,23 @@ class Connection(RequestHandler):
             assert self.transport is not None
             self.transport.write(refusal)
         else:
-            super().data_received(data)
+            self._parse(data)
             self._torn = self._is_idle()
         if not self._asked and not self._torn:
             self._asked = True
             self._server.heard_of(self)
+
+    def _parse(self, data: bytes) -> None:
+        request = self._current_request
+        if len(data) <= STEP_BYTES or (request is not None and request.content_length is not None):
+            steps = [data]
+        else:
+            steps = [data[begin : begin + STEP_BYTES] for begin in range(0, len(data), STEP_BYTES)]
+        for step in steps:
+            if self._malformed:
+                break
+            super().data_received(step)
+            self._malformed = bool(self._messages) and isinstance(self._messages[-1][0], _ErrInfo)
 
     def _is_idle(self) -> bool:
         """No request is being read, handled or waiting."""
