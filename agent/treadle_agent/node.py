@@ -103,6 +103,7 @@ async def open_node(
         CacheError: `folder` cannot be written.
         ExecutorError: an executor process cannot be started.
     """
+    heap.keep_freed()  # before there are threads: each that comes earlier has a heap of its own
     async with AsyncExitStack() as stack:
         cache = await stack.enter_async_context(open_cache(folder, cache_settings))
         loader = Loader(cache.artifacts, alone=cache.models)
@@ -116,7 +117,6 @@ async def open_node(
             stack.push_async_callback(executor.close)
             executors.append(executor)
         stack.callback(loader.close)  # what still compiles is for nobody, and a thread waits for it
-        heap.keep_freed()
         heap.small_pages()  # here only: the fork server runs, which starts the others
         collect_seldom()
         sites = [Site(identify(device), executor) for device, executor in zip(devices, executors, strict=True)]
