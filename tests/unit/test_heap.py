@@ -52,6 +52,35 @@ def test_by_itself_it_is_not() -> None:
         pytest.skip("this C library keeps what is freed by itself")
 
 
+THREAD = """
+import resource
+from concurrent.futures import ThreadPoolExecutor
+from treadle_agent import heap
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    b"x" * (64 << 20)  # more than a thread's own heap can have
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+with ThreadPoolExecutor(1) as early:
+    if {early}:
+        early.submit(faults).result()
+    assert heap.keep_freed()
+    with ThreadPoolExecutor(1) as thread:
+        print([(early if {early} else thread).submit(faults).result() for _ in range(2)][1])
+"""
+
+
+def faults_of_a_thread(early: object) -> int:
+    command = [sys.executable, "-c", THREAD.format(early=early)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_threads_have_no_heap_of_their_own_if_they_come_later() -> None:
+    assert faults_of_a_thread(False) < 100
+    assert faults_of_a_thread(True) > 1000, "why `open_node` sets it first"
+
+
 HUGE = """
 import re
 from pathlib import Path
