@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from treadle_agent import heap
 from treadle_agent.endings import at_its_end
 from treadle_agent.frontend.errors import BadRequestError, NotReadError, TooLargeError
 from treadle_agent.frontend.line import Line
@@ -161,6 +162,8 @@ def serve(connection: socket.socket, works: Mapping[str, Work], hurried: bool) -
         os.nice(NICENESS)
     else:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    heap.keep_freed()
+    heap.small_pages()
     gc.disable()  # nested values are lists by the million, without a cycle; the search took two thirds of the time
     line = Line(connection)
     while True:

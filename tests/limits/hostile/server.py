@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Iterator
@@ -12,15 +13,18 @@ from pathlib import Path
 from bed.lifeline import Lifeline
 from bed.program import Program
 from hostile.models import scale, write
-from hostile.tenants import FACTORS, manifest
+from hostile.tenants import FACTORS, INFER, manifest
 from hostile.turns import Turns
+from hostile.wire import exchange, request
+
+LARGE = 1 << 20  # bytes of a body for the process that reads large ones
 
 
 @dataclass(frozen=True)
 class Server:
     """The program, where it listens, the folder of its manifests and models, a name for a control group, which ends
     with the server, what it notes of its event loop, and the processes that it began with: no attack may end one.
-    The one for large bodies begins later, and may be replaced.
+    The one for large bodies may be replaced; it begins with the first such body, which has come.
     """
 
     program: Program
@@ -93,7 +97,10 @@ def serving(folder: Path) -> Iterator[Server]:
         try:
             found = program.wait_for(r"^ready: 2 of 2 tenants at http://(\S+):(\d+)", 90.0)
             lasting = frozenset(_family(program.pid))
-            yield Server(program, found[1], int(found[2]), manifests, lifeline.folder.name, turns, lasting)
+            host, port = found[1], int(found[2])
+            answer = asyncio.run(exchange(host, port, request(INFER, b" " * LARGE)))
+            assert answer.status == 400, answer
+            yield Server(program, host, port, manifests, lifeline.folder.name, turns, lasting)
             code = program.stop()
             assert code == 0, program.tail()
             assert "Traceback" not in program.output, program.tail(100)

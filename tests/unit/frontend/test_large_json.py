@@ -8,6 +8,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from unittest.mock import create_autospec
 
 import msgspec
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from treadle_agent import heap
 from treadle_agent.frontend import aside as module
 from treadle_agent.frontend.aside import Aside
 from treadle_agent.frontend.errors import BadRequestError, FullOfBodiesError, ShedError
@@ -158,6 +160,7 @@ def test_no_more_wait_than_there_is_memory_for(monkeypatch):
 def test_a_process_that_looks_for_no_cycles_is_left_none(monkeypatch):
     monkeypatch.setattr(module.forkserver, "follow_parent", lambda: None)
     monkeypatch.setattr(module.os, "sched_setscheduler", lambda *_: None)
+    monkeypatch.setattr(module, "heap", create_autospec(heap))  # this is not a process of its own
     texts = [encoded(one) for one, _ in BAD] + [encoded({"inputs": [tensor(shape=[2, 2], data=[[1, 2], [3, 4]])]})]
     coming = [part for text in texts for part in (msgspec.msgpack.encode(("pack", ())), text)][::-1]
 
