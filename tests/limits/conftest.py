@@ -27,3 +27,10 @@ def server(tmp_path_factory: pytest.TempPathFactory, open_files: None) -> Iterat
     """`treadle serve` with the tenants `good` and `attacked`."""
     with serving(tmp_path_factory.mktemp("limits")) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def beside(tmp_path_factory: pytest.TempPathFactory, open_files: None) -> Iterator[Server]:
+    """Another one, which takes of the processors only what nobody else wants."""
+    with serving(tmp_path_factory.mktemp("beside"), spare=True) as started:
+        yield started

@@ -72,10 +72,10 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Server]:
+def serving(folder: Path, *, spare: bool = False) -> Iterator[Server]:
     """The server, ready, in an empty folder; at its end it must stop in order, without a traceback in its output.
 
-    It does not outlive this process, however that ends.
+    It does not outlive this process, however that ends. `spare`: it takes of the processors what nobody else wants.
     """
     manifests = folder / "tenants"
     manifests.mkdir()
@@ -83,7 +83,8 @@ def serving(folder: Path) -> Iterator[Server]:
         write(manifests / f"{name}.onnx", scale(factor))
         (manifests / f"{name}.yaml").write_text(manifest(name, f"{name}.onnx"))
     turns = Turns(folder / "turns")
-    command = [sys.executable, "-m", "hostile.turns", str(turns.file), "serve", "-f", str(manifests)]
+    command = ["chrt", "--idle", "0"] if spare else []
+    command += [sys.executable, "-m", "hostile.turns", str(turns.file), "serve", "-f", str(manifests)]
     command += ["--port", "0", "--device", "host"]
     with Lifeline() as lifeline:
         environment = lifeline.environment(

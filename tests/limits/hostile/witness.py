@@ -4,6 +4,10 @@ How the 99th percentile is measured: one run of `RATE` requests a second, evenly
 in a process of its own; each latency is taken from when the request was due, so that what a late answer holds up counts
 too. Quiet phases and attacks alternate within that run, so that whatever else this machine does falls on both. All
 latencies of the quiet phases make one percentile, those of the attacks the other.
+
+Both ends of an attack are on this machine, and the witness has to share it with them, which it would not elsewhere. How
+much of the difference is that can be measured within the same run: every other attack is then at another server, all of
+which takes only what nobody else wants of the processors. Its latencies make a third percentile.
 """
 
 from __future__ import annotations
@@ -12,10 +16,12 @@ import asyncio
 import json
 import time
 from collections import Counter
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hostile.attacker import Attack, Attacker
 from hostile.queue import one_queue
@@ -56,34 +62,47 @@ class Plan:
 @dataclass(frozen=True)
 class Outcome:
     """What came of a run: how many requests were answered rightly of all, percentiles in seconds, memory in bytes, the
-    longest turn of the server's event loop in seconds of the processor, and what the attacker got.
+    longest turn of the server's event loop in seconds of the processor, and what the attacker got. `beside_p99` is that
+    of attacks at another server; nan where there were none.
     """
 
     right: int
     asked: int
     quiet_p99: float
     attack_p99: float
+    beside_p99: float
     resident: int
     peak: int
     turn: float
     attacker: Counter[str]
 
-    @property
-    def ratio(self) -> float:
-        return self.attack_p99 / self.quiet_p99
+
+@dataclass(frozen=True)
+class Target:
+    """An attack, and the server at which it is made."""
+
+    attack: Attack
+    server: Server
 
 
-def watch(server: Server, attack: Attack, plan: Plan) -> Outcome:
-    """Attack the server while its other tenant is called."""
-    with one_queue(server.group, server.processes) if plan.spare else nullcontext():
-        return asyncio.run(_watch(server, attack, plan))
+def watch(server: Server, attack: Attack, plan: Plan, beside: Target | None = None) -> Outcome:
+    """Attack the server while its other tenant is called; by turns with another one, if there is one `beside`."""
+    processes = server.processes if beside is None else (*server.processes, *beside.server.processes)
+    with one_queue(server.group, processes) if plan.spare else nullcontext():
+        return asyncio.run(_watch(Target(attack, server), plan, beside))
 
 
-async def _watch(server: Server, attack: Attack, plan: Plan) -> Outcome:
+async def _watch(here: Target, plan: Plan, beside: Target | None) -> Outcome:
+    server = here.server
     target = infer_target(GOOD, [{"x": X.reshape(1, WIDTH)}], binary=False)
     schedule = constant([Phase(plan.seconds, RATE)], seed=0)
     counts: Counter[str] = Counter()
-    with Attacker(attack, server.host, server.port, spare=plan.spare) as attacker:
+    with ExitStack() as stack:
+        attackers = [
+            stack.enter_context(Attacker(at.attack, at.server.host, at.server.port, spare=plan.spare))
+            for at in (beside, here)
+            if at is not None
+        ]
         resident = server.resident
         server.forget_peak()
         run = LoadProcess([target], schedule, server.url, connections=CONNECTIONS, grace=5.0, keep_body=True)
@@ -93,7 +112,7 @@ async def _watch(server: Server, attack: Attack, plan: Plan) -> Outcome:
             async for batch in run:
                 batches.append(batch)
                 if attacking is None:
-                    attacking = asyncio.create_task(_attack(attacker, run.started, plan, counts))
+                    attacking = asyncio.create_task(_attack(attackers, run.started, plan, counts))
         assert attacking is not None
         await attacking
         peak, turn = server.peak, server.turns.longest
@@ -104,16 +123,25 @@ async def _watch(server: Server, attack: Attack, plan: Plan) -> Outcome:
         for status, body in zip(batch.records["status"], batch.bodies, strict=True)
     )
     took, due = latency(batch.records), batch.records["intended"]
-    attacked, quiet = np.zeros(len(due), bool), np.ones(len(due), bool)
-    for begin, end in plan.attacks():
-        attacked |= (begin <= due) & (due < end)
+    quiet, attacked = np.ones(len(due), bool), np.zeros((len(attackers), len(due)), bool)
+    for number, (begin, end) in enumerate(plan.attacks()):
+        attacked[number % len(attackers)] |= (begin <= due) & (due < end)
         quiet &= (due < begin) | (due >= end + PAUSE)
-    p99 = [float(np.percentile(took[phase], 99)) for phase in (quiet, attacked)]
-    return Outcome(right, len(schedule), p99[0], p99[1], resident, peak, turn, counts)
+    beside_p99 = _p99(took[attacked[0]]) if beside is not None else float("nan")
+    found = _p99(took[quiet]), _p99(took[attacked[-1]]), beside_p99
+    return Outcome(right, len(schedule), *found, resident, peak, turn, counts)
 
 
-async def _attack(attacker: Attacker, start: float, plan: Plan, counts: Counter[str]) -> None:
-    for begin, end in plan.attacks():
+def _p99(latencies: NDArray[np.float64]) -> float:
+    return float(np.percentile(latencies, 99))
+
+
+async def _attack(attackers: Sequence[Attacker], start: float, plan: Plan, counts: Counter[str]) -> None:
+    """The attackers by turns; what the last one gets is counted."""
+    for number, (begin, end) in enumerate(plan.attacks()):
+        attacker = attackers[number % len(attackers)]
         await asyncio.sleep(max(0.0, start + begin - time.monotonic()))
         attacker.begin(start + end)
-        counts.update(await asyncio.to_thread(attacker.end))
+        answers = await asyncio.to_thread(attacker.end)
+        if attacker is attackers[-1]:
+            counts.update(answers)
