@@ -40,7 +40,7 @@ class BodyReader:
             TooLargeError: it is larger than `max_body_bytes`: declared, chunked or after decompression.
             SlowClientError: it did not arrive within `body_timeout`.
             FullOfBodiesError: the bodies of all clients together fill `max_arriving_bytes`, or too many compressed
-                ones wait.
+                ones wait: its turn did not come within `body_timeout`, or they fill the memory for that.
             NotReadError: the process for large bodies has ended.
         """
         coding = request.headers.get(hdrs.CONTENT_ENCODING)
@@ -60,9 +60,12 @@ class BodyReader:
         try:
             return await decompress(
                 body, coding, limit,
-                lambda: self._aside.ask("inflate", body, coding, limit, tenant=tenant, size=len(body)),
+                lambda: self._aside.ask(
+                    "inflate", body, coding, limit,
+                    tenant=tenant, size=len(body), patience=self._settings.body_timeout,
+                ),
             )  # fmt: skip
-        except NoTurnError:
+        except (NoTurnError, TimeoutError):
             raise FullOfBodiesError("too many compressed requests wait to be decompressed") from None
 
     async def _read_rest(self, request: web.BaseRequest, tenant: str) -> bytes | memoryview:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import random
+import time
 import tracemalloc
 import zlib
 from types import SimpleNamespace
@@ -168,10 +169,10 @@ def compressed(body):
     return SimpleNamespace(headers={"Content-Encoding": "gzip"}, content=content)
 
 
-async def read_all(*bodies):
+async def read_all(*bodies, settings=None):
     """Read bodies, (tenant, body) each, in this order; the tenants that were answered, in order, and those refused."""
     aside = Aside({"inflate": inflate})
-    reader, done, faults = BodyReader(FrontEndSettings(), aside), [], []
+    reader, done, faults = BodyReader(settings or FrontEndSettings(), aside), [], []
 
     async def read(tenant, body):
         try:
@@ -193,6 +194,13 @@ def test_tenants_take_turns_at_having_bodies_decompressed():
     done, faults = asyncio.run(read_all(*[("greedy", large)] * 6, ("other", large)))
     assert faults == []
     assert done.index("other") <= 2, "one was under way, and one before it in turn"
+
+
+def test_what_waits_for_longer_than_a_body_may_take_is_refused(monkeypatch):
+    monkeypatch.setattr(Aside, "_ask", lambda *_: time.sleep(0.3) or memoryview(b""))
+    large = gzip.compress(random.Random(0).randbytes(4 * APART_BYTES))
+    done, refused = asyncio.run(read_all(("a", large), ("b", large), settings=FrontEndSettings(body_timeout=0.1)))
+    assert (done, refused) == (["a"], ["b"])
 
 
 def test_what_waits_to_be_decompressed_is_bounded_and_the_greedy_leave(monkeypatch):
