@@ -311,7 +311,8 @@ def test_a_request_that_waits_holds_its_tensors_once(site, make_gate, binary):
         try:
             connection.sendall(HEAD.replace(b"linear", b"means") + fields + b"\r\n" + body)
             site.wait_for(lambda: site.gateway.waiting == 1)
-            assert tracemalloc.get_traced_memory()[0] < 1.5 * 4 * count
+            # The thread that asked the process for large bodies may be a moment behind.
+            site.wait_for(lambda: tracemalloc.get_traced_memory()[0] < 1.5 * 4 * count)
         finally:
             tracemalloc.stop()
         gate.open()
