@@ -24,14 +24,14 @@ from treadle_agent.cluster.settings import LEAVE_SECONDS, ClusterSettings
 from treadle_agent.cluster.stop import Stop
 from treadle_agent.executor.devices import DeviceError, choose_device
 from treadle_agent.executor.protocol import Mode
-from treadle_agent.frontend.settings import GuardSettings
 from treadle_agent.frontend.tls import Tls, TlsError
 from treadle_agent.models.sources import HOST, Sources
 from treadle_agent.node import ExecutorError, Node, open_node
-from treadle_agent.policy.answers import AnswerTiming
 from treadle_agent.settings import CacheSettings
 from treadle_api.leases import SYSTEM_NAMESPACE
 from treadle_api.objects import ADDRESS, ADDRESS_LENGTH, SUBDOMAIN, SUBDOMAIN_LENGTH
+from treadle_callers.answers import AnswerTiming
+from treadle_callers.settings import GuardSettings
 
 if TYPE_CHECKING:
     from treadle_agent.cluster.hardware import DeviceFacts
@@ -290,7 +290,7 @@ async def _run(options: Options) -> None:
     from treadle_agent.cluster.kube import KubeClient
     from treadle_agent.cluster.lease import TakenOverError
     from treadle_agent.cluster.nvml import Nvml
-    from treadle_agent.cluster.reviews import Reviews
+    from treadle_agent.cluster.reviews import reviews_by
     from treadle_agent.cluster.secrets import KubeSecrets
 
     trust = _model_trust(options.model_ca)
@@ -317,7 +317,7 @@ async def _run(options: Options) -> None:
                 model_trust=trust,
             ) as node:
                 if options.guard is not None:
-                    node.front_end.protect(Reviews(client), options.guard)
+                    node.front_end.protect(reviews_by(client), options.guard)
                 await _listen(node, options)
                 await ClusterAgent(node, facts, client, nvml, settings).run(stop)
         finally:

@@ -78,7 +78,10 @@ def test_labels_user_and_commands(image: Image) -> None:
 
 
 def test_all_of_it_can_be_imported_but_what_is_the_demos_or_the_benchmarks(image: Image, said: Said) -> None:
-    packages = {"operator": ("treadle_api", "treadle_operator"), "agent": ("treadle_api", "treadle_agent", "treadle")}
+    packages = {
+        "operator": ("treadle_api", "treadle_callers", "treadle_operator"),
+        "agent": ("treadle_api", "treadle_callers", "treadle_agent", "treadle"),
+    }
     script = (
         "import sys; from importlib import import_module; from pkgutil import walk_packages\n"
         "found, absent = 0, set()\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from treadle_agent.policy.answers import Answer, Answers, AnswerTiming, Standing
+from treadle_callers.answers import Answer, Answers, AnswerTiming, Standing
 
 TIMING = AnswerTiming(believed=60.0, outage=300.0, refused=5.0, retry=5.0)
 FRESH, DUE, OLD = Standing.FRESH, Standing.DUE, Standing.OLD

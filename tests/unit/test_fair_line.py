@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle_agent.policy.fair_line import FairLine
+from treadle_callers.fair_line import FairLine
 
 
 def taken(line: FairLine[str]) -> list[str]:

@@ -1,78 +1,20 @@
-"""Who a caller is, and what it may: TokenReview and SubjectAccessReview."""
+"""Callers' reviews, over the agent's connection to the API server."""
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-import msgspec
-
 from treadle_agent.cluster.errors import KubeError
 from treadle_agent.cluster.kube import Json, Kind, KubeClient
-from treadle_agent.frontend.callers import Caller, PathRight, ReviewError, Right
-from treadle_api import tenant
-from treadle_api.objects import API_VERSION
-
-TOKEN_REVIEWS = Kind("TokenReview", "authentication.k8s.io/v1", "tokenreviews")
-ACCESS_REVIEWS = Kind("SubjectAccessReview", "authorization.k8s.io/v1", "subjectaccessreviews")
-GROUP = API_VERSION.partition("/")[0]
-SUBRESOURCE, VERB = "infer", "create"  # of a tenant: what calling it is
+from treadle_callers.callers import ReviewError
+from treadle_callers.reviews import ReviewKind, Reviews
 
 
-T = TypeVar("T")
+def reviews_by(client: KubeClient) -> Reviews:
+    """Reviews that this client creates."""
 
-
-class _User(msgspec.Struct):
-    username: str = ""
-    uid: str = ""
-    groups: list[str] = []
-    extra: dict[str, list[str]] = {}
-
-
-class _Identity(msgspec.Struct):
-    authenticated: bool = False
-    user: _User = msgspec.field(default_factory=_User)
-    audiences: list[str] = []
-
-
-class _Access(msgspec.Struct):
-    allowed: bool = False
-    denied: bool = False
-
-
-class Reviews:
-    """Asks the API server; no error of it names a token."""
-
-    def __init__(self, client: KubeClient) -> None:
-        self._client = client
-
-    async def identify(self, token: str, audience: str) -> Caller | None:
-        """Whom a token for `audience` ("": the API server's own) stands for; None: nobody. Raises ReviewError."""
-        spec = {"token": token, **({"audiences": [audience]} if audience else {})}
-        said = await self._ask(TOKEN_REVIEWS, spec, _Identity)
-        # One that names no audience took the token for its own (TokenReviewStatus.audiences).
-        if not said.authenticated or (audience and audience not in said.audiences):
-            return None
-        user = said.user
-        extra = tuple((key, tuple(values)) for key, values in sorted(user.extra.items()))
-        return Caller(user.username, user.uid, tuple(user.groups), extra)
-
-    async def allows(self, caller: Caller, right: Right) -> bool:
-        """Whether a caller has a right. Raises ReviewError."""
-        spec: dict[str, object] = {"user": caller.user, "uid": caller.uid, "groups": caller.groups}
-        spec["extra"] = dict(caller.extra)
-        if isinstance(right, PathRight):
-            spec["nonResourceAttributes"] = {"path": right.path, "verb": "get"}
-        else:
-            spec["resourceAttributes"] = {
-                "group": GROUP, "resource": tenant.PLURAL, "subresource": SUBRESOURCE, "verb": VERB,
-                "namespace": right.namespace, "name": right.name,
-            }  # fmt: skip
-        said = await self._ask(ACCESS_REVIEWS, spec, _Access)
-        return said.allowed and not said.denied
-
-    async def _ask(self, kind: Kind, spec: Json, answer: type[T]) -> T:
-        body = {"apiVersion": kind.api_version, "kind": kind.name, "spec": spec}
+    async def create(kind: ReviewKind, body: Json) -> Json:
         try:
-            return msgspec.convert((await self._client.create(kind, "", body)).get("status", {}), answer)
-        except (KubeError, msgspec.ValidationError) as error:
+            return await client.create(Kind(kind.name, kind.api_version, kind.plural), "", body)
+        except KubeError as error:
             raise ReviewError(str(error)) from None
+
+    return Reviews(create)

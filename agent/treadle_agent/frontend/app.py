@@ -10,7 +10,6 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from treadle_agent.frontend import health, timeline
-from treadle_agent.frontend.callers import Reviewer
 from treadle_agent.frontend.directory import Directory
 from treadle_agent.frontend.errors import NotFoundError, RequestError
 from treadle_agent.frontend.forwarding import Forwarder
@@ -21,10 +20,12 @@ from treadle_agent.frontend.reply import Reply, compress, error_reply
 from treadle_agent.frontend.routes import Resource, Route, resolve
 from treadle_agent.frontend.scrape import Scrape
 from treadle_agent.frontend.server import Server
-from treadle_agent.frontend.settings import FrontEndSettings, GuardSettings
+from treadle_agent.frontend.settings import FrontEndSettings
 from treadle_agent.frontend.site import Site
 from treadle_agent.frontend.tls import HANDSHAKE_SECONDS, Tls
 from treadle_agent.frontend.turn import TurnLength
+from treadle_callers.callers import Reviewer
+from treadle_callers.settings import GuardSettings
 
 
 class FrontEnd:

@@ -23,8 +23,8 @@ from treadle_agent import heap
 from treadle_agent.endings import at_its_end
 from treadle_agent.frontend.errors import BadRequestError, NotReadError, TooLargeError
 from treadle_agent.frontend.line import Line
-from treadle_agent.frontend.turns import Turns
 from treadle_agent.program import forkserver
+from treadle_callers.turns import Turns
 
 MOST_WAITING = 256 << 20  # bytes of the bodies of requests that wait: each is in memory as a whole
 # The process runs when nobody else wants the processor (SCHED_IDLE), and is interrupted at once when somebody does: by

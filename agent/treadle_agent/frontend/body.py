@@ -12,7 +12,7 @@ from treadle_agent.frontend.errors import DamagedBodyError, FullOfBodiesError, S
 from treadle_agent.frontend.inflation import Inflation, too_large
 from treadle_agent.frontend.pieces import STEP_BYTES, Pieces
 from treadle_agent.frontend.settings import FrontEndSettings
-from treadle_agent.frontend.turns import NoTurnError, Turns
+from treadle_callers.turns import NoTurnError, Turns
 
 APART_BYTES = 65536  # larger ones are decompressed in the process for large bodies
 LOOP_BYTES = 65536  # and so is what makes more than this of less: deflate makes a thousand bytes of one

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from treadle_agent.metrics import RequestOutcome
+from treadle_callers.bearer import challenge
 
 
 class RequestError(Exception):
@@ -40,8 +41,7 @@ class UnauthenticatedError(RequestError):
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
-        detail = f', error="{code}"' if code else ""
-        self.headers = f'WWW-Authenticate: Bearer realm="treadle"{detail}\r\n'
+        self.headers = f"WWW-Authenticate: {challenge(code)}\r\n"
 
 
 class ForbiddenError(RequestError):

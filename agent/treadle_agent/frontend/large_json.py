@@ -11,7 +11,7 @@ from treadle_agent.frontend.aside import Aside
 from treadle_agent.frontend.errors import BadRequestError, FullOfBodiesError, ShedError
 from treadle_agent.frontend.messages import InferRequest, PackedTensor, RawTensor
 from treadle_agent.frontend.tensors import DATATYPES, parse_json
-from treadle_agent.frontend.turns import NoTurnError
+from treadle_callers.turns import NoTurnError
 
 LARGE_BYTES = 65536  # what is smaller takes the event loop a millisecond
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from treadle_agent.policy.answers import AnswerTiming
+from dataclasses import dataclass
 
 MEBIBYTE = 1024 * 1024
 
@@ -47,24 +45,3 @@ class FrontEndSettings:
     drain_timeout: float = 30.0
     compress_bytes: int = 1024
     statistics_timeout: float = 8.0
-
-
-@dataclass(frozen=True, slots=True)
-class GuardSettings:
-    """How callers are asked about.
-
-    Attributes:
-        audience: what a token must be for.
-        timing: how long an answer is believed.
-        most_answers: answers kept of a kind (who a caller is, what it may): so many that grant, as many that refuse.
-        most_asked: questions of a kind asked at a time.
-        most_waiting: questions of a kind that are asked or wait; one more is answered 503.
-        patience: seconds that one may take.
-    """
-
-    audience: str
-    timing: AnswerTiming = field(default_factory=AnswerTiming)
-    most_answers: int = 4096
-    most_asked: int = 16
-    most_waiting: int = 256
-    patience: float = 3.0

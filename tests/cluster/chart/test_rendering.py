@@ -15,8 +15,8 @@ from bed.helm import Helm, HelmError, Manifest, Values
 from treadle_agent.__main__ import _options as agent_options
 from treadle_agent.__main__ import _parser as agent_parser
 from treadle_agent.frontend.routes import Resource, resolve
-from treadle_agent.frontend.settings import GuardSettings
-from treadle_agent.policy.answers import AnswerTiming
+from treadle_callers.answers import AnswerTiming
+from treadle_callers.settings import GuardSettings
 from treadle_operator.__main__ import _parser as operator_parser
 from treadle_operator.__main__ import _settings as operator_settings
 

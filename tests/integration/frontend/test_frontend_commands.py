@@ -11,9 +11,9 @@ import trustme
 
 from treadle.__main__ import main
 from treadle_agent.frontend.app import FrontEnd
-from treadle_agent.frontend.callers import Caller, PathRight
-from treadle_agent.frontend.settings import GuardSettings
 from treadle_agent.frontend.tls import Tls
+from treadle_callers.callers import Caller, PathRight
+from treadle_callers.settings import GuardSettings
 
 TOKEN = "a-token-of-op"
 NAME = "treadle-agent"  # what the certificate is for

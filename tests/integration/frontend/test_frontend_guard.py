@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from treadle_agent.frontend.callers import Caller, PathRight, ReviewError, TenantRight
-from treadle_agent.frontend.settings import GuardSettings
+from treadle_callers.callers import Caller, PathRight, ReviewError, TenantRight
+from treadle_callers.settings import GuardSettings
 
 GOOD = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]}
 KEY = "linear.default"

@@ -16,7 +16,7 @@ from treadle_agent.frontend import aside as module
 from treadle_agent.frontend.aside import Aside
 from treadle_agent.frontend.errors import BadRequestError, NotReadError, TooLargeError
 from treadle_agent.frontend.inflation import inflate
-from treadle_agent.frontend.turns import NoTurnError
+from treadle_callers.turns import NoTurnError
 
 CONTENT = random.Random(7).randbytes(3_000_000)  # neither it nor what becomes of it fits into a socket
 LARGE, SMALL = gzip.compress(CONTENT), gzip.compress(b"tensor")

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from treadle_agent.frontend.callers import Caller, PathRight, ReviewError, Right, TenantRight
 from treadle_agent.frontend.guard import Guard
-from treadle_agent.frontend.settings import GuardSettings
-from treadle_agent.policy.answers import AnswerTiming
+from treadle_callers.answers import AnswerTiming
+from treadle_callers.callers import Caller, PathRight, ReviewError, Right, TenantRight
+from treadle_callers.settings import GuardSettings
 
 AUDIENCE = "treadle.dev"
 ANN = Caller("ann", "1", ("team-a",))

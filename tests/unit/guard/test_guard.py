@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import pytest
 
-from treadle_agent.frontend.callers import TenantRight
 from treadle_agent.frontend.errors import (
     BadRequestError,
     ForbiddenError,
@@ -16,8 +15,10 @@ from treadle_agent.frontend.errors import (
     RequestError,
     UnauthenticatedError,
 )
-from treadle_agent.frontend.guard import Guard, owner
+from treadle_agent.frontend.guard import Guard
 from treadle_agent.frontend.routes import Resource, Route, resolve
+from treadle_callers.bearer import owner
+from treadle_callers.callers import TenantRight
 
 Make = Callable[..., Guard]
 ANN = {"Authorization": "Bearer ann-s"}
@@ -140,7 +141,9 @@ def test_what_is_known_is_not_asked_again_and_no_token_is_kept(guard: Make, revi
             await made.admit(INFER, ANN, "10.0.0.1")
         assert made.known(INFER, ANN["Authorization"]) == Route(Resource.INFER, "words.team-a")
         assert len(reviewer.asked) == 2
-        assert "ann-s" not in repr([*made._callers._answers._granted, *made._rights._answers._granted])
+        assert "ann-s" not in repr(
+            [*made._reviewer._callers._answers._granted, *made._reviewer._rights._answers._granted]
+        )
 
     asyncio.run(run())
 
@@ -281,7 +284,7 @@ def test_a_flood_of_tokens_delays_whom_it_comes_from_and_nobody_else(guard: Make
         asked = [question[0] for question in reviewer.asked if isinstance(question[0], str)]
         assert {asked.index("ann-s"), asked.index("root-s-own")} <= {2, 3, 4}, asked
         await asyncio.gather(*flood, return_exceptions=True)
-        assert (made._callers._turns._free, len(made._callers._turns._line)) == (2, 0)
+        assert (made._reviewer._callers._turns._free, len(made._reviewer._callers._turns._line)) == (2, 0)
 
     asyncio.run(run())
 
@@ -350,7 +353,7 @@ def test_turns_that_are_given_up_are_passed_on(guard: Make, reviewer):
             found = await asyncio.gather(*waiting, return_exceptions=True)
             assert {type(one) for one in found} == {NoReviewError}
         reviewer.hold.set()
-        assert (made._callers._turns._free, len(made._callers._turns._line)) == (1, 0)
+        assert (made._reviewer._callers._turns._free, len(made._reviewer._callers._turns._line)) == (1, 0)
         await made.admit(INFER, ANN, "10.6.6.6")
 
     asyncio.run(run())

@@ -9,8 +9,8 @@ import pytest
 
 from treadle_agent.cluster.errors import KubeError, RefusedError, UnreachableError
 from treadle_agent.cluster.kube import Kind
-from treadle_agent.cluster.reviews import Reviews
-from treadle_agent.frontend.callers import Caller, PathRight, ReviewError, TenantRight
+from treadle_agent.cluster.reviews import reviews_by
+from treadle_callers.callers import Caller, PathRight, ReviewError, TenantRight
 
 USER = {"username": "ann", "uid": "1", "groups": ["a", "b"], "extra": {"k": ["v", "w"]}}
 ANN = Caller("ann", "1", ("a", "b"), (("k", ("v", "w")),))
@@ -32,11 +32,11 @@ class Client:
 
 
 def identify(client: Client, audience: str = "treadle.dev") -> Caller | None:
-    return asyncio.run(Reviews(client).identify("token", audience))  # type: ignore[arg-type]
+    return asyncio.run(reviews_by(client).identify("token", audience))  # type: ignore[arg-type]
 
 
 def allows(client: Client, right: TenantRight | PathRight) -> bool:
-    return asyncio.run(Reviews(client).allows(ANN, right))  # type: ignore[arg-type]
+    return asyncio.run(reviews_by(client).allows(ANN, right))  # type: ignore[arg-type]
 
 
 def test_a_token_is_reviewed_for_its_audience():

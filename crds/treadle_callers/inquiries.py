@@ -10,10 +10,10 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-from treadle_agent.frontend.callers import ReviewError
-from treadle_agent.frontend.settings import GuardSettings
-from treadle_agent.frontend.turns import NoTurnError, Turns
-from treadle_agent.policy.answers import Answer, Answers, Standing
+from treadle_callers.answers import Answer, Answers, Standing
+from treadle_callers.callers import ReviewError
+from treadle_callers.settings import GuardSettings
+from treadle_callers.turns import NoTurnError, Turns
 
 K = TypeVar("K", bound=Hashable)
 Q = TypeVar("Q")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from treadle_agent.policy.fair_line import FairLine
+from treadle_callers.fair_line import FairLine
 
 
 class NoTurnError(Exception):
