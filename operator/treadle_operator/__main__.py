@@ -14,10 +14,14 @@ from prometheus_client import disable_created_metrics
 
 from treadle_api.leases import SYSTEM_NAMESPACE
 from treadle_api.units import Seconds
+from treadle_callers.answers import AnswerTiming
+from treadle_callers.settings import GuardSettings
 from treadle_operator.application import Operator, TaskEndedError
 from treadle_operator.election import ElectionTiming
 from treadle_operator.kube.connection import ConnectionConfigError, load_connection
 from treadle_operator.settings import PlannerTiming, Settings
+
+LONGEST_BELIEF = 86400.0
 
 _LISTEN = re.compile(r"(.*):([0-9]{1,5})")
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -89,6 +93,27 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="agents answer by TLS (their --tls): tenants' URLs begin with https (default: plain HTTP)",
     )
+    timing = AnswerTiming()
+    parser.add_argument(
+        "--auth",
+        action="store_true",
+        help="tell /metrics, which name all tenants, only to who has a bearer token for the API server and the right "
+        "to get that URL (default: to everybody)",
+    )
+    parser.add_argument(
+        "--auth-cache-seconds",
+        type=float,
+        default=timing.believed,
+        metavar="SECONDS",
+        help="how long the API server's word about who asks is believed (default %(default)g)",
+    )
+    parser.add_argument(
+        "--auth-outage-seconds",
+        type=float,
+        default=timing.outage,
+        metavar="SECONDS",
+        help="how much longer it is believed while the API server does not answer (default %(default)g)",
+    )
     return parser
 
 
@@ -109,7 +134,18 @@ def _settings(options: argparse.Namespace) -> Settings:
         audit=Seconds(options.resync * 4),
         audit_grace=Seconds(min(5.0, options.resync)),
         tls=options.tls,
+        guard=_guard(options),
     )
+
+
+def _guard(options: argparse.Namespace) -> GuardSettings | None:
+    cache, outage = options.auth_cache_seconds, options.auth_outage_seconds
+    for flag, seconds in (("--auth-cache-seconds", cache), ("--auth-outage-seconds", outage)):
+        if not 0.0 <= seconds <= LONGEST_BELIEF:
+            raise UsageError(f"{flag} {seconds:g}: must be 0 to {LONGEST_BELIEF:g} seconds")
+    if not options.auth:
+        return None
+    return GuardSettings("", AnswerTiming(believed=cache, outage=outage))
 
 
 if __name__ == "__main__":

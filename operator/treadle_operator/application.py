@@ -16,9 +16,11 @@ from treadle_api.backoff import Backoff, BackoffTiming
 from treadle_api.leases import LEADER_LEASE
 from treadle_api.objects import API_VERSION
 from treadle_api.units import Seconds
+from treadle_callers.cached_reviewer import CachedReviewer
 from treadle_operator.clock import Clock, ServerClock
 from treadle_operator.cluster_series import ClusterSeries
 from treadle_operator.election import Election
+from treadle_operator.guard import MetricsGuard
 from treadle_operator.handlers import Watches
 from treadle_operator.heartbeats import Heartbeats
 from treadle_operator.kube import kinds
@@ -26,6 +28,7 @@ from treadle_operator.kube.client import KubeClient
 from treadle_operator.kube.errors import ApiError, NotFoundError
 from treadle_operator.kube.events import EventRecorder
 from treadle_operator.kube.lease import Leadership, NodeLeases
+from treadle_operator.kube.reviews import reviews_by
 from treadle_operator.listing import Listing
 from treadle_operator.metrics import OperatorMetrics
 from treadle_operator.mirror import Mirror
@@ -124,7 +127,7 @@ class Operator:
         self._take_signals()
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._client.close)
-            probes = Probes(self._faults, lambda: self._unready, self._metrics.exposition)
+            probes = Probes(self._faults, lambda: self._unready, self._metrics.exposition, self._guard())
             stack.push_async_callback(probes.stop)
             _log.info("probes and metrics at port %d", await probes.start(*self._settings.listen))
             if await self._until_stopped(self._read_everything()):
@@ -197,6 +200,12 @@ class Operator:
         """What the last leader wrote before it went must be known before the first plan."""
         await self._listing.list_all()
         await self._node_leases.look()
+
+    def _guard(self) -> MetricsGuard | None:
+        settings = self._settings.guard
+        if settings is None:
+            return None
+        return MetricsGuard(CachedReviewer(reviews_by(self._client), settings, self._clock.steady))
 
     def _faults(self) -> list[str]:
         faults = [f"the watch of {plural} is dead" for plural in self._listing.dead]

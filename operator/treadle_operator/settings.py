@@ -10,6 +10,7 @@ from pathlib import Path
 
 from treadle_api.backoff import BackoffTiming
 from treadle_api.units import Seconds
+from treadle_callers.settings import GuardSettings
 from treadle_operator.election import ElectionTiming
 
 _DEBOUNCE = Seconds(0.05)
@@ -52,6 +53,7 @@ class Settings:
         audit: between lists that check what the watches have told.
         audit_grace: how long a watch may be behind such a list.
         tls: agents answer by TLS.
+        guard: how it is asked who may read /metrics; None: everybody may.
         write_backoff: between tries of one tenant's changes.
         writers: tenants written at a time.
         node_lease_look: between looks at the nodes' Leases, at most.
@@ -66,6 +68,7 @@ class Settings:
     audit: Seconds
     audit_grace: Seconds
     tls: bool = False
+    guard: GuardSettings | None = None
     write_backoff: BackoffTiming = _WRITE_BACKOFF
     writers: int = 16
     node_lease_look: Seconds = _NODE_LEASE_LOOK

@@ -142,6 +142,8 @@ def test_a_kind_that_vanishes_ends_the_process_and_the_next_one_waits(
         (("--listen", "nowhere"), "--listen nowhere: write HOST:PORT or :PORT, like 127.0.0.1:8081"),
         (("--lease-duration", "1"), "--lease-duration 1: must be 3 to 300 seconds"),
         (("--resync", "0"), "--resync 0: must be 1 to 3600 seconds"),
+        (("--auth", "--auth-cache-seconds", "-1"), "--auth-cache-seconds -1: must be 0 to 86400 seconds"),
+        (("--auth-outage-seconds", "nan"), "--auth-outage-seconds nan: must be 0 to 86400 seconds"),
         (("--kubeconfig", "/no/such/file"), "kubeconfig /no/such/file, which --kubeconfig names, cannot be used"),
     ],
 )

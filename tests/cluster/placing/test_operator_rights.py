@@ -124,6 +124,11 @@ def come_too_late(world: World, agents: Players, intruder: Intruder, eventually:
     assert intruder.waiting == []
 
 
+def be_scraped(process: OperatorProcess, token: str, eventually: Eventually) -> None:
+    """By somebody who may not: what is asked is the same."""
+    eventually(lambda: process.probe("/metrics", token)[0] == 403, 20.0)
+
+
 def inherit(world: World, eventually: Eventually) -> None:
     """A tenant is deleted without what it owns."""
     world.cluster.kubectl("delete", "it", "digits", "-n", world.namespace, "--cascade=orphan")
@@ -157,7 +162,8 @@ def test_the_role_grants_what_is_used_and_no_more(
     earlier = len(list(read_requests(log)))
     agents = players(3)
     intruder = Intruder(api_proxy)
-    process = operator("operator", "--lease-duration", "3", "--resync", "1", way=api_proxy)
+    process = operator("operator", "--lease-duration", "3", "--resync", "1", "--auth", way=api_proxy)
+    be_scraped(process, world.cluster.kubectl("create", "token", "default", "-n", world.namespace).strip(), eventually)
     live(world, agents, eventually)
     find_names_taken(world, eventually)
     come_too_late(world, agents, intruder, eventually)

@@ -36,10 +36,12 @@ class OperatorProcess:
         command = (sys.executable, *main, "--listen", f"{LOOPBACK}:{self._port}", *options)
         self.program: Program = cluster.program(name, *command, kubeconfig=kubeconfig)
 
-    def probe(self, path: str) -> tuple[int, str]:
+    def probe(self, path: str, token: str = "") -> tuple[int, str]:
         """Status and text of a GET; (0, why) where nobody answers."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(f"http://{LOOPBACK}:{self._port}{path}", headers=headers)
         try:
-            with urllib.request.urlopen(f"http://{LOOPBACK}:{self._port}{path}", timeout=5.0) as answer:
+            with urllib.request.urlopen(request, timeout=5.0) as answer:
                 return int(answer.status), answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
