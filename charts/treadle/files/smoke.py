@@ -3,20 +3,43 @@
 import os
 import sys
 import time
-from urllib.request import urlopen
+from http import HTTPStatus
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 OPERATOR = "{TREADLE_OPERATOR_SERVICE_HOST}:{TREADLE_OPERATOR_SERVICE_PORT}".format_map(os.environ)
+TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")  # there is one where the operator asks for it
 SECONDS = 60.0
 NODES = 'treadle_operator_objects{kind="inferencenodes"}'
+
+
+def get(path: str, token: str = "") -> str:
+    """What the operator answers. Raises OSError."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    with urlopen(Request(f"http://{OPERATOR}{path}", headers=headers), timeout=5) as answer:
+        return answer.read().decode()
+
+
+def told_to_all() -> bool:
+    """Whether the operator tells its metrics to who has no token. Raises OSError."""
+    try:
+        get("/metrics")
+    except HTTPError as error:
+        if error.code == HTTPStatus.UNAUTHORIZED:
+            return False
+        raise
+    return True
 
 
 def missing() -> str:
     """What is not there yet, and where to look; empty when all is."""
     try:
-        with urlopen(f"http://{OPERATOR}/readyz", timeout=5):
-            pass
-        with urlopen(f"http://{OPERATOR}/metrics", timeout=5) as answer:
-            figures = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if line[0] != "#")
+        get("/readyz")
+        token = TOKEN.read_text() if TOKEN.exists() else ""
+        if token and told_to_all():
+            return "the operator tells its metrics to all; see the arguments of deployment/treadle-operator: --auth"
+        figures = dict(line.rsplit(" ", 1) for line in get("/metrics", token).splitlines() if line[0] != "#")
     except OSError as error:
         return f"the operator at {OPERATOR} is not ready: {error}; see kubectl logs deployment/treadle-operator"
     if float(figures.get(NODES, 0)) < 1:

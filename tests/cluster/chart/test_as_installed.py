@@ -122,6 +122,8 @@ def test_a_tenant_is_served_and_an_agent_uses_what_it_is_permitted(
 
     for path in operator.probes.values():
         eventually(lambda path=path: answers(f"http://127.0.0.1:{port}{path}") == HTTPStatus.OK, 60.0)
+    metrics = f"http://127.0.0.1:{port}/metrics"
+    assert answers(metrics) == HTTPStatus.UNAUTHORIZED
     for path in agent.probes.values():
         eventually(lambda path=path: answers(f"http://{address}{path}") == HTTPStatus.OK, 60.0)
 
@@ -144,6 +146,13 @@ def test_a_tenant_is_served_and_an_agent_uses_what_it_is_permitted(
     installed.kubectl("create", "rolebinding", "may", "-n", namespace_of, "--clusterrole=treadle-infer", account)
     token = installed.kubectl("create", "token", "default", "-n", namespace_of, "--audience=treadle.dev").strip()
     eventually(lambda: answers(metadata, token) == HTTPStatus.OK, 20.0)
+    token = installed.kubectl("create", "token", "default", "-n", namespace_of).strip()
+    assert answers(metrics, token) == HTTPStatus.FORBIDDEN
+    installed.kubectl("create", "clusterrolebinding", "may-read", "--clusterrole=treadle-metrics", account)
+    try:
+        eventually(lambda: answers(metrics, token) == HTTPStatus.OK, 20.0)
+    finally:
+        installed.kubectl("delete", "clusterrolebinding", "may-read")
     first = renewed(installed)
     eventually(lambda: renewed(installed) != first, 20.0)
     installed.kubectl("delete", "it", "digits", "-n", namespace_of)

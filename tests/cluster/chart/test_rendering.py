@@ -69,6 +69,15 @@ def judge(cluster: Cluster, *objects: Manifest) -> str:
     return cluster.kubectl("apply", *options, "-f", "-", stdin=yaml.safe_dump_all(objects))
 
 
+@pytest.fixture
+def account_of_test(bare_cluster: Cluster) -> Iterator[None]:
+    """The account of `helm test`'s Pod: a Pod, unlike what makes Pods, is taken only where its own is there."""
+    bare_cluster.kubectl("create", "serviceaccount", "treadle-test", "-n", SYSTEM_NAMESPACE)
+    yield
+    bare_cluster.kubectl("delete", "serviceaccount", "treadle-test", "-n", SYSTEM_NAMESPACE)
+
+
+@pytest.mark.usefixtures("account_of_test")
 @pytest.mark.parametrize("values", COMBINATIONS)
 def test_the_api_server_takes_every_object(
     helm: Helm, bare_cluster: Cluster, values: Values, request: pytest.FixtureRequest
@@ -226,6 +235,41 @@ def test_callers_are_asked_for_tokens_unless_that_is_switched_off(helm: Helm) ->
     told = guard({"audience": "ours", "cacheSeconds": 10, "outageSeconds": 0})
     assert told == GuardSettings("ours", AnswerTiming(believed=10.0, outage=0.0))
     assert guard({"enabled": False}) is None
+
+
+def test_operators_ask_for_tokens_where_agents_do(helm: Helm) -> None:
+    def guard(auth: Values) -> GuardSettings | None:
+        operator = container(helm.render({"agent": {"auth": auth}}), "Deployment", "treadle-operator")
+        return operator_settings(operator_parser().parse_args(operator["args"])).guard
+
+    assert guard({}) == GuardSettings("")
+    assert guard({"cacheSeconds": 10, "outageSeconds": 0}) == GuardSettings("", AnswerTiming(10.0, 0.0))
+    assert guard({"enabled": False}) is None
+
+
+def test_who_scrapes_and_who_tests_has_a_token_and_the_right_where_one_is_needed(helm: Helm) -> None:
+    def metrics_readers(objects: list[Manifest]) -> set[str]:
+        bindings = [each for each in objects if each["kind"] == "ClusterRoleBinding"]
+        role = [each for each in bindings if each["roleRef"]["name"] == "treadle-metrics"]
+        return {subject["name"] for each in role for subject in each["subjects"]}
+
+    def endpoints(objects: list[Manifest]) -> list[Manifest]:
+        found = [one(objects, "PodMonitor", name) for name in ("treadle-operator", "treadle-agent")]
+        return [endpoint for each in found for endpoint in each["spec"]["podMetricsEndpoints"]]
+
+    objects = helm.render({"monitoring": MONITORED})
+    tokens = [endpoint["authorization"] for endpoint in endpoints(objects)]
+    assert tokens == [{"credentials": {"name": "treadle-scraper", "key": "token"}}] * 2
+    assert metrics_readers(objects) == {"treadle-scraper", "treadle-test"}
+    assert one(objects, "Pod", "treadle-test")["spec"]["serviceAccountName"] == "treadle-test"
+    lasting = [each for each in objects if "helm.sh/hook" not in each["metadata"].get("annotations", {})]
+    assert metrics_readers(lasting) == {"treadle-scraper"}, "the test's right goes with the test"
+
+    objects = helm.render({"monitoring": MONITORED, "agent": {"auth": {"enabled": False}}})
+    assert ["authorization" in endpoint for endpoint in endpoints(objects)] == [False] * 2
+    assert metrics_readers(objects) == set()
+    pod = one(objects, "Pod", "treadle-test")["spec"]
+    assert (pod.get("serviceAccountName"), pod["automountServiceAccountToken"]) == (None, False)
 
 
 def test_with_a_certificate_all_that_asks_agents_asks_by_tls(helm: Helm) -> None:

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes an agent that asks who is there, as the chart's PodMonitor says; nobody else is let in."""
+"""A real Prometheus scrapes who asks who is there, as the chart's PodMonitors say; nobody else is let in."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import trustme
 import yaml
 
 from bed import deployment
+from bed.addresses import LOOPBACK, free_port
 from bed.cluster import SYSTEM_NAMESPACE, Cluster
 from bed.helm import Helm, Manifest, Values
 from bed.program import Program
@@ -20,6 +21,7 @@ from bed.prometheus import Prometheus
 CERTIFICATE = "agent-tls"  # the Secret that agents have theirs of
 HERE = ("-n", SYSTEM_NAMESPACE)
 SCRAPER = {"treadle-scraper", "treadle-metrics"}  # the objects by which Prometheus has its token, and its right
+JOBS = {"treadle-agent", "treadle-operator"}
 KINDS = {"ServiceAccount", "Secret", "ClusterRole", "ClusterRoleBinding"}
 
 
@@ -36,17 +38,17 @@ def certificate(cluster: Cluster, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def endpoint(cluster: Cluster, binaries: Path, request: pytest.FixtureRequest) -> Iterator[Manifest]:
-    """How the chart's PodMonitor has agents scraped; what else it renders for that is in the cluster."""
+def endpoints(cluster: Cluster, binaries: Path, request: pytest.FixtureRequest) -> Iterator[dict[str, Manifest]]:
+    """How the chart's PodMonitors have each job scraped; what else it renders for that is in the cluster."""
     values: Values = {"monitoring": {"enabled": True}, **request.param}
     objects = Helm(binaries, cluster).render(values)
     needed = [each for each in objects if each["kind"] in KINDS and each["metadata"]["name"] in SCRAPER]
     assert len(needed) == 4
     text = yaml.safe_dump_all(needed)
     cluster.apply(text)
-    monitors = {each["metadata"]["name"]: each for each in objects if each["kind"] == "PodMonitor"}
-    [found] = monitors["treadle-agent"]["spec"]["podMetricsEndpoints"]
-    yield found
+    monitors = {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "PodMonitor"}
+    assert set(monitors) == JOBS
+    yield {job: spec["podMetricsEndpoints"][0] for job, spec in monitors.items()}
     cluster.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=text)  # the token goes with its account
 
 
@@ -95,16 +97,16 @@ def bearer(token: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "tls"),
+    ("endpoints", "tls"),
     [({}, False), ({"agent": {"tls": {"secretName": CERTIFICATE}}}, True)],
     ids=["http", "https"],
-    indirect=["endpoint"],
+    indirect=["endpoints"],
 )
 def test_who_has_the_charts_token_is_told_the_metrics_and_nobody_else(
     clean_cluster: Cluster,
     binaries: Path,
     certificate: Path,
-    endpoint: Manifest,
+    endpoints: dict[str, Manifest],
     secret: Callable[[dict[str, str]], str],
     bound: Callable[[str, str], None],
     tls: bool,
@@ -116,15 +118,20 @@ def test_who_has_the_charts_token_is_told_the_metrics_and_nobody_else(
     cluster.apply_rbac()
     options = ("--tls", str(certificate)) if tls else ()
     agent = deployment.agent(cluster, "node-a", "--auth-audience", "treadle.dev", *options)
+    probes = f"{LOOPBACK}:{free_port()}"
     started(agent.program)
-    way = transport(endpoint, secret)
-    jobs = {
-        "treadle-agent": bearer(secret(endpoint["authorization"]["credentials"])),
-        "without-token": {},
-        "own-account": bearer(cluster.kubectl("create", "token", "default", *HERE).strip()),
-    }
-    target = [{"targets": [agent.url.removeprefix("http://")]}]
-    scrapes = [{"job_name": job, "static_configs": target, **way, **terms} for job, terms in jobs.items()]
+    started(deployment.operator(cluster, "operator", "--auth", "--listen", probes))
+    addresses = {"treadle-agent": agent.url.removeprefix("http://"), "treadle-operator": probes}
+    own = bearer(cluster.kubectl("create", "token", "default", *HERE).strip())
+    scrapes = [
+        {"job_name": name, "static_configs": [{"targets": [address]}], **transport(endpoints[job], secret), **terms}
+        for job, address in addresses.items()
+        for name, terms in (
+            (job, bearer(secret(endpoints[job]["authorization"]["credentials"]))),
+            (f"{job} without a token", {}),
+            (f"{job} by its own account", own),
+        )
+    ]
     prometheus = Prometheus(binaries, cluster, tmp_path, {"scrape_configs": scrapes})
     started(prometheus.program)
 
@@ -133,12 +140,15 @@ def test_who_has_the_charts_token_is_told_the_metrics_and_nobody_else(
         assert (found.get("health"), told in found.get("lastError", "")) == (health, True), found
         return True
 
-    eventually(lambda: agree("treadle-agent", "up", ""), 60.0)
-    eventually(lambda: agree("without-token", "down", "401 Unauthorized"))
-    eventually(lambda: agree("own-account", "down", "403 Forbidden"))
+    for job in JOBS:
+        eventually(lambda job=job: agree(job, "up", ""), 60.0)
+        eventually(lambda job=job: agree(f"{job} without a token", "down", "401 Unauthorized"))
+        eventually(lambda job=job: agree(f"{job} by its own account", "down", "403 Forbidden"))
     [up] = eventually(lambda: prometheus.query("treadle_executor_up"))
     assert (up["metric"]["job"], up["metric"]["device"], up["value"][1]) == ("treadle-agent", "host", "1")
-    assert {one["metric"]["job"] for one in prometheus.query("process_cpu_seconds_total")} == {"treadle-agent"}
+    for job, metric in (("agent", "process_cpu_seconds_total"), ("operator", "treadle_operator_leader")):
+        assert {one["metric"]["job"] for one in prometheus.query(metric)} == {f"treadle-{job}"}
 
     bound("prometheus-treadle", "treadle-metrics")  # as docs/monitoring.md has it
-    eventually(lambda: agree("own-account", "up", ""), 60.0)
+    for job in JOBS:
+        eventually(lambda job=job: agree(f"{job} by its own account", "up", ""), 60.0)

@@ -1,4 +1,4 @@
-"""What `helm test` runs fails where nothing answers or no agent has told of its node, and says where to look."""
+"""What `helm test` runs fails where nothing answers, no agent has told of its node, or all are told, and says why."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ import pytest
 
 SMOKE = Path(__file__).parents[3] / "charts" / "treadle" / "files" / "smoke.py"
 PATIENT = "SECONDS = 60.0"
+MOUNTED = '"/var/run/secrets/kubernetes.io/serviceaccount/token"'
+TOKEN = "of.the-pod"
 
 
 @contextmanager
-def operator(metrics: str, ready: int = 200) -> Iterator[int]:
-    """Something that answers as an operator does; its port."""
+def operator(metrics: str, ready: int = 200, token: str = "", refused: int = 401) -> Iterator[int]:
+    """Something that answers as an operator does; its port. `token`: whose it tells its metrics to; "": to all."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(ready if self.path == "/readyz" else 200)
+            is_open = self.path == "/readyz" or not token or self.headers["Authorization"] == f"Bearer {token}"
+            self.send_response(ready if self.path == "/readyz" else 200 if is_open else refused)
             self.end_headers()
-            self.wfile.write(metrics.encode() if self.path == "/metrics" else b"")
+            self.wfile.write(metrics.encode() if self.path == "/metrics" and is_open else b"")
 
         def log_message(self, *_: object) -> None:
             """Says nothing."""
@@ -39,10 +42,11 @@ def operator(metrics: str, ready: int = 200) -> Iterator[int]:
             thread.join()
 
 
-def smoke(port: int) -> tuple[int, str]:
-    """Exit code, and what it says, without its minute of patience."""
+def smoke(port: int, token: Path | None = None) -> tuple[int, str]:
+    """Exit code, and what it says, without its minute of patience; `token`: the file that a Pod would have it in."""
     text = SMOKE.read_text()
-    assert text.count(PATIENT) == 1
+    assert text.count(PATIENT) == text.count(MOUNTED) == 1
+    text = text.replace(MOUNTED, repr(str(token or "/none")))
     environment = {"TREADLE_OPERATOR_SERVICE_HOST": "127.0.0.1", "TREADLE_OPERATOR_SERVICE_PORT": str(port)}
     command = [sys.executable, "-c", text.replace(PATIENT, "SECONDS = 0.0")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -56,6 +60,34 @@ def nodes(count: int) -> str:
 def test_an_operator_that_knows_of_nodes_is_well() -> None:
     with operator(nodes(1)) as port:
         assert smoke(port) == (0, "the operator is ready, and knows of nodes\n")
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Path:
+    """A Pod's token."""
+    path = tmp_path / "token"
+    path.write_text(TOKEN)
+    return path
+
+
+def test_an_operator_that_asks_for_a_token_gets_the_pods(mounted: Path) -> None:
+    with operator(nodes(1), token=TOKEN) as port:
+        assert smoke(port, mounted) == (0, "the operator is ready, and knows of nodes\n")
+
+
+def test_an_operator_that_should_ask_for_a_token_and_does_not_is_not_well(mounted: Path) -> None:
+    with operator(nodes(1)) as port:
+        code, text = smoke(port, mounted)
+    assert code == 1
+    assert "the operator tells its metrics to all; see the arguments of deployment/treadle-operator: --auth" in text
+
+
+@pytest.mark.parametrize(("token", "refused"), [("another", 401), ("another", 403), (TOKEN, 503)])
+def test_an_operator_that_does_not_let_the_pod_in_is_not_well(mounted: Path, token: str, refused: int) -> None:
+    with operator(nodes(1), token=token, refused=refused) as port:
+        code, text = smoke(port, mounted)
+    assert code == 1
+    assert f"is not ready: HTTP Error {refused}" in text
 
 
 @pytest.mark.parametrize(
