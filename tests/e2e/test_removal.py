@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
-from bed.cluster import SYSTEM_NAMESPACE, Cluster
+from bed.cluster import SYSTEM_NAMESPACE, Cluster, KubectlError
 from bed.eventually import eventually
 from bed.helm import RELEASE, Helm
-from node import release, tenant
+from node import install_page, release, tenant
 from node.client import Client
 
 pytestmark = pytest.mark.e2e
 
 HERE = ("--namespace", SYSTEM_NAMESPACE)
 OURS = "app.kubernetes.io/name=treadle"
+SLICES = ("endpointslices", "-A", "-l", "endpointslice.kubernetes.io/managed-by=treadle.dev")
 IN_THE_NAMESPACE = "all,leases,secrets,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,pdb"
 IN_THE_CLUSTER = "crd,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
 
@@ -26,6 +29,15 @@ def uids(cluster: Cluster) -> dict[str, str]:
 
 def names(cluster: Cluster, kinds: str, *words: str) -> set[str]:
     return set(cluster.kubectl("get", kinds, *words, "-o", "name").split())
+
+
+def refuses(client: Client, host: str) -> bool:
+    """Whether a connection is refused, instead of going to an address where nobody is."""
+    try:
+        client.connects(host)
+    except KubectlError as error:
+        return "ConnectionRefusedError" in str(error)
+    return False
 
 
 def test_a_release_is_removed_and_installed_again(
@@ -41,12 +53,16 @@ def test_a_release_is_removed_and_installed_again(
     values = release.values(helm)
     helm("uninstall", RELEASE, *HERE)
     eventually(lambda: names(installed, "pods", "-n", SYSTEM_NAMESPACE) == set(), 90.0)
-    left = {one for one in names(installed, IN_THE_NAMESPACE, "-n", SYSTEM_NAMESPACE) if not one.startswith("lease")}
-    assert left == {"configmap/kube-root-ca.crt", f"configmap/{tenant.CONFIG_MAP}", "serviceaccount/default"}
+    left = {"configmap/kube-root-ca.crt", f"configmap/{tenant.CONFIG_MAP}", "serviceaccount/default"}
+    eventually(lambda: names(installed, IN_THE_NAMESPACE, "-n", SYSTEM_NAMESPACE) == left, 30.0)
     assert {one.partition(".")[0] for one in names(installed, IN_THE_CLUSTER, "-l", OURS)} == {
         "customresourcedefinition"
     }
     assert uids(installed) == before
+    assert installed.exists(*SLICES), "of the tenant, which is kept"
+    installed.kubectl(*shlex.split(install_page.line("kubectl delete endpointslices"))[1:])
+    assert not installed.exists(*SLICES)
+    eventually(lambda: refuses(client, host), 30.0)
     installed.apply(tenant.tenant("in-between", namespace))
     installed.kubectl("delete", "it/in-between", "-n", namespace, "--timeout=20s")  # nothing waits for who is gone
 

@@ -31,7 +31,7 @@ def previously(
     helm("uninstall", RELEASE, *HERE)
     installed.kubectl("delete", "crd", "-l", OURS, "--timeout=60s", seconds=90.0)
     eventually(lambda: not installed.exists("pods", *HERE), 90.0)
-    installed.kubectl("delete", "leases", "--all", *HERE)
+    eventually(lambda: not installed.exists("leases", *HERE), 30.0)
     for image in images:  # the same programs, by the name that their previous version had
         world[1].tag(image.reference, f"{image.repository}:{previous.VERSION}")
     release.install(helm, values, previous.write(tmp_path))

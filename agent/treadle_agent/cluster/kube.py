@@ -52,6 +52,7 @@ REPLICAS = Kind(replica.KIND, API_VERSION, replica.PLURAL)
 NODES = Kind(node.KIND, API_VERSION, node.PLURAL)
 PROFILES = Kind(profile.KIND, API_VERSION, profile.PLURAL)
 LEASES = Kind("Lease", "coordination.k8s.io/v1", "leases")
+SELF_REVIEWS = Kind("SelfSubjectReview", "authentication.k8s.io/v1", "selfsubjectreviews")
 
 
 @dataclass(frozen=True, slots=True)

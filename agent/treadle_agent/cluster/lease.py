@@ -1,4 +1,4 @@
-"""The node's Lease: renewed while the agent lives, gone when it has ended in order."""
+"""The node's Lease: renewed while the agent lives, gone when it has ended in order, or when its account is gone."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from treadle_agent.cluster.errors import ConflictError, KubeError, NotFoundError
-from treadle_agent.cluster.kube import LEASES, Json, KubeClient
+from treadle_agent.cluster.kube import LEASES, SELF_REVIEWS, Json, KubeClient
 from treadle_agent.cluster.settings import ClusterSettings
 from treadle_api.fields import FieldError, Fields
+from treadle_api.leases import lease_owners
 
 RETRY_SECONDS = 1.0
 LOOK_SECONDS = 0.2  # between looks at whether this agent may have it
@@ -47,6 +48,7 @@ class NodeLease:
         self._is_loaded = is_loaded
         self._clock = clock
         self._last: Json | None = None  # the Lease as we wrote it last
+        self._owners: list[dict[str, str]] | None = None  # of the Lease; None: not asked for yet
         self._soon = asyncio.Event()
         self._tried = asyncio.Event()
 
@@ -107,10 +109,14 @@ class NodeLease:
         """Make the Lease ours, whosever it was: whoever starts last has the node; after the other one, if it lives."""
         name, namespace = self._settings.lease, self._settings.namespace
         patience = self._settings.renew_seconds
+        if self._owners is None:
+            review = {"apiVersion": SELF_REVIEWS.api_version, "kind": SELF_REVIEWS.name}
+            self._owners = lease_owners(await self._client.create(SELF_REVIEWS, "", review, patience), namespace)
+        owned = {"name": name, "ownerReferences": self._owners}
         try:
             found = await self._client.get(LEASES, namespace, name, patience)
         except NotFoundError:
-            self._last = await self._client.create(LEASES, namespace, self._manifest({"name": name}), patience)
+            self._last = await self._client.create(LEASES, namespace, self._manifest(owned), patience)
             self.held.set()
             return
         holder = _holder(found)
@@ -120,7 +126,7 @@ class NodeLease:
             _log.warning("node %s was served by an agent at %s; it is this one's now", self._settings.node, holder)
         metadata = found["metadata"]
         assert isinstance(metadata, dict)
-        self._last = await self._client.replace(LEASES, namespace, name, self._manifest(metadata), patience)
+        self._last = await self._client.replace(LEASES, namespace, name, self._manifest(metadata | owned), patience)
         self.held.set()
 
     async def _renew(self, last: Json) -> None:

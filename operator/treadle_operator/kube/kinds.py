@@ -64,6 +64,7 @@ SLICES = Kind(
     selector=f"{SLICE_MANAGER_LABEL}={SLICE_MANAGER}",
 )
 LEASES = Kind("Lease", "coordination.k8s.io/v1", "leases", namespaced=True)
+SELF_REVIEWS = Kind("SelfSubjectReview", "authentication.k8s.io/v1", "selfsubjectreviews", namespaced=False)
 EVENTS = Kind("Event", "events.k8s.io/v1", "events", namespaced=True)
 
 OWN = (TENANTS, REPLICAS, NODES, PROFILES)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from treadle_api.fields import FieldError, Fields
+from treadle_api.leases import lease_owners
 from treadle_api.units import Seconds
 from treadle_operator.clock import Clock
 from treadle_operator.election import Election, ElectionTiming, LeaderLease, Read, Wait, Write
@@ -57,6 +58,7 @@ class Leadership:
         self._changed = changed
         self._told: int | None = None
         self._failing = False
+        self._owners: list[dict[str, str]] | None = None  # of the Lease; None: not asked for yet
 
     @property
     def epoch(self) -> int | None:
@@ -122,6 +124,8 @@ class Leadership:
             self._election.observe(read_leader_lease(found), asked_at)
 
     async def _write(self, lease: LeaderLease) -> None:
+        if self._owners is None:
+            self._owners = lease_owners(await self._who_am_i(), self._namespace)
         sent_at = self._clock.steady()
         manifest = self._manifest(lease)
         try:
@@ -137,6 +141,10 @@ class Leadership:
                 raise
         else:
             self._election.wrote(read_leader_lease(written), sent_at)
+
+    async def _who_am_i(self) -> Json:
+        kind = kinds.SELF_REVIEWS
+        return await self._client.create(kind, "", {"apiVersion": kind.api_version, "kind": kind.name}, self._timeout)
 
     @property
     def _timeout(self) -> Seconds:
@@ -157,7 +165,7 @@ class Leadership:
         self._changed()
 
     def _manifest(self, lease: LeaderLease) -> dict[str, object]:
-        metadata = {"namespace": self._namespace, "name": self._name}
+        metadata = {"namespace": self._namespace, "name": self._name, "ownerReferences": self._owners or []}
         return {
             "apiVersion": kinds.LEASES.api_version,
             "kind": kinds.LEASES.name,

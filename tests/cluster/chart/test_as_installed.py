@@ -164,6 +164,34 @@ def test_a_tenant_is_served_and_an_agent_uses_what_it_is_permitted(
     assert used(asked) == permitted(installed, agent.account)
 
 
+def test_leases_go_with_the_release(
+    installed: Cluster, helm: Helm, started: Started, eventually: Eventually, tmp_path: Path
+) -> None:
+    """Though both programs still run: as Pods do, for a while, whose roles are gone already."""
+    fields = {"spec.nodeName": NODE, "status.podIP": own_address()}
+    operator = Container.of(installed, "deployment", "treadle-operator", "treadle_operator", fields)
+    agent = Container.of(installed, "daemonset", "treadle-agent", "treadle_agent", fields)
+    listen = f"127.0.0.1:{free_port()}"
+    running = [
+        operator.program(installed, installed.kubeconfig_for(operator.account), "--listen", listen),
+        agent.program(
+            installed,
+            installed.kubeconfig_for(agent.account, bound_to=("Node", NODE)),
+            XDG_CACHE_HOME=str(tmp_path / "cache"),
+        ),
+    ]
+    for program in running:
+        started(program)
+
+    def leases() -> set[str]:
+        return {one["metadata"]["name"] for one in installed.get("leases", "-n", SYSTEM_NAMESPACE)["items"]}
+
+    eventually(lambda: leases() == {"treadle-operator", f"treadle-node-{NODE}"}, 60.0)
+    helm("uninstall", RELEASE, "--namespace", SYSTEM_NAMESPACE)
+    eventually(lambda: leases() == set(), 60.0)
+    assert all(program.alive for program in running)
+
+
 @pytest.fixture
 def namespace_of(bare_cluster: Cluster) -> Iterator[str]:
     bare_cluster.kubectl("create", "namespace", "team")

@@ -53,7 +53,7 @@ class Server:
             self.busy.set()
         if self.closed:
             raise RuntimeError("Session is closed")
-        return {"metadata": {"resourceVersion": "1"}}
+        return {"metadata": {"resourceVersion": "1"}, "status": {"userInfo": {"username": "admin"}}}
 
     create = replace = apply = _take
 

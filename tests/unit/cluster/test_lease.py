@@ -8,10 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from treadle_agent.cluster.errors import ConflictError, NotFoundError
+from treadle_agent.cluster.kube import SELF_REVIEWS
 from treadle_agent.cluster.lease import NodeLease, TakenOverError
 from treadle_agent.cluster.settings import ClusterSettings
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+WHO = {"username": "system:serviceaccount:treadle-system:treadle-agent", "uid": "uid-of-the-account"}
+OWNER = {"apiVersion": "v1", "kind": "ServiceAccount", "name": "treadle-agent", "uid": "uid-of-the-account"}
 
 
 class Api:
@@ -26,14 +29,17 @@ class Api:
             raise NotFoundError(404, "none")
         return self.lease
 
-    async def create(self, _kind: object, _namespace: str, manifest: dict[str, object], _patience: float) -> object:
-        return await self.replace(_kind, _namespace, "", manifest, _patience)
+    async def create(self, kind: object, _namespace: str, manifest: dict[str, object], _patience: float) -> object:
+        if kind is SELF_REVIEWS:
+            return {"status": {"userInfo": WHO}}
+        return await self.replace(kind, _namespace, "", manifest, _patience)
 
     async def replace(self, _k: object, _n: str, _name: str, manifest: dict[str, object], _p: float) -> object:
-        if self.lease is not None and manifest["metadata"] != self.lease["metadata"]:
+        told = manifest["metadata"]
+        if self.lease is not None and told["resourceVersion"] != self.lease["metadata"]["resourceVersion"]:
             raise ConflictError(409, "changed")
         self.renewals += 1
-        self.lease = {**manifest, "metadata": {"name": "treadle-node-a", "resourceVersion": str(self.renewals)}}
+        self.lease = {**manifest, "metadata": {**told, "resourceVersion": str(self.renewals)}}
         return self.lease
 
 
@@ -41,7 +47,9 @@ def others(age: float) -> dict[str, object]:
     """Another agent's, renewed so many seconds ago."""
     renewed = (NOW - timedelta(seconds=age)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     spec = {"holderIdentity": "10.0.0.1:8000", "renewTime": renewed}
-    return {"metadata": {"name": "treadle-node-a", "resourceVersion": "0"}, "spec": spec}
+    owner = OWNER | {"uid": "of an earlier installation"}
+    metadata = {"name": "treadle-node-a", "resourceVersion": "0", "ownerReferences": [owner]}
+    return {"metadata": metadata, "spec": spec}
 
 
 def run(api: Api, body, loaded=lambda: True, renew: float = 5.0) -> None:
@@ -97,5 +105,19 @@ def test_who_has_lost_it_is_told_by_whom_at_the_next_hint():
         with pytest.raises(TakenOverError) as raised:
             await asyncio.wait_for(task, 2.0)
         assert raised.value.address == "10.0.0.1:8000"
+
+    run(api, body)
+
+
+@pytest.mark.parametrize("lease", [None, others(16.0)])
+def test_it_goes_with_the_account_of_who_holds_it(lease: dict[str, object] | None):
+    api = Api(lease)
+
+    async def body(lease: NodeLease, _task: object) -> None:
+        await lease.held.wait()
+        await lease.confirm()
+        await lease.confirm()
+        assert api.renewals > 1
+        assert api.lease["metadata"]["ownerReferences"] == [OWNER]
 
     run(api, body)

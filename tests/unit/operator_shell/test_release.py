@@ -9,12 +9,14 @@ import pytest
 
 from treadle_api.units import Seconds
 from treadle_operator.election import Election, ElectionTiming
+from treadle_operator.kube import kinds
 from treadle_operator.kube.client import KubeClient
 from treadle_operator.kube.errors import ConflictError
 from treadle_operator.kube.lease import Leadership
 
 Manifest = dict[str, Any]
 ME = "me"
+WHO = {"username": "system:serviceaccount:ns:operators", "uid": "uid-of-the-account"}
 
 
 class Leases:
@@ -28,8 +30,8 @@ class Leases:
         self.lease = body | {"metadata": {**body["metadata"], "resourceVersion": str(version)}}
         return self.lease
 
-    async def create(self, _kind: object, _namespace: str, body: Manifest, _timeout: float) -> Manifest:
-        return self.store(body)
+    async def create(self, kind: object, _namespace: str, body: Manifest, _timeout: float) -> Manifest:
+        return {"status": {"userInfo": WHO}} if kind is kinds.SELF_REVIEWS else self.store(body)
 
     async def replace(self, _kind: object, _namespace: str, _name: str, body: Manifest, _timeout: float) -> Manifest:
         if body["metadata"]["resourceVersion"] != self.lease["metadata"]["resourceVersion"]:
@@ -57,6 +59,13 @@ def leadership(leases: Leases, clock: Any) -> Leadership:
     asyncio.run(it._write(claim.lease))  # type: ignore[union-attr]
     assert leases.lease["spec"]["holderIdentity"] == ME
     return it
+
+
+def test_it_goes_with_the_operators_account(leases: Leases, leadership: Leadership) -> None:
+    owner = {"apiVersion": "v1", "kind": "ServiceAccount", "name": "operators", "uid": "uid-of-the-account"}
+    assert leases.lease["metadata"]["ownerReferences"] == [owner]
+    asyncio.run(leadership.release())
+    assert leases.lease["metadata"]["ownerReferences"] == [owner]
 
 
 def test_the_lease_is_free_at_once(leases: Leases, leadership: Leadership) -> None:
