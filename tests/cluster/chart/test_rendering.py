@@ -128,6 +128,27 @@ def test_no_role_has_a_wildcard_and_no_binding_leads_elsewhere(helm: Helm, value
     assert set(bound) <= set(roles)
 
 
+def test_all_that_an_agent_may_write_is_judged_by_its_node_but_for_the_exceptions(helm: Helm) -> None:
+    objects = helm.render()
+    roles = [one(objects, kind, "treadle-agent")["rules"] for kind in ROLES]
+    written = {
+        f"{group}/{resource}"
+        for rule in (rule for rules in roles for rule in rules)
+        if not set(rule["verbs"]) <= {"get", "list", "watch"}
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    policy = one(objects, "ValidatingAdmissionPolicy", "treadle-agent")["spec"]["matchConstraints"]["resourceRules"]
+    judged = {f"{group}/{name}" for rule in policy for group in rule["apiGroups"] for name in rule["resources"]}
+    # Of no node, as docs/install.md says; and questions, which leave nothing behind.
+    assert written - judged == {
+        "treadle.dev/modelprofiles",
+        "authentication.k8s.io/selfsubjectreviews",
+        "authentication.k8s.io/tokenreviews",
+        "authorization.k8s.io/subjectaccessreviews",
+    }
+
+
 @pytest.mark.parametrize("values", COMBINATIONS)
 def test_pods_fit_pod_security_restricted(helm: Helm, bare_cluster: Cluster, values: Values) -> None:
     namespace = "restricted"
