@@ -5,26 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 
-from treadle.doctor.cluster import Cluster
+from treadle.doctor.cluster import Cluster, is_barren
 from treadle.plan.cluster import ClusterError, Uncounted, read_cluster
 from treadle_api.leases import LEADER_LEASE
 from treadle_api.objects import API_VERSION
 from treadle_operator.kube import kinds
 from treadle_operator.kube.client import Json, KubeClient
 from treadle_operator.kube.connection import ConnectionConfigError, load_connection
-from treadle_operator.kube.errors import ApiError, NotFoundError
+from treadle_operator.kube.errors import ApiError, NotFoundError, RefusedError
 from treadle_operator.kube.kinds import Kind
 from treadle_operator.kube.lease import read_leader_lease
 
-GPU = "nvidia.com/gpu"  # the device plugin's resource
-# Labels of a node with a GPU: by NVIDIA's feature discovery, and by Kubernetes' own (vendor 10de, display controllers).
-GPU_LABELS = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present")
 HANDLER = "nvidia"
+# What treadle's service accounts do first of all: verb, kind, subresource.
+_WORK = {
+    "treadle-operator": (("create", kinds.LEASES, ""), ("patch", kinds.TENANTS, "status")),
+    "treadle-agent": (("create", kinds.LEASES, ""), ("patch", kinds.REPLICAS, "status")),
+}
 
 _RUNTIME_CLASSES = Kind("RuntimeClass", "node.k8s.io/v1", "runtimeclasses", namespaced=False)
-_REVIEWS = Kind("SelfSubjectAccessReview", "authorization.k8s.io/v1", "selfsubjectaccessreviews", namespaced=False)
+_OWN_REVIEWS = Kind("SelfSubjectAccessReview", "authorization.k8s.io/v1", "selfsubjectaccessreviews", namespaced=False)
+_REVIEWS = Kind("SubjectAccessReview", "authorization.k8s.io/v1", "subjectaccessreviews", namespaced=False)
 
 
 async def ask(kubeconfig: Path | None, namespace: str) -> Cluster:
@@ -47,7 +51,8 @@ async def ask(kubeconfig: Path | None, namespace: str) -> Cluster:
             nodes=tuple(nodes),
             barren=await _barren(client),
             has_runtime_class=await _has_runtime_class(client),
-            may_apply=await _may_apply(client),
+            may_apply=await _allowed(client, _OWN_REVIEWS, _attributes("create", kinds.TENANTS, "default")),
+            powerless=await _powerless(client, namespace),
         )
     except ApiError as error:
         raise ClusterError(f"the API server: {error}") from error
@@ -74,13 +79,12 @@ async def _led(client: KubeClient, namespace: str) -> bool:
 async def _barren(client: KubeClient) -> tuple[str, ...]:
     found = []
     async for page in client.pages(kinds.CORE_NODES):
-        found += [_name(node) for node in page.items if _is_barren(node)]
+        found += [
+            str(_within(node, "metadata")["name"])
+            for node in page.items
+            if is_barren(_within(node, "metadata", "labels"), _within(node, "status", "capacity"))
+        ]
     return tuple(sorted(found))
-
-
-def _is_barren(node: Json) -> bool:
-    labels, capacity = _within(node, "metadata", "labels"), _within(node, "status", "capacity")
-    return any(labels.get(label) == "true" for label in GPU_LABELS) and GPU not in capacity
 
 
 async def _has_runtime_class(client: KubeClient) -> bool:
@@ -90,20 +94,40 @@ async def _has_runtime_class(client: KubeClient) -> bool:
     return False
 
 
-async def _may_apply(client: KubeClient) -> bool:
-    group = kinds.TENANTS.group
-    attributes = {"namespace": "default", "verb": "create", "group": group, "resource": kinds.TENANTS.plural}
-    review = {
-        "apiVersion": _REVIEWS.api_version,
-        "kind": _REVIEWS.name,
-        "spec": {"resourceAttributes": attributes},
+async def _powerless(client: KubeClient, namespace: str) -> tuple[str, ...] | None:
+    lacking = []
+    for account, work in _WORK.items():
+        for verb, kind, subresource in work:
+            attributes = _attributes(verb, kind, namespace, subresource)
+            user = f"system:serviceaccount:{namespace}:{account}"
+            try:
+                allowed = await _allowed(client, _REVIEWS, attributes, user=user)
+            except RefusedError as error:
+                if error.code != HTTPStatus.FORBIDDEN:
+                    raise
+                return None
+            if not allowed:
+                lacking.append(f"{account} may not {verb} {'/'.join(filter(None, (kind.plural, subresource)))}")
+    return tuple(lacking)
+
+
+def _attributes(verb: str, kind: Kind, namespace: str, subresource: str = "") -> Json:
+    return {
+        "verb": verb,
+        "group": kind.group,
+        "resource": kind.plural,
+        "namespace": namespace,
+        "subresource": subresource,
     }
-    answer = await client.create(_REVIEWS, "", review)
-    return _within(answer, "status").get("allowed") is True
 
 
-def _name(manifest: Json) -> str:
-    return str(_within(manifest, "metadata")["name"])
+async def _allowed(client: KubeClient, reviews: Kind, attributes: Json, **whose: str) -> bool:
+    review = {
+        "apiVersion": reviews.api_version,
+        "kind": reviews.name,
+        "spec": {"resourceAttributes": attributes, **whose},
+    }
+    return _within(await client.create(reviews, "", review), "status").get("allowed") is True
 
 
 def _within(manifest: Json, *path: str) -> Mapping[str, object]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from treadle.doctor.finding import Finding, Verdict
 from treadle_operator.snapshot import NodeView
 
+# Resources of NVIDIA's device plugin: whole GPUs, shared ones, MIG instances of each profile.
+GPU_RESOURCES = ("nvidia.com/gpu", "nvidia.com/mig-")
+# Labels of a node with a GPU: by NVIDIA's feature discovery, and by Kubernetes' own (vendor 10de, display controllers).
+GPU_LABELS = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present")
 _RUNBOOK = "docs/runbooks"
 
 
@@ -17,7 +21,8 @@ class Cluster:
 
     `led`: whether an operator holds its Lease. `nodes`: treadle's. `barren`: core Nodes with NVIDIA GPUs of which a Pod
     cannot ask for one. `has_runtime_class`: whether a Pod may get them by a runtime class instead. `may_apply`: whether
-    this user may create tenants in the namespace `default`.
+    this user may create tenants in the namespace `default`. `powerless`: what operator's and agents' accounts may not
+    do and have to; None: this user may not ask.
     """
 
     namespace: str
@@ -27,6 +32,13 @@ class Cluster:
     barren: tuple[str, ...]
     has_runtime_class: bool
     may_apply: bool
+    powerless: tuple[str, ...] | None
+
+
+def is_barren(labels: Mapping[str, object], capacity: Mapping[str, object]) -> bool:
+    """Whether a core Node has NVIDIA GPUs by its labels, and by its capacity none that a Pod could ask for."""
+    offered = any(name.startswith(GPU_RESOURCES) and amount != "0" for name, amount in capacity.items())
+    return any(labels.get(label) == "true" for label in GPU_LABELS) and not offered
 
 
 def judge(cluster: Cluster) -> Iterator[Finding]:
@@ -43,6 +55,8 @@ def judge(cluster: Cluster) -> Iterator[Finding]:
         says = f"of nodes {', '.join(cluster.barren)} no Pod gets a GPU"
         fix = "install NVIDIA's device plugin, or a RuntimeClass of the handler nvidia, as agent.runtimeClassName"
         yield Finding("GPUs", Verdict.NOTE, says, fix)
+    if cluster.powerless is not None:
+        yield _roles(cluster.powerless)
     if cluster.may_apply:
         yield Finding("permissions", Verdict.OK, "you may create tenants in the namespace default")
     else:
@@ -55,6 +69,13 @@ def _operator(cluster: Cluster) -> Finding:
         return Finding("operator", Verdict.OK, "one leads")
     fix = f"kubectl get pods -n {cluster.namespace}; {_RUNBOOK}/TreadleOperatorWithoutLeader.md"
     return Finding("operator", Verdict.LACKS, f"none leads in the namespace {cluster.namespace}", fix)
+
+
+def _roles(powerless: tuple[str, ...]) -> Finding:
+    if not powerless:
+        return Finding("roles", Verdict.OK, "operator and agents may do their work")
+    fix = "helm upgrade, or kubectl apply -f charts/treadle/rbac; nothing if they run as somebody else"
+    return Finding("roles", Verdict.NOTE, ", ".join(powerless), fix)
 
 
 def _agents(cluster: Cluster) -> Iterator[Finding]:

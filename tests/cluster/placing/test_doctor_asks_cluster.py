@@ -44,7 +44,7 @@ def test_what_is_there_and_what_is_not(
         code = main(["doctor", "--cluster", "--json", "--kubeconfig", str(kubeconfig)])
         return code, {one["subject"]: one["verdict"] for one in json.loads(capsys.readouterr().out)["findings"]}
 
-    well = dict.fromkeys(("definitions", "operator", "agents", "devices", "permissions"), "ok")
+    well = dict.fromkeys(("definitions", "operator", "agents", "devices", "roles", "permissions"), "ok")
     code, found = ask()
     assert (code, found["agents"], found["permissions"]) == (1, "lacks", "ok")
     players(2)
@@ -53,8 +53,31 @@ def test_what_is_there_and_what_is_not(
     world.cluster.apply(RUNTIME_CLASS)
     assert ask() == (0, well)
 
+    world.cluster.kubectl("delete", "clusterrolebinding", "treadle-agent")
+    eventually(lambda: ask() == (0, well | {"roles": "note"}), 10.0)
+    world.cluster.apply_rbac()
+    eventually(lambda: ask() == (0, well), 10.0)
+
     process.program.kill()
     eventually(lambda: ask() == (1, well | {"operator": "lacks"}), 10.0)
+
+
+def test_a_user_who_may_not_ask_for_others(roles: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who may see all of the cluster, and nothing else."""
+    roles.kubectl("create", "serviceaccount", "viewer", "-n", namespace)
+    verbs, kinds = "--verb=get,list,watch", "--resource=nodes,leases,runtimeclasses,services,endpointslices"
+    roles.kubectl("create", "clusterrole", namespace, verbs, kinds)
+    ours = "--resource=inferencetenants,inferencereplicas,inferencenodes,modelprofiles"
+    roles.kubectl("create", "clusterrole", f"{namespace}-ours", verbs, ours)
+    for role in (namespace, f"{namespace}-ours"):
+        roles.kubectl(
+            "create", "clusterrolebinding", role, f"--clusterrole={role}", f"--serviceaccount={namespace}:viewer"
+        )
+    kubeconfig = roles.kubeconfig_for("viewer", namespace)
+    main(["doctor", "--cluster", "--json", "--kubeconfig", str(kubeconfig), "--namespace", SYSTEM_NAMESPACE])
+    found = {one["subject"]: one["verdict"] for one in json.loads(capsys.readouterr().out)["findings"]}
+    assert "roles" not in found
+    assert found["permissions"] == "note"
 
 
 def test_a_user_who_may_not_ask(roles: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> None:

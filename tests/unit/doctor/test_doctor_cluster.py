@@ -9,7 +9,7 @@ import pytest
 from operator_objects import make_device, make_node
 
 from treadle.__main__ import main
-from treadle.doctor.cluster import Cluster, judge
+from treadle.doctor.cluster import Cluster, is_barren, judge
 from treadle.doctor.finding import Finding, Verdict
 from treadle_api.conditions import Condition, ConditionStatus
 
@@ -17,7 +17,7 @@ STOPPING = Condition("Ready", ConditionStatus.FALSE, "Stopping", "")
 ALIVE, LOST, GONE = make_node("a"), make_node("b", alive=False), make_node("c", alive=False)
 LEFT = replace(GONE, node=replace(GONE.node, conditions=(STOPPING,)))
 FAULTY = make_node("d", (make_device(healthy=False, reason="ECC errors"),))
-WELL = Cluster("treadle-system", (), True, (ALIVE,), (), False, True)
+WELL = Cluster("treadle-system", (), True, (ALIVE,), (), False, True, ())
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ WELL = Cluster("treadle-system", (), True, (ALIVE,), (), False, True)
 )
 def test_a_cluster_that_lacks_nothing(cluster: Cluster) -> None:
     assert [(one.subject, one.verdict) for one in judge(cluster)] == [
-        (subject, Verdict.OK) for subject in ("definitions", "operator", "agents", "devices", "permissions")
+        (subject, Verdict.OK) for subject in ("definitions", "operator", "agents", "devices", "roles", "permissions")
     ]
 
 
@@ -44,6 +44,13 @@ def test_a_cluster_that_lacks_nothing(cluster: Cluster) -> None:
         (replace(WELL, nodes=(ALIVE, LOST)), "agents", Verdict.NOTE, "lost: b", "TreadleNodeDown.md"),
         (replace(WELL, nodes=(ALIVE, FAULTY)), "devices", Verdict.NOTE, "0 of d: ECC errors", "DeviceUnhealthy.md"),
         (replace(WELL, barren=("a", "e")), "GPUs", Verdict.NOTE, "a, e", "RuntimeClass"),
+        (
+            replace(WELL, powerless=("treadle-agent may not create leases",)),
+            "roles",
+            Verdict.NOTE,
+            "treadle-agent may not create leases",
+            "charts/treadle/rbac",
+        ),
         (replace(WELL, may_apply=False), "permissions", Verdict.NOTE, "may not create", "ClusterRole edit"),
     ],
 )
@@ -54,6 +61,28 @@ def test_what_is_lacking_is_told_with_its_fix(
     assert (finding.subject, finding.verdict) == (subject, verdict)
     assert says in finding.says
     assert fix in finding.fix
+
+
+def test_nothing_is_said_of_roles_that_this_user_may_not_ask_for() -> None:
+    assert "roles" not in {one.subject for one in judge(replace(WELL, powerless=None))}
+
+
+@pytest.mark.parametrize(
+    ("labels", "capacity", "barren"),
+    [
+        ({"nvidia.com/gpu.present": "true"}, {"cpu": "8"}, True),
+        ({"feature.node.kubernetes.io/pci-10de.present": "true"}, {"nvidia.com/gpu": "0"}, True),
+        ({"nvidia.com/gpu.present": "true"}, {"nvidia.com/gpu": "1"}, False),
+        ({"nvidia.com/gpu.present": "true"}, {"nvidia.com/gpu.shared": "4"}, False),
+        ({"nvidia.com/gpu.present": "true"}, {"nvidia.com/gpu": "0", "nvidia.com/mig-1g.10gb": "7"}, False),
+        ({"nvidia.com/gpu.present": "false"}, {}, False),
+        ({}, {"cpu": "8"}, False),
+    ],
+)
+def test_a_node_is_barren_whose_gpus_no_pod_can_ask_for(
+    labels: dict[str, str], capacity: dict[str, str], barren: bool
+) -> None:
+    assert is_barren(labels, capacity) is barren
 
 
 def test_runbooks_that_are_named_are_there() -> None:
