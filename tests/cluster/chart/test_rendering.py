@@ -38,6 +38,9 @@ COMBINATIONS = [
     pytest.param({}, id="defaults"),
     *documented(),
     pytest.param({"monitoring": MONITORED}, id="monitored"),
+    pytest.param(
+        {"monitoring": MONITORED | {"runbookUrl": "https://wiki.example/runbooks"}}, id="monitored with runbooks"
+    ),
     pytest.param({"monitoring": MONITORED, "agent": {"auth": {"enabled": False}}}, id="monitored without tokens"),
     pytest.param({"monitoring": MONITORED, "agent": {"tls": {"secretName": "agents"}}}, id="monitored by TLS"),
 ]
@@ -251,6 +254,7 @@ def test_the_cache_lies_on_the_volume_that_is_chosen_and_keeps_to_its_size(helm:
         ({"agent": {"image": {"pullPolicy": "Sometimes"}}}, "/agent/image/pullPolicy"),
         ({"monitoring": {"enabled": "yes"}}, "/monitoring/enabled"),
         ({"monitoring": {"interval": "often"}}, "/monitoring/interval"),
+        ({"monitoring": {"runbookUrl": "docs/runbooks"}}, "/monitoring/runbookUrl"),
         ({"crds": {"enabled": 1}}, "/crds/enabled"),
         ({"crds": {"keep": "no"}}, "/crds/keep"),
         ({"crds": {"kept": True}}, "kept"),
@@ -402,6 +406,18 @@ def test_where_pods_run_and_how_agents_get_a_gpu_is_what_the_values_say(helm: He
     assert spread["topologyKey"] == "kubernetes.io/hostname"
     labels = one(plugged, "Deployment", "treadle-operator")["spec"]["template"]["metadata"]["labels"]
     assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_each_alert_leads_to_its_runbook_where_the_values_say_that_they_are(helm: Helm) -> None:
+    def links(url: str) -> dict[str, str | None]:
+        rule = one(helm.render({"monitoring": MONITORED | {"runbookUrl": url}}), "PrometheusRule", "treadle")
+        alerts = [each for group in rule["spec"]["groups"] for each in group["rules"] if "alert" in each]
+        return {each["alert"]: each["annotations"].get("runbook_url") for each in alerts}
+
+    assert len(links("")) >= 10
+    assert set(links("").values()) == {None}
+    wanted = {name: f"https://wiki.example/runbooks/{name}.md" for name in links("")}
+    assert links("https://wiki.example/runbooks") == wanted
 
 
 def test_everything_lies_in_the_releases_namespace(helm: Helm) -> None:
