@@ -12,6 +12,7 @@ import pytest
 
 from bed.audit import read_requests
 from bed.cluster import Cluster, KubectlError
+from bed.credentials import read_token
 from controlplane.components import KUBERNETES
 
 TENANT = {
@@ -136,7 +137,6 @@ def test_wipe_leaves_no_object_of_ours(cluster: Cluster, namespace: str) -> None
 def test_tokens_outlast_the_run(cluster: Cluster, namespace: str) -> None:
     """The API server may shorten a token's life without refusing the request."""
     cluster.kubectl("create", "serviceaccount", "lasting", "-n", namespace)
-    config = json.loads(cluster.kubeconfig_for("lasting", namespace).read_text())
-    claims = config["users"][0]["user"]["token"].split(".")[1]
+    claims = read_token(cluster.kubeconfig_for("lasting", namespace)).split(".")[1]
     expires = json.loads(base64.urlsafe_b64decode(claims + "=="))["exp"]
     assert expires - datetime.now(UTC).timestamp() > 6 * 3600

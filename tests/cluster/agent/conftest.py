@@ -76,6 +76,7 @@ class Agent:
     name: str
     address: str
     program: Program
+    kubeconfig: Path  # by which the program knows the API server, and is known there
 
     def node(self) -> dict[str, Any]:
         return self.cluster.get("inode", self.name)
@@ -249,7 +250,7 @@ def agent(
         ]  # fmt: skip
         kubeconfig = accounts.kubeconfig_for("treadle-agent", server=server)
         started = program(name, *command, kubeconfig=kubeconfig, XDG_CACHE_HOME=str(cache))
-        made.append(Agent(accounts, name, place, started))
+        made.append(Agent(accounts, name, place, started, kubeconfig))
         return made[-1]
 
     yield start

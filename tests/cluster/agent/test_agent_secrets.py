@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from aiohttp import web
 from model_server import Server, in_a_thread
+
+from bed.credentials import read_token
 
 PASSWORD, WRONG, IN_URI, SIGNATURE = "open-sesame", "close-sesame", "uri-sesame", "signed-sesame"
 FORGED = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJub2JvZHkifQ.Zm9yZ2VkLXNlc2FtZQ"
@@ -84,8 +85,7 @@ def test_no_secret_is_ever_logged(
     assert it.ask("/v2/models/private", f"{FORGED}x") == 503
     it.program.stop()
 
-    own = yaml.safe_load(cluster.kubeconfig_for("treadle-agent").read_text())["users"][0]["user"].get("token", FORGED)
-    log = it.program.output
+    log, own = it.program.output, read_token(it.kubeconfig)
     assert "DEBUG:" in log
     said = [*tokens, FORGED, own, PASSWORD, WRONG, basic(PASSWORD), basic(WRONG), SIGNATURE, IN_URI]
     assert [secret for secret in said if secret in log] == []

@@ -57,6 +57,12 @@ class Credentials:
         return made
 
 
+def read_token(kubeconfig: Path) -> str:
+    """The token in a kubeconfig that `write_kubeconfig` wrote."""
+    token: str = json.loads(kubeconfig.read_text())["users"][0]["user"]["token"]
+    return token
+
+
 def write_kubeconfig(path: Path, server: str, authority: Path, token: str, namespace: str = "default") -> Path:
     """A kubeconfig with one context."""
     cluster = {"server": server, "certificate-authority": str(authority)}

@@ -31,10 +31,10 @@ class OperatorProcess:
         self, cluster: Cluster, name: str, *options: str, way: Proxy | ApiProxy | None = None, debug: bool = False
     ) -> None:
         self._port = free_port()
-        kubeconfig = cluster.kubeconfig_for("treadle-operator", server=way.url if way is not None else None)
+        self.kubeconfig = cluster.kubeconfig_for("treadle-operator", server=way.url if way is not None else None)
         main = ("-c", _DEBUG) if debug else ("-m", "treadle_operator")
         command = (sys.executable, *main, "--listen", f"{LOOPBACK}:{self._port}", *options)
-        self.program: Program = cluster.program(name, *command, kubeconfig=kubeconfig)
+        self.program: Program = cluster.program(name, *command, kubeconfig=self.kubeconfig)
 
     def probe(self, path: str, token: str = "") -> tuple[int, str]:
         """Status and text of a GET; (0, why) where nobody answers."""
