@@ -21,6 +21,7 @@ from treadle_api.histogram import BOUNDS
 DURATION_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0,
 )  # fmt: skip
+REFUSALS = (400, 408, 413)  # HTTP statuses of requests that never become a tenant's work: a client has to change them
 TENANT_LABELS = ("tenant", "tenant_namespace")
 
 
@@ -54,7 +55,7 @@ class TenantRequests:
 
     def __init__(self, series: TenantSeries) -> None:
         self.outcomes: dict[tuple[str, RequestOutcome], int] = {}
-        self.refused: dict[int, int] = {}
+        self.refused: dict[int, int] = dict.fromkeys(REFUSALS, 0)
         self.buckets = [0] * (len(DURATION_BUCKETS) + 1)
         self.latencies = [0] * (len(BOUNDS) + 1)
         self.seconds = 0.0
@@ -90,7 +91,7 @@ class TenantRequests:
         self.outcomes[key] = self.outcomes.get(key, 0) + 1
 
     def refuse(self, status: int) -> None:
-        """Count a request that never became the tenant's work (400, 408, 413)."""
+        """Count a request that never became the tenant's work, by `REFUSALS`."""
         self.refused[status] = self.refused.get(status, 0) + 1
 
     def add(self, other: TenantRequests) -> None:

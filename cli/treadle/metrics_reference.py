@@ -1,7 +1,7 @@
 """The page of documentation about metrics: ``python -m treadle.metrics_reference FILE`` writes it.
 
-It is rendered from what the programs would tell of one tenant of three tiers on one device that has met with all that a
-tenant can, so no metric can be told that is not on it, and it tells how many series that makes.
+It is rendered from what the programs tell of one tenant of three tiers on one device from its first scrape on, so no
+metric can be told that is not on it, and it tells how many series that makes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 from prometheus_client.core import Metric
@@ -17,8 +16,8 @@ from prometheus_client.core import Metric
 from treadle_agent.executor.statistics import Document, TenantStatistics
 from treadle_agent.frontend.promises import PromiseSeries
 from treadle_agent.frontend.scrape import ExecutorSeries, Report, SupervisorCounters
-from treadle_agent.metrics import DURATION_BUCKETS, RequestMetrics, RequestSeries, TenantSeries
-from treadle_agent.policy.switches import Direction, Reason
+from treadle_agent.metrics import DURATION_BUCKETS, REFUSALS, RequestMetrics, RequestSeries, TenantSeries
+from treadle_agent.policy.switches import Switches
 from treadle_api.objects import API_VERSION
 from treadle_api.tenant import KIND, read_tenant
 from treadle_operator.cluster_series import ClusterSeries
@@ -27,7 +26,6 @@ from treadle_operator.metrics import OperatorMetrics
 from treadle_operator.mirror import Mirror
 
 PAGE = "docs/reference/metrics.md"
-REFUSALS = (400, 408, 413)  # the statuses of requests that a client has to change
 NAME, NAMESPACE, TIERS, NODE, DEVICE = "digits", "team", ("large", "medium", "small"), "node-a", "GPU-0"
 
 # All labels that there are, and what bounds the number of their values.
@@ -152,19 +150,12 @@ def _row(family: Metric) -> str:
 def _requests() -> Iterable[Metric]:
     requests = RequestMetrics()
     requests.of(TenantSeries(NAME, NAMESPACE, TIERS))
-    found = list(RequestSeries([requests]).collect())
-    for family in found:
-        if family.name == "treadle_refused_requests":  # not told before there are any
-            for code in REFUSALS:
-                family.add_sample(family.name, {"tenant": NAME, "tenant_namespace": NAMESPACE, "code": str(code)}, 0)
-    return found
+    return RequestSeries([requests]).collect()
 
 
 def _executors() -> Iterable[Metric]:
     document = Document(DEVICE, "space-time")
-    live = (reason for reason in Reason if reason is not Reason.RATE)  # which is the simulation's
-    switches = {f"{direction}/{reason}": 0 for direction, reason in product(Direction, live)}
-    document.tenants[1] = TenantStatistics(f"{NAME}.{NAMESPACE}", switches=switches)
+    document.tenants[1] = TenantStatistics(f"{NAME}.{NAMESPACE}", switches=Switches().by_name())
     document.launched([("matmul", 0.0, 1)], 1)
     return ExecutorSeries([Report(DEVICE, document, SupervisorCounters(0, 0))]).collect()
 

@@ -365,7 +365,7 @@ class Worker:
             entry.device_seconds = version.device_seconds
             entry.waiting = len(version)
             entry.tier = tier.name
-            entry.switches = {f"{way}/{reason}": count for (way, reason), count in version.switches.counts.items()}
+            entry.switches = version.switches.by_name()
             ratios = [executable.cost.correction.ratio for holder in tier.buckets.values() for executable in holder]
             entry.implementations = version.implementations
             entry.correction = sum(ratios) / len(ratios) if ratios else 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import StrEnum
+from itertools import product
 
 
 class Direction(StrEnum):
@@ -22,7 +23,8 @@ class Reason(StrEnum):
     RATE = "rate"  # the estimated rate calls for it (Algorithm 1)
 
 
-_FROM_ZERO = ((Direction.UP, Reason.ROOM), (Direction.DOWN, Reason.BACKLOG), (Direction.DOWN, Reason.SLACK))
+# All that tenants' policies can leave, however seldom: a count that begins at one is no increase to who sums them up.
+_FROM_ZERO = tuple(product(Direction, (Reason.ROOM, Reason.BACKLOG, Reason.SLACK)))
 
 
 class Switches:
@@ -37,6 +39,10 @@ class Switches:
     def count(self, direction: Direction) -> None:
         """The tenant switched, for the reason that was left."""
         self.counts[direction, self.reason] += 1
+
+    def by_name(self) -> dict[str, int]:
+        """The counts by ``DIRECTION/REASON``."""
+        return {f"{way}/{reason}": count for (way, reason), count in self.counts.items()}
 
     def total(self, direction: Direction) -> int:
         """Switches of a direction, for any reason."""

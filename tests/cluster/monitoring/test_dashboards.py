@@ -1,4 +1,7 @@
-"""Every dashboard query returns data from a Prometheus that scrapes a real agent under load, and an operator."""
+"""Every dashboard query returns data from a Prometheus that scrapes a real agent under load, and an operator.
+
+It also counts there what one tenant costs it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from bed import deployment
 from bed.addresses import LOOPBACK, free_port
@@ -21,9 +25,11 @@ from bed.eventually import eventually
 from bed.prometheus import Prometheus
 from monitoring.dashboards import DASHBOARDS
 from monitoring.grafana import Variable
+from treadle.metrics_reference import sections, series_of_the_tenant
 
 EXAMPLES = TREE / "examples"
 TENANT = "under-load"  # of examples/under-load.yaml
+THREE_TIERS, MOST_SERIES = "digits", 50  # of examples/three-tiers.yaml; what a tenant of so many may cost a Prometheus
 QUERIES = [
     pytest.param(query.expression, id=f"{dashboard.uid}: {panel.title}: {query.legend}")
     for dashboard in DASHBOARDS
@@ -33,6 +39,14 @@ QUERIES = [
 ]
 VARIABLES = {variable.name: variable for dashboard in DASHBOARDS for variable in dashboard.variables}
 RATE_INTERVAL = "15s"  # at least four scrapes
+
+
+def three_tiers() -> dict[str, Any]:
+    """That tenant, with a floor and a deadline that let each of its tiers answer on any machine."""
+    tenant: dict[str, Any] = yaml.safe_load((EXAMPLES / "three-tiers.yaml").read_text())
+    tenant["metadata"]["namespace"] = "default"
+    tenant["spec"]["slo"] |= {"deadline": "5s", "minAccuracy": "80"}
+    return tenant
 
 
 class Monitored(Prometheus):
@@ -87,7 +101,9 @@ def loaded(
             stack.callback(program.kill)
             program.start()
         cluster.kubectl("apply", "-f", EXAMPLES / "under-load.yaml")
-        cluster.kubectl("wait", f"it/{TENANT}", "--for=condition=Ready", "--timeout=90s", seconds=100)
+        cluster.apply(three_tiers())
+        for tenant in (TENANT, THREE_TIERS):
+            cluster.kubectl("wait", f"it/{tenant}", "--for=condition=Ready", "--timeout=90s", seconds=100)
         burst = cluster.program("burst", *load)
         stack.callback(burst.kill)
         burst.start()
@@ -130,3 +146,20 @@ def test_every_recorded_series_is_there(loaded: Monitored) -> None:
     recorded = {(rule["name"], rule["labels"]["sloth_slo"]) for rule in loaded.rules() if rule["type"] == "recording"}
     absent = {(name, slo) for name, slo in recorded if not loaded.query(f'{name}{{sloth_slo="{slo}"}}')}
     assert absent == set()
+
+
+def test_a_tenant_of_three_tiers_costs_no_more_series_than_the_page_says(loaded: Monitored) -> None:
+    agent, _, cluster = (series_of_the_tenant(section.families) for section in sections())
+    told = {"treadle-agent": agent, "treadle-operator": cluster}
+    of_the_tenant = f'{{__name__=~"treadle_.+", tenant="{THREE_TIERS}"}}'
+
+    def series() -> dict[str, int]:
+        counts = loaded.query(f"count by (job) ({of_the_tenant})")
+        return {count["metric"]["job"]: int(count["value"][1]) for count in counts}
+
+    def as_told() -> bool:
+        assert series() == told
+        return True
+
+    eventually(as_told, 30.0)
+    assert sum(series().values()) <= MOST_SERIES

@@ -34,6 +34,8 @@ def test_every_admitted_tenant_begins_at_zero_and_ends_with_its_removal(site, en
         assert samples[labels("treadle_requests_total", tier=tier, outcome=outcome)] == 0
     assert samples[labels("treadle_accuracy_credit_total")] == 0
     assert samples[labels("treadle_request_duration_seconds_count")] == 0
+    for code in ("400", "408", "413"):
+        assert samples[labels("treadle_refused_requests_total", code=code)] == 0
     site.infer(GOOD)
     site.call(lambda: site.catalog.remove(["linear.default"]))
     assert not [key for key in scrape(site) if ("tenant", "linear") in key]

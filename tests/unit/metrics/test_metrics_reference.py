@@ -76,6 +76,8 @@ def test_what_is_counted_begins_at_zero() -> None:
     found = {(one.labels["tier"], one.labels["outcome"]): one.value for one in requests.samples}
     answered = {(tier, outcome): 0 for tier in TIERS for outcome in ("good", "late")}
     assert found == {**answered, **dict.fromkeys((("", outcome) for outcome in ("late", "shed", "error")), 0)}
+    [refused] = [family for family in AGENT if family.name == "treadle_refused_requests"]
+    assert {one.labels["code"]: one.value for one in refused.samples} == {"400": 0, "408": 0, "413": 0}
     for family in AGENT:
         for sample in family.samples:
             if sample.labels.get("tenant") == NAME and family.type in ("counter", "histogram"):
