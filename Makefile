@@ -67,9 +67,9 @@ BUILD_IMAGES = PYTHONPATH=tests/images $(PYTHON) -m images
 
 images: $(READY) ## build the images of operator and agent (ten minutes once, then kept outside the tree), and test them
 	@$(BUILD_IMAGES)
-	$(BIN)/python -m pytest -m images tests/images $(TEST_ARGS)
+	$(BIN)/python -m pytest -m 'images and not cuda_images' tests/images $(TEST_ARGS)
 
-cuda-images: $(READY) ## the agent's images for CUDA 12 and 13 as well (four gigabytes), and what can be tested of them without a GPU
+cuda-images: $(READY) ## the agent's images for CUDA 12 and 13 as well (four gigabytes), and tests of them without a GPU
 	@$(BUILD_IMAGES) operator agent agent-cuda12 agent-cuda13
 	$(BIN)/python -m pytest -m cuda_images tests/images $(TEST_ARGS)
 

@@ -1,4 +1,4 @@
-"""The images that `make images` built, and containers of them that end with the test, or with the harness."""
+"""The images that `make images` and `make cuda-images` built, and containers that end with the test, or the harness."""
 
 from __future__ import annotations
 
@@ -17,31 +17,46 @@ from images.recipe import IMAGES, Image
 Containers = Callable[..., Program]
 
 
+CUDA = [pytest.param(name, marks=pytest.mark.cuda_images) for name in ("agent-cuda12", "agent-cuda13")]
+
+
 @pytest.fixture(scope="session", autouse=True)
-def built() -> Iterator[Mapping[str, Image]]:
-    """This tree's images; they stay in the store for as long as the tests run."""
-    wanted = {name: IMAGES[name] for name in ("operator", "agent")}
+def held() -> Iterator[None]:
+    """The images stay in the store for as long as the tests run."""
     with store.held(print, alone=False):
-        absent = [name for name, image in wanted.items() if not store.is_there(store.local(image))]
-        if absent:
-            pytest.fail(f"this tree's images are not built: {', '.join(absent)}; run `make images`", pytrace=False)
-        yield wanted
+        yield
+
+
+def built(name: str) -> Image:
+    """This tree's image of that name."""
+    image = IMAGES[name]
+    if not store.is_there(store.local(image)):
+        target = "cuda-images" if image.suffix else "images"
+        pytest.fail(f"this tree's image {name} is not built: run `make {target}`", pytrace=False)
+    return image
 
 
 @pytest.fixture(scope="session")
-def agent_image(built: Mapping[str, Image]) -> Image:
-    return built["agent"]
+def operator_image() -> Image:
+    return built("operator")
 
 
-@pytest.fixture(scope="session")
-def operator_image(built: Mapping[str, Image]) -> Image:
-    return built["operator"]
+@pytest.fixture(scope="session", params=["agent", *CUDA])
+def agent_image(request: pytest.FixtureRequest) -> Image:
+    """Each of the agent's images in turn."""
+    return built(request.param)
 
 
-@pytest.fixture(params=["operator", "agent"])
-def image(request: pytest.FixtureRequest, built: Mapping[str, Image]) -> Image:
+@pytest.fixture(scope="session", params=CUDA)
+def cuda_image(request: pytest.FixtureRequest) -> Image:
+    """Each image with CUDA in turn."""
+    return built(request.param)
+
+
+@pytest.fixture(scope="session", params=["operator", "agent", *CUDA])
+def image(request: pytest.FixtureRequest) -> Image:
     """Each image in turn."""
-    return built[request.param]
+    return built(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,8 @@ def test_it_is_about_the_image(image: Image) -> None:
     found = bill(image)
     assert (found["bomFormat"], found["specVersion"]) == ("CycloneDX", "1.6")
     subject = found["metadata"]["component"]
-    assert (subject["type"], subject["name"], subject["version"]) == ("container", f"treadle-{image.name}", version())
+    named = subject["type"], subject["name"], subject["version"]
+    assert named == ("container", f"treadle-{image.program}", version())
     (direct,) = (one["dependsOn"] for one in found["dependencies"] if one["ref"] == subject["bom-ref"])
     assert sorted(direct) == sorted(component["bom-ref"] for component in found["components"])
 

@@ -34,7 +34,7 @@ def test_no_file_gives_rights_to_who_runs_it(image: Image, said: Said) -> None:
 
 def test_nothing_but_folders_for_it_is_writable_even_with_a_writable_root(image: Image, said: Said) -> None:
     theirs = "find / -xdev ! -type l '(' -perm -2 -o -user 65532 -o -group 65532 ')'"
-    expected = {"/tmp", "/var/tmp", "/run/lock"} | ({"/var/cache/treadle"} if image.name == "agent" else set())
+    expected = {"/tmp", "/var/tmp", "/run/lock"} | ({"/var/cache/treadle"} if image.program == "agent" else set())
     assert set(said(image, f"{theirs} 2>/dev/null").split()) == expected
 
 
@@ -72,9 +72,10 @@ def test_labels_user_and_commands(image: Image) -> None:
     assert labels[f"{prefix}licenses"] == "Apache-2.0"
     assert re.fullmatch(r"[0-9a-f]{40}(-changed)?|unknown", labels[f"{prefix}revision"])
     assert all(labels[f"{prefix}{name}"] for name in ("title", "description", "base.name"))
+    assert [f"CUDA={labels[name]}" for name in labels if name == "dev.treadle.cuda"] == [*image.arguments]
     assert config["User"] == "65532:65532"
     assert config["Entrypoint"][0] == "/usr/bin/tini"
-    assert config["Entrypoint"][-2:] == ["-m", f"treadle_{image.name}"]
+    assert config["Entrypoint"][-2:] == ["-m", f"treadle_{image.program}"]
 
 
 def test_all_of_it_can_be_imported_but_what_is_the_demos_or_the_benchmarks(image: Image, said: Said) -> None:
@@ -91,10 +92,10 @@ def test_all_of_it_can_be_imported_but_what_is_the_demos_or_the_benchmarks(image
         "        except ModuleNotFoundError as error: absent.add(error.name)\n"
         "print(found > 20, *sorted(absent))"
     )
-    many, *absent = said(image, f'python -c "{script}" {" ".join(packages[image.name])}').split()
+    many, *absent = said(image, f'python -c "{script}" {" ".join(packages[image.program])}').split()
     assert many == "True"
     allowed = {"matplotlib", "mlserver", "scipy", "sklearn", "threadpoolctl", "tritonclient"}
-    assert set(absent) <= (allowed if image.name == "agent" else set())
+    assert set(absent) <= (allowed if image.program == "agent" else set())
 
 
 def test_an_archive_names_the_image_as_the_chart_will(image: Image) -> None:
@@ -104,4 +105,4 @@ def test_an_archive_names_the_image_as_the_chart_will(image: Image) -> None:
         check=True,
     )
     (manifest,) = json.loads(listed.stdout)
-    assert manifest["RepoTags"] == [image.reference] == [f"localhost/treadle-{image.name}:{version()}"]
+    assert manifest["RepoTags"] == [image.reference] == [f"localhost/treadle-{image.program}:{version()}{image.suffix}"]

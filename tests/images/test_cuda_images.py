@@ -10,8 +10,8 @@ import subprocess
 
 import pytest
 
-from images import container, store
-from images.recipe import IMAGES, Image
+from images import container
+from images.recipe import Image
 
 pytestmark = pytest.mark.cuda_images
 
@@ -34,31 +34,22 @@ print(json.dumps([nvrtc.getVersion()[0], known, sorted(loaded & {"libcublas", "l
 """
 
 
-@pytest.fixture(params=["agent-cuda12", "agent-cuda13"])
-def image(request: pytest.FixtureRequest) -> Image:
-    """Each image in turn."""
-    found = IMAGES[request.param]
-    if not store.is_there(store.local(found)):
-        pytest.fail(f"this tree's image {found.name} is not built: run `make cuda-images`", pytrace=False)
-    return found
-
-
 def run(image: Image, *words: str, entrypoint: str) -> subprocess.CompletedProcess[str]:
     command = container.run(image, f"treadle-{image.name}-test", *words, entrypoint=entrypoint, writable=WRITABLE)
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=600)
 
 
-def test_cupy_finds_its_libraries_and_every_kernel_is_compiled_for_every_gpu_they_know(image: Image) -> None:
-    done = run(image, "-c", LIBRARIES, entrypoint="python")
+def test_cupy_finds_its_libraries_and_every_kernel_is_compiled_for_every_gpu_they_know(cuda_image: Image) -> None:
+    done = run(cuda_image, "-c", LIBRARIES, entrypoint="python")
     assert done.returncode == 0, done.stderr
     version, known, loaded = json.loads(done.stdout)
-    assert f"CUDA={version}" in image.arguments
+    assert f"CUDA={version}" in cuda_image.arguments
     assert known == ([70] if version == 12 else []) + [80, 90, 100, 120]  # CUDA 13 has left Volta behind
     assert loaded == ["libcublas", "libcublasLt", "libnvrtc"]
 
 
-def test_where_there_is_no_driver_it_says_so_and_how_to_go_on(image: Image) -> None:
-    done = run(image, "serve", "--device", "cuda", "-f", "/tmp", entrypoint="treadle")
+def test_where_there_is_no_driver_it_says_so_and_how_to_go_on(cuda_image: Image) -> None:
+    done = run(cuda_image, "serve", "--device", "cuda", "-f", "/tmp", entrypoint="treadle")
     assert done.returncode == 2
     assert "there is no NVIDIA driver" in done.stderr
     assert "--device host" in done.stderr

@@ -26,5 +26,5 @@ def test_the_bill_is_where_the_page_reads_it() -> None:
 def test_the_ports_and_the_user_are_the_images(image: Image) -> None:
     config = facts(image)["Config"]
     (port,) = config["ExposedPorts"]
-    assert f"the {image.name} on port {port.removesuffix('/tcp')}" in PAGE
+    assert f"the {image.program} on port {port.removesuffix('/tcp')}" in PAGE
     assert f"user and group {config['User'].partition(':')[0]}," in PAGE

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from bed.program import Program
 from images import container, store
-from images.recipe import TREE, Image
+from images.recipe import IMAGES, TREE, Image
 
 pytestmark = pytest.mark.images
 
@@ -89,20 +89,20 @@ def test_a_container_has_no_rights_and_writes_nothing(image: Image, said: Callab
 def test_help(image: Image, contained: Containers) -> None:
     program = contained(image, "--help")
     assert program.wait() == 0
-    assert f"treadle_{image.name}" in program.output
+    assert f"treadle_{image.program}" in program.output
     assert "usage: " in program.output
 
 
 def test_an_unknown_option_is_named(image: Image, contained: Containers) -> None:
-    program = contained(image, *(AGENT if image.name == "agent" else ()), "--wrong")
+    program = contained(image, *(AGENT if image.program == "agent" else ()), "--wrong")
     assert program.wait() == 2
     assert program.output.endswith("error: unrecognized arguments: --wrong\n")
 
 
 def test_where_there_is_no_cluster_it_says_what_it_lacks(image: Image, contained: Containers) -> None:
-    program = contained(image, *(AGENT if image.name == "agent" else ()))
+    program = contained(image, *(AGENT if image.program == "agent" else ()))
     assert program.wait() == 2
-    looked_at = rf"treadle_{image.name}: kubeconfig \S*/\.kube/config, which is the default, cannot be used: "
+    looked_at = rf"treadle_{image.program}: kubeconfig \S*/\.kube/config, which is the default, cannot be used: "
     assert re.search(looked_at, program.output)
     assert "there is no such file; set KUBECONFIG to " in program.output
 
@@ -144,13 +144,12 @@ def test_the_agents_image_serves_a_model(agent_image: Image, contained: Containe
     assert program.stop(ENDING) == 0
 
 
-def test_what_the_page_runs_is_what_was_just_tested(agent_image: Image) -> None:
+def test_what_the_page_runs_is_what_was_just_tested() -> None:
+    image = IMAGES["agent"]
     page = (TREE / "docs" / "images.md").read_text().partition("## Without a cluster")[2]
     (command,) = re.findall(r"^\$ docker run ((?:.*\\\n)*.*)$", page, re.MULTILINE)
-    reference = agent_image.reference.replace("localhost/", "registry.example/")
-    words = [
-        store.local(agent_image) if word == reference else word for word in shlex.split(command.replace("\\\n", ""))
-    ]
+    reference = image.reference.replace("localhost/", "registry.example/")
+    words = [store.local(image) if word == reference else word for word in shlex.split(command.replace("\\\n", ""))]
     mounted = {Path("$PWD/tenants"): "/tenants"}
-    assert set(words) <= set(container.run(agent_image, "name", *SERVE, **SERVING, mounted=mounted))
+    assert set(words) <= set(container.run(image, "name", *SERVE, **SERVING, mounted=mounted))
     assert words[-len(SERVE) :] == list(SERVE)

@@ -42,9 +42,14 @@ class Image:
     suffix: str = ""
 
     @property
+    def program(self) -> str:
+        """What it is for: `operator` or `agent`."""
+        return self.dockerfile.removeprefix("Dockerfile.")
+
+    @property
     def repository(self) -> str:
         """The image's name where it is used; `localhost` is never asked for over a network."""
-        return f"localhost/treadle-{self.dockerfile.removeprefix('Dockerfile.')}"
+        return f"localhost/treadle-{self.program}"
 
     @property
     def bill(self) -> str:
