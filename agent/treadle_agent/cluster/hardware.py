@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PROC = Path("/proc")
 CGROUP = Path("/sys/fs/cgroup")
+_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # of a container's memory, by cgroups of version 2 and 1
 
 _NOT_PRINTABLE = re.compile(r"[\x00-\x20\x7f]+")
 
@@ -60,12 +61,15 @@ def processor_name(proc: Path = PROC) -> str:
 def host_memory(proc: Path = PROC, cgroup: Path = CGROUP) -> Bytes:
     """The machine's memory, or the container's share of it where that is less."""
     [total] = re.findall(r"^MemTotal:\s+(\d+) kB$", (proc / "meminfo").read_text(), re.MULTILINE)
-    machine = int(total) * 1024
-    try:
-        limit = (cgroup / "memory.max").read_text().strip()
-    except OSError:  # no cgroup of version 2
-        return Bytes(machine)
-    return Bytes(min(machine, int(limit)) if limit.isdecimal() else machine)
+    least = int(total) * 1024
+    for name in _LIMITS:
+        try:
+            limit = (cgroup / name).read_text().strip()
+        except OSError:  # cgroups are of the other version
+            continue
+        if limit.isdecimal():
+            least = min(least, int(limit))
+    return Bytes(least)
 
 
 def _printable(name: str) -> str:

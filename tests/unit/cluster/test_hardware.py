@@ -19,11 +19,12 @@ MEMINFO = "MemTotal:       16384000 kB\nMemFree:         1000 kB\n"
 def machine(tmp_path):
     """/proc and a cgroup, with a limit in bytes, or "max"."""
 
-    def make(limit: str | None = None):
+    def make(limit: str | None = None, file: str = "memory.max"):
         (tmp_path / "cpuinfo").write_text(CPUINFO)
         (tmp_path / "meminfo").write_text(MEMINFO)
         if limit is not None:
-            (tmp_path / "memory.max").write_text(f"{limit}\n")
+            (tmp_path / file).parent.mkdir(exist_ok=True)
+            (tmp_path / file).write_text(f"{limit}\n")
         return tmp_path
 
     return make
@@ -41,6 +42,12 @@ def test_a_container_has_what_its_cgroup_allows(machine):
     whole = 16384000 * 1024
     for limit, expected in ((None, whole), ("max", whole), ("1073741824", 1 << 30), ("9" * 18, whole)):
         folder = machine(limit)
+        assert host_memory(folder, folder) == expected, limit
+
+
+def test_a_container_under_cgroups_of_version_1_has_its_share_too(machine):
+    for limit, expected in ((str(1 << 63), 16384000 * 1024), ("1073741824", 1 << 30)):  # without a limit: a huge one
+        folder = machine(limit, "memory/memory.limit_in_bytes")
         assert host_memory(folder, folder) == expected, limit
 
 
