@@ -14,7 +14,11 @@ DEFAULT_URL = "http://127.0.0.1:8080"  # of `treadle serve`
 
 
 class NoServerError(Exception):
-    """Raised when nobody can be asked: the URL is none, or nothing answers there; the message says which."""
+    """Raised when nobody can be asked: how one is asked is wrong, or nothing answers; the message says which."""
+
+
+class NothingAnswersError(NoServerError):
+    """Raised when the URL is in order, and there is nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class ServerUrl:
         """The status and the body of one answer, for which `patience` is the seconds that each step may take.
 
         Raises:
-            NoServerError: there is none.
+            NoServerError: there is none, or not as it is asked.
         """
         headers = {"Authorization": f"Bearer {token}"} if (token := self._token()) else {}
         connection = self._connection(patience)
@@ -89,9 +93,14 @@ class ServerUrl:
             return response.status, response.read()
         except ssl.SSLCertVerificationError as error:
             fix = "name its authority by --ca-file, and its name by --tls-server-name"
-            raise NoServerError(f"{self} is not trusted: {error.verify_message}; {fix}") from error
+            raise NoServerError(f"{self} is not trusted: {error.verify_message.rstrip('.')}; {fix}") from error
+        except ssl.SSLError as error:
+            raise NoServerError(f"{self} does not answer by TLS: {error.reason}; is it http://?") from error
+        except http.client.BadStatusLine as error:
+            fix = "is it https://?" if self._trust is None else "is it treadle's?"
+            raise NoServerError(f"{self} does not answer by HTTP; {fix}") from error
         except (OSError, http.client.HTTPException) as error:
-            raise NoServerError(f"no server answers at {self}: {error}") from error
+            raise NothingAnswersError(f"no server answers at {self}: {error}") from error
         finally:
             connection.close()
 

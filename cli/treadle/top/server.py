@@ -6,7 +6,7 @@ import time
 from collections import deque
 from http import HTTPStatus
 
-from treadle.server_url import Access, NoServerError, ServerUrl, refusal_of
+from treadle.server_url import Access, NoServerError, NothingAnswersError, ServerUrl, refusal_of
 from treadle.top.interval import compare
 from treadle.top.scrape import Scrape, read_scrape
 from treadle.top.sources import SourceError
@@ -45,8 +45,10 @@ class ServerSource:
         at = time.monotonic()
         try:
             status, body = self._server.get(f"{self._server.prefix}/metrics", PATIENCE)
-        except NoServerError as error:
+        except NothingAnswersError as error:
             raise SourceError(f"{error}; {_FIX}") from error
+        except NoServerError as error:
+            raise SourceError(str(error)) from error
         if status != HTTPStatus.OK:
             said = body[:200].decode(errors="replace")
             fix = refusal_of(status, self._access) or "is it treadle's, and yours to see?"

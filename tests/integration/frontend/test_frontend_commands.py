@@ -119,7 +119,22 @@ def test_files_that_are_not_what_they_should_be(
     flags = [part for flag, name in changed.items() for part in (flag, str(tmp_path / name))]
     ca = [] if "--ca-file" in changed else ["--ca-file", str(tmp_path / "ca.crt"), "--tls-server-name", NAME]
     assert main(["top", "--once", "--url", url, *flags, *ca]) == 2
-    assert said in capsys.readouterr().err
+    assert said in (told := capsys.readouterr().err)
+    assert "start one" not in told, "there is a server, or none is looked for yet"
+
+
+def test_the_other_scheme_is_named_where_one_is_wrong(
+    url: str, options: list[str], make_site: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for given, fault in (
+        (["--url", url.replace("https", "http")], "does not answer by HTTP; is it https://?\n"),
+        (["--url", f"https://{make_site().url}", *options[4:]], "; is it http://?\n"),
+    ):
+        assert main(["top", "--once", *given]) == 2
+        assert main(["trace", str(tmp_path / "t.json"), *given]) == 1
+        for said in capsys.readouterr().err.splitlines(keepends=True):
+            assert f": {given[1]} does not answer by " in said
+            assert said.endswith(fault)
 
 
 def test_what_is_for_https_is_not_for_http(capsys: pytest.CaptureFixture[str]) -> None:
