@@ -7,7 +7,7 @@ from pathlib import Path
 from treadle_operator.kube import kinds
 from treadle_operator.kube.client import KubeClient
 from treadle_operator.kube.connection import ConnectionConfigError, load_connection
-from treadle_operator.kube.errors import ApiError
+from treadle_operator.kube.errors import ApiError, NotFoundError
 from treadle_operator.kube.views import read_node_lease
 from treadle_operator.mirror import Mirror
 from treadle_operator.snapshot import Snapshot
@@ -35,7 +35,8 @@ async def read_cluster(kubeconfig: Path | None, namespace: str, now: float) -> S
         now: seconds since the epoch: which Leases have expired by then. Clocks must agree to a few seconds.
 
     Raises:
-        ClusterError: there is no usable kubeconfig, or the API server does not answer, or refuses to.
+        ClusterError: there is no usable kubeconfig, or the API server does not answer, refuses to,
+            or does not know treadle's kinds.
     """
     try:
         client = KubeClient(await load_connection(kubeconfig), Uncounted())
@@ -51,6 +52,10 @@ async def read_cluster(kubeconfig: Path | None, namespace: str, now: float) -> S
         async for page in client.pages(kinds.LEASES, namespace):
             leases = (read_node_lease(item) for item in page.items)
             alive |= {lease.node for lease in leases if lease is not None and lease.renewed + lease.duration > now}
+    except NotFoundError as error:
+        raise ClusterError(
+            f"the cluster does not know treadle's kinds: {error}; install the chart (docs/install.md)"
+        ) from error
     except ApiError as error:
         raise ClusterError(f"the API server: {error}") from error
     finally:

@@ -187,7 +187,7 @@ def _refusal(data: bytes) -> tuple[str, str]:
         status = msgspec.json.decode(data)
         if isinstance(status, dict):
             return str(status.get("reason", "")), str(status.get("message", ""))
-    return "", data[:200].decode(errors="replace")
+    return "", data[:200].decode(errors="replace").strip()
 
 
 def _seconds(text: str | None) -> Seconds:

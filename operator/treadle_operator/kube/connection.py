@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
+from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
 from treadle_api.kubeconfig import Sought, absent, sought
 from treadle_api.objects import DEFAULT_NAMESPACE
@@ -43,8 +44,7 @@ def default_namespace(kubeconfig: Path | None, context: str | None = None) -> st
     file = _sought(kubeconfig, context)
     if file is None:
         return _ACCOUNT_NAMESPACE.read_text(encoding="utf-8").strip()
-    contexts, current = config.list_kube_config_contexts(file.joined)
-    chosen = next((one for one in contexts if one["name"] == context), current)
+    chosen = KubeConfigLoader(KubeConfigMerger(file.joined).config, active_context=context).current_context
     return str(chosen["context"].get("namespace") or DEFAULT_NAMESPACE)
 
 
@@ -70,6 +70,10 @@ async def _read_file(file: Sought, context: str | None, configuration: Configura
     try:
         if not any(os.path.exists(os.path.expanduser(part)) for part in file.files):  # noqa: PTH110, PTH111, ASYNC240
             raise ConnectionConfigError(file.problem(absent(file.files)))
+        if context is not None and context not in (known := _contexts(file)):
+            has = ", ".join(sorted(known)) or "none"
+            of = f"must be one of kubeconfig {file.joined}"
+            raise ConnectionConfigError(f"--context {context}: {of}, which has {has}")
         await config.load_kube_config(file.joined, context=context, client_configuration=configuration)
     except OSError as error:
         raise ConnectionConfigError(file.problem(f"{error.filename}: {error.strerror}")) from error
@@ -77,3 +81,7 @@ async def _read_file(file: Sought, context: str | None, configuration: Configura
         raise ConnectionConfigError(file.problem(str(error))) from error
     except (AttributeError, KeyError, TypeError) as error:  # from looking into what is another kind of document
         raise ConnectionConfigError(file.problem("it is no kubeconfig")) from error
+
+
+def _contexts(file: Sought) -> set[str]:
+    return {str(one["name"]) for one in KubeConfigMerger(file.joined).config["contexts"]}

@@ -35,7 +35,7 @@ class RefusedError(ApiError):
     """
 
     def __init__(self, code: int, reason: str, message: str) -> None:
-        super().__init__(f"{code} {reason}: {message}")
+        super().__init__(f"{code} {reason}".rstrip() + f": {message}")
         self.code = code
         self.reason = reason
 

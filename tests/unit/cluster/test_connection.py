@@ -132,5 +132,9 @@ def test_a_context_and_the_namespace_that_is_meant(tmp_path: Path, monkeypatch: 
     assert asyncio.run(host("second")) == "http://there:1"
     assert of_the_operator.default_namespace(file) == "shop"
     assert of_the_operator.default_namespace(None, "second") == "default"
-    with pytest.raises(of_the_operator.ConnectionConfigError, match="third"):
+    with pytest.raises(of_the_operator.ConnectionConfigError, match=r"^--context third: .*, which has first, second$"):
         asyncio.run(host("third"))
+    del kubeconfig["current-context"]
+    file.write_text(json.dumps(kubeconfig))
+    assert asyncio.run(host("first")) == "http://here:1", "the one that is named is enough"
+    assert of_the_operator.default_namespace(file, "first") == "shop"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +269,37 @@ def test_a_kubeconfig_that_is_not_there(
         "treadle plan: kubeconfig /nowhere/config, which KUBECONFIG names, cannot be used: there is no such file; "
         "set KUBECONFIG to a file that can be, or give --kubeconfig FILE\n"
         "treadle plan: without a cluster, give its objects: --against FILE\n"
+    )
+
+
+class Bare(BaseHTTPRequestHandler):
+    """An API server without treadle's kinds."""
+
+    def do_GET(self) -> None:
+        body = b"404 page not found\n"
+        self.send_response(404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_cluster_without_treadles_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "tenant.yaml").write_text(yaml.safe_dump(tenant()))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Bare) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        here = {"name": "here", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}
+        context = {"name": "here", "context": {"cluster": "here", "user": "me"}}
+        kubeconfig = {"current-context": "here", "clusters": [here], "contexts": [context], "users": []}
+        (tmp_path / "config").write_text(yaml.safe_dump(kubeconfig))
+        code = main(["plan", "-f", str(tmp_path / "tenant.yaml"), "--kubeconfig", str(tmp_path / "config")])
+        server.shutdown()
+    assert code == 2
+    assert capsys.readouterr().err == (
+        "treadle plan: the cluster does not know treadle's kinds: 404: 404 page not found; install the chart "
+        "(docs/install.md)\ntreadle plan: without a cluster, give its objects: --against FILE\n"
     )
 
 
