@@ -51,6 +51,7 @@ def judge(cluster: Cluster) -> Iterator[Finding]:
     yield _operator(cluster)
     yield from _agents(cluster)
     yield from _devices(cluster.nodes)
+    yield from _closed(cluster.nodes)
     if cluster.barren and not cluster.has_runtime_class:
         says = f"of nodes {', '.join(cluster.barren)} no Pod gets a GPU"
         fix = "install NVIDIA's device plugin, or a RuntimeClass of the handler nvidia, as agent.runtimeClassName"
@@ -84,7 +85,10 @@ def _agents(cluster: Cluster) -> Iterator[Finding]:
     if alive:
         yield Finding("agents", Verdict.OK, f"{len(alive)} renew their Leases")
     else:
-        fix = f"kubectl get daemonset,pods -n {cluster.namespace}: does a node fit agent.nodeSelector?"
+        fix = (
+            f"kubectl get daemonset,pods -n {cluster.namespace}: does a node fit agent.nodeSelector? "
+            f"kubectl logs -n {cluster.namespace} daemonset/treadle-agent: does its agent run?"
+        )
         yield Finding("agents", Verdict.LACKS, "none renews its Lease", fix)
     if lost:
         yield Finding("agents", Verdict.NOTE, f"lost: {', '.join(lost)}", f"{_RUNBOOK}/TreadleNodeDown.md")
@@ -97,4 +101,21 @@ def _devices(nodes: Iterable[NodeView]) -> Iterator[Finding]:
             says = f"{device.id} of {node}: {device.reason}"
             yield Finding("devices", Verdict.NOTE, says, f"{_RUNBOOK}/TreadleDeviceUnhealthy.md")
     if devices and all(device.healthy for _, device in devices):
-        yield Finding("devices", Verdict.OK, f"{len(devices)} are in order")
+        yield Finding("devices", Verdict.OK, f"{len(devices)} are healthy")
+
+
+def _closed(nodes: Iterable[NodeView]) -> Iterator[Finding]:
+    """What takes no tenants by the operator's or somebody's word."""
+    for view in nodes:
+        node = view.node
+        if not view.alive:
+            continue
+        if node.unschedulable:
+            fix = f"kubectl edit inferencenode {node.name}, where nobody means it: spec.unschedulable"
+            yield Finding("devices", Verdict.NOTE, f"{node.name} takes no tenants: it is unschedulable", fix)
+        elif view.unschedulable:
+            fix = f"kubectl uncordon {node.name}, where nobody means it"
+            yield Finding("devices", Verdict.NOTE, f"{node.name} takes no tenants: its Node is cordoned", fix)
+        for device in node.cordoned:
+            says = f"{device.id} of {node.name} takes no tenants: it is cordoned ({device.reason})"
+            yield Finding("devices", Verdict.NOTE, says, f"{_RUNBOOK}/TreadleDeviceCordoned.md")

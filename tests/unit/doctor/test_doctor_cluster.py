@@ -12,11 +12,13 @@ from treadle.__main__ import main
 from treadle.doctor.cluster import Cluster, is_barren, judge
 from treadle.doctor.finding import Finding, Verdict
 from treadle_api.conditions import Condition, ConditionStatus
+from treadle_api.node import CordonedDevice
 
 STOPPING = Condition("Ready", ConditionStatus.FALSE, "Stopping", "")
 ALIVE, LOST, GONE = make_node("a"), make_node("b", alive=False), make_node("c", alive=False)
 LEFT = replace(GONE, node=replace(GONE.node, conditions=(STOPPING,)))
 FAULTY = make_node("d", (make_device(healthy=False, reason="ECC errors"),))
+CLOSED = make_node("e", cordoned=(CordonedDevice("host", "it is hot"),))
 WELL = Cluster("treadle-system", (), True, (ALIVE,), (), False, True, ())
 
 
@@ -41,6 +43,34 @@ def test_a_cluster_that_lacks_nothing(cluster: Cluster) -> None:
         ),
         (replace(WELL, led=False), "operator", Verdict.LACKS, "treadle-system", "kubectl get pods -n treadle-system"),
         (replace(WELL, nodes=(LEFT,)), "agents", Verdict.LACKS, "none renews", "agent.nodeSelector"),
+        (
+            replace(WELL, nodes=(LEFT,)),
+            "agents",
+            Verdict.LACKS,
+            "none renews",
+            "logs -n treadle-system daemonset/treadle",
+        ),
+        (
+            replace(WELL, nodes=(CLOSED,)),
+            "devices",
+            Verdict.NOTE,
+            "host of e takes no tenants: it is cordoned (it is hot)",
+            "Cordoned.md",
+        ),
+        (
+            replace(WELL, nodes=(make_node("f", unschedulable=True, core_cordoned=True),)),
+            "devices",
+            Verdict.NOTE,
+            "f takes no tenants: it is unschedulable",
+            "kubectl edit inferencenode f",
+        ),
+        (
+            replace(WELL, nodes=(make_node("g", core_cordoned=True),)),
+            "devices",
+            Verdict.NOTE,
+            "g takes no tenants: its Node is cordoned",
+            "kubectl uncordon g",
+        ),
         (replace(WELL, nodes=(ALIVE, LOST)), "agents", Verdict.NOTE, "lost: b", "TreadleNodeDown.md"),
         (replace(WELL, nodes=(ALIVE, FAULTY)), "devices", Verdict.NOTE, "0 of d: ECC errors", "DeviceUnhealthy.md"),
         (replace(WELL, barren=("a", "e")), "GPUs", Verdict.NOTE, "a, e", "RuntimeClass"),
@@ -86,9 +116,9 @@ def test_a_node_is_barren_whose_gpus_no_pod_can_ask_for(
 
 
 def test_runbooks_that_are_named_are_there() -> None:
-    told: list[Finding] = [*judge(replace(WELL, led=False, nodes=(LOST, FAULTY)))]
+    told: list[Finding] = [*judge(replace(WELL, led=False, nodes=(LOST, FAULTY, CLOSED)))]
     named = [word for one in told for word in one.fix.split() if word.startswith("docs/")]
-    assert len(named) == 3
+    assert len(named) == 4
     for path in named:
         assert (Path(__file__).parents[3] / path).is_file()
 
