@@ -42,7 +42,10 @@ def _missing_for_cuda() -> str | None:
     if find_spec(f"{_BACKENDS}.cuda") is None:
         return "this version of treadle cannot serve on a GPU yet"
     if find_spec("cupy") is None:
-        return "CuPy is not installed: pip install 'treadle[cuda12]' or 'treadle[cuda13]', as your driver is"
+        return (
+            "CuPy is not installed: pip install 'treadle[cuda12]' or 'treadle[cuda13]', or take the image whose tag "
+            "ends in -cuda12 or -cuda13 (the chart's agent.image.tag), as your driver is"
+        )
     return _missing_driver()
 
 

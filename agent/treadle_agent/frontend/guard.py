@@ -69,9 +69,13 @@ class Guard:
         if not is_token(token := read_token(authorization)):
             raise UnauthenticatedError("a bearer token is needed", "")
         try:
-            caller = await self._reviewer.identify(token, self._audience_of(route), peer)
+            audience = self._audience_of(route)
+            caller = await self._reviewer.identify(token, audience, peer)
             if caller is None:
-                raise UnauthenticatedError("the bearer token is not valid here", "invalid_token")
+                whose = f"for the audience {audience}" if audience else "for the API server itself"
+                raise UnauthenticatedError(
+                    f"the bearer token is not valid here: it has expired, or is not {whose}", "invalid_token"
+                )
             return await self._allowed(caller, route)
         except ReviewError:
             raise NoReviewError("who may call cannot be asked now; try again") from None
@@ -81,6 +85,7 @@ class Guard:
         await self._reviewer.close()
 
     def _audience_of(self, route: Route) -> str:
+        """Whom a token is to be for; "" is the API server itself."""
         return self._audience if route.model or route.resource not in _OF_NODE else ""
 
     async def _allowed(self, caller: Caller, route: Route) -> Route:

@@ -66,7 +66,11 @@ class Tls:
             folder = self._version()
             context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
             pair = self._read()
-        except (OSError, ValueError) as error:  # ssl's errors are OSErrors
+        except ssl.SSLError as error:
+            if error.reason == "KEY_VALUES_MISMATCH":
+                raise TlsError("tls.key is not the key of the certificate in tls.crt") from error
+            raise TlsError(f"tls.crt must hold a certificate, and tls.key its key, as PEM: {error}") from error
+        except (OSError, ValueError) as error:
             raise TlsError(str(error)) from error
         if pair not in self._pairs:
             self._pairs = [pair, *self._pairs[:1]]

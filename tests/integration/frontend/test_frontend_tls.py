@@ -104,8 +104,14 @@ def test_it_looks_by_itself(secured, folder, authority, monkeypatch):
     site.wait_for(lambda: ask(port, authority)[1] != first)
 
 
-def test_what_cannot_be_used_at_the_start_is_refused(tmp_path):
-    with pytest.raises(TlsError):
+def test_what_cannot_be_used_at_the_start_is_refused(tmp_path, authority):
+    with pytest.raises(TlsError, match=r"No such file or directory"):
+        Tls(tmp_path)
+    write(tmp_path, authority, authority.issue_cert("agent.test"), authority.issue_cert("other.test"))
+    with pytest.raises(TlsError, match=r"^tls\.key is not the key of the certificate in tls\.crt$"):
+        Tls(tmp_path)
+    (tmp_path / "tls.crt").write_text("")
+    with pytest.raises(TlsError, match=r"^tls\.crt must hold a certificate, and tls\.key its key, as PEM: "):
         Tls(tmp_path)
 
 

@@ -60,9 +60,19 @@ def test_without_a_token_nobody_is_asked(guard: Make, reviewer, path, header):
     assert reviewer.asked == []
 
 
-def test_a_token_that_is_nobodys(guard: Make):
-    with pytest.raises(UnauthenticatedError) as refused:
-        admit(guard(), "/v2/models/words/infer", {"Authorization": "Bearer other"}, "POST")
+@pytest.mark.parametrize(
+    ("path", "method", "whose"),
+    [
+        ("/v2/models/words/infer", "POST", "the audience treadle.dev"),
+        ("/v2", "GET", "the audience treadle.dev"),
+        ("/metrics", "GET", "the API server itself"),
+    ],
+)
+def test_a_token_that_is_nobodys(guard: Make, path, method, whose):
+    with pytest.raises(
+        UnauthenticatedError, match=f"is not valid here: it has expired, or is not for {whose}$"
+    ) as refused:
+        admit(guard(), path, {"Authorization": "Bearer other"}, method)
     assert refused.value.headers == 'WWW-Authenticate: Bearer realm="treadle", error="invalid_token"\r\n'
 
 

@@ -53,7 +53,7 @@ def test_a_machine_with_a_gpu(machine):
     ("modules", "driver", "message"),
     [
         ((), Driver(), "cannot serve on a GPU yet"),
-        (CUDA[:1], Driver(), "CuPy is not installed: pip install 'treadle"),
+        (CUDA[:1], Driver(), r"CuPy is not installed: pip install 'treadle.* agent\.image\.tag"),
         (CUDA, None, "no NVIDIA driver"),
         (CUDA, Driver(status=100), "cuInit returns 100"),
         (CUDA, Driver(count=0), "sees no GPU"),
