@@ -51,11 +51,16 @@ seccompProfile:
 
 {{/* Whether nothing but the runtime class gives an agent its GPU; a device plugin, or a claim, says which itself. */}}
 {{- define "treadle.gpuByRuntimeAlone" -}}
+{{- if and .Values.agent.runtimeClassName (ne (include "treadle.gpuIsCounted" .) "true") }}true{{ end }}
+{{- end }}
+
+{{/* Whether an agent asks for its GPU by a device plugin's resource, or by a claim. */}}
+{{- define "treadle.gpuIsCounted" -}}
 {{- $plugin := false }}
 {{- range $name, $_ := .Values.agent.resources.limits }}
 {{- if hasPrefix "nvidia.com/" $name }}{{ $plugin = true }}{{ end }}
 {{- end }}
-{{- if and .Values.agent.runtimeClassName (not $plugin) (not .Values.agent.resourceClaimTemplateName) }}true{{ end }}
+{{- if or $plugin .Values.agent.resourceClaimTemplateName }}true{{ end }}
 {{- end }}
 
 {{/* What an agent keeps of models: four fifths of its volume. The rest is for what it is loading, and for kernels. */}}

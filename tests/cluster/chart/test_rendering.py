@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bed.cluster import SYSTEM_NAMESPACE, TREE, Cluster, KubectlError
-from bed.helm import Helm, HelmError, Manifest, Values
+from bed.helm import CHART, RELEASE, Helm, HelmError, Manifest, Values
 from treadle_agent.__main__ import _options as agent_options
 from treadle_agent.__main__ import _parser as agent_parser
 from treadle_agent.frontend.routes import Resource, resolve
@@ -383,6 +383,29 @@ def test_a_gpu_is_asked_for_in_the_one_way_that_was_chosen(helm: Helm) -> None:
     assert visible({"runtimeClassName": "nvidia"}) == "all"
     assert visible({"runtimeClassName": "nvidia", "resources": {"limits": {"nvidia.com/gpu": 1}}}) is None
     assert visible({"runtimeClassName": "nvidia", "resourceClaimTemplateName": "one-gpu"}) is None
+
+
+NO_CUDA, NO_GPU = "has no CUDA: set agent.image.tag", "Nothing gives agents a GPU: "
+CUDA_IMAGE = {"tag": "0.1.0-cuda13"}
+
+
+@pytest.mark.parametrize(
+    ("agent", "told"),
+    [
+        ({}, ()),
+        ({"device": "cuda"}, (NO_CUDA, NO_GPU)),
+        ({"device": "cuda", "image": CUDA_IMAGE}, (NO_GPU,)),
+        ({"device": "cuda", "image": CUDA_IMAGE, "runtimeClassName": "nvidia"}, ()),
+        ({"device": "cuda", "image": CUDA_IMAGE, "resourceClaimTemplateName": "one-gpu"}, ()),
+        ({"device": "cuda", "image": CUDA_IMAGE, "resources": {"limits": {"nvidia.com/gpu": 1}}}, ()),
+        ({"resources": {"limits": {"nvidia.com/gpu": 1}}}, (NO_CUDA,)),
+        ({"device": "host", "runtimeClassName": "nvidia"}, ()),
+    ],
+)
+def test_who_installs_agents_that_lack_their_gpu_is_told(helm: Helm, agent: Values, told: tuple[str, ...]) -> None:
+    options = ("--namespace", SYSTEM_NAMESPACE, "--dry-run=client")
+    said = helm("install", RELEASE, CHART, *options, values={"agent": agent})
+    assert tuple(each for each in (NO_CUDA, NO_GPU) if each in said) == told
 
 
 def test_where_pods_run_and_how_agents_get_a_gpu_is_what_the_values_say(helm: Helm) -> None:
