@@ -19,13 +19,15 @@ AUTHORIZATION = "Authorization"
 class Place:
     """A file on a server, and what is said to be let in; `headers` go to the server of `url` and to no other.
 
-    `signed`: what lets in is the URL's query. `sha256`: the file's, where the server has said it.
+    `signed`: what lets in is the URL's query. `sha256`: the file's, where the server has said it. `named_by`: another
+    server that has named this one; it is judged as one that the other redirects to.
     """
 
     url: URL = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     signed: bool = False
     sha256: str | None = None
+    named_by: URL | None = None
 
 
 def read_url(uri: str) -> URL:

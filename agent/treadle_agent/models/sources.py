@@ -37,8 +37,10 @@ class Sources:
         """Whether a model may be asked for there.
 
         Raises:
-            NotAllowedError: the host is not listed.
+            NotAllowedError: the host is not listed, or it is not to be asked by https.
         """
+        if url.scheme != "https":
+            raise NotAllowedError(f"{shown(url)} is not https, by which alone models come")
         if self.hosts is None or self.lists(url):
             return
         listed = ", ".join(self.hosts) or "none"
@@ -56,9 +58,9 @@ class Sources:
             RefusedByServerError: it may not.
         """
         if target.scheme != "https":
-            raise RefusedByServerError(f"{shown(source)} redirects to {shown(target)}, which is not https")
+            raise RefusedByServerError(f"{shown(source)} points to {shown(target)}, which is not https")
         if not self.trusts(source, target) and not is_public_host(target.host or ""):
-            raise RefusedByServerError(f"{shown(source)} redirects to {shown(target)}, which is no public address")
+            raise RefusedByServerError(f"{shown(source)} points to {shown(target)}, which is no public address")
 
     def trusts(self, source: URL, target: URL) -> bool:
         """Whether `target`'s host may have any address but a link-local one: it is the one asked first, or listed."""

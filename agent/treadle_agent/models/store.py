@@ -50,8 +50,7 @@ class ModelStore:
         self._folder = folder
         self._settings = settings or ModelStoreSettings()
         self._sources = sources or Sources()
-        self._ssl_context = ssl_context or ssl.create_default_context()
-        self._transport = Transport(self._settings, self._sources, self._ssl_context)
+        self._transport = Transport(self._settings, self._sources, ssl_context or ssl.create_default_context())
         self._secrets = secrets or NoSecrets()
         self._downloads = asyncio.Semaphore(self._settings.concurrent_downloads)
 
@@ -163,10 +162,9 @@ class ModelStore:
             return https_place(url, secret)
         if find_spec("oras") is None:
             raise NotAllowedError("oci:// needs a package that is missing here: pip install 'treadle[models]'")
-        from treadle_agent.models.oci import Asking, oci_place
+        from treadle_agent.models.oci import oci_place
 
-        asking = Asking(self._sources.check_host, self._ssl_context, self._settings.silence)
-        place = await asyncio.to_thread(oci_place, model.uri, secret, asking)
+        place = await oci_place(model.uri, secret, self._transport)
         if model.sha256 not in (None, place.sha256):
             raise DigestError(_mismatch(model.uri, str(place.sha256), str(model.sha256)))
         return place

@@ -1,4 +1,4 @@
-"""Files by https: from hosts that are allowed, past redirects that are, from a byte on, at a pace."""
+"""What servers have, by https: from hosts that are allowed, past redirects that are, from a byte on, at a pace."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -29,10 +30,21 @@ from treadle_agent.models.sources import Sources, is_link_local, is_public, plac
 from treadle_agent.settings import ModelStoreSettings
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_BYTES = 4 << 20  # of a document, as registries have it of manifests
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a server answers, whatever it is; `challenge` says how to be let in."""
+
+    status: int
+    reason: str
+    challenge: str
+    body: bytes
 
 
 class Transport:
-    """Gets files; has no state but its settings."""
+    """Asks servers; has no state but its settings."""
 
     def __init__(self, settings: ModelStoreSettings, sources: Sources, ssl_context: ssl.SSLContext) -> None:
         self._settings = settings
@@ -46,26 +58,50 @@ class Transport:
         Raises:
             FetchError: there is none, or it may not be asked for.
         """
+        async with self._answer(place, {"Range": f"bytes={start}-"} if start else {}) as response:
+            if response.status == 416 and start > 0:
+                raise RangeError(f"{shown(place.url)} has other bytes than before, and fewer")
+            if response.status != 200 and not (response.status == 206 and start > 0):
+                raise _refusal(response, place)
+            yield response
+
+    async def read(self, place: Place, accept: str) -> Document:
+        """A small document of a type that `accept` lists, or what the server says instead.
+
+        Raises:
+            FetchError: it may not be asked for, nothing comes, or too much.
+        """
+        async with self.pace(shown(place.url)), self._answer(place, {"Accept": accept}) as response:
+            body = bytearray()
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > _MOST_BYTES:
+                    raise RefusedByServerError(f"{shown(place.url)}: the answer has more than {_MOST_BYTES} bytes")
+            challenge = response.headers.get("WWW-Authenticate", "")
+            return Document(response.status, response.reason or "", challenge, bytes(body))
+
+    @asynccontextmanager
+    async def _answer(self, place: Place, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """What the server answers, or the last of those that it redirects to."""
+        first, name = place.named_by or place.url, shown(place.url)
         self._sources.check_host(place.url)
+        self._sources.check_redirect(first, place.url)
         silence = self._settings.silence
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=silence, sock_read=silence)
-        resolver = _Resolver(lambda target: self._sources.trusts(place.url, target))
+        resolver = _Resolver(lambda target: self._sources.trusts(first, target))
         connector = aiohttp.TCPConnector(ssl=self._ssl_context, resolver=resolver)
-        name = shown(place.url)
         try:
             async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=True) as session:
                 url = place.url
                 for _ in range(self._settings.redirects + 1):
                     _check_literal(url)
-                    headers = _headers(start, place.headers if _same_server(url, place.url) else {})
-                    async with session.get(url, headers=headers, allow_redirects=False) as response:
-                        if response.status == 200 or (response.status == 206 and start > 0):
+                    own = place.headers if _same_server(url, place.url) else {}
+                    said = {"Accept-Encoding": "identity", **headers, **own}  # a part is one of the file's own bytes
+                    async with session.get(url, headers=said, allow_redirects=False) as response:
+                        if (target := _redirect(response)) is None:
                             yield response
                             return
-                        if response.status == 416 and start > 0:
-                            raise RangeError(f"{name} has other bytes than before, and fewer")
-                        target = _redirect(url, response, place)
-                    self._sources.check_redirect(place.url, target)
+                    self._sources.check_redirect(first, target)
                     url = target
                 raise RefusedByServerError(f"{name} redirects more than {self._settings.redirects} times")
         except TimeoutError as error:
@@ -75,6 +111,8 @@ class Transport:
         except aiohttp.ClientConnectorCertificateError as error:
             reason = error.certificate_error
             raise RefusedByServerError(f"{name}: the server's certificate is not trusted: {reason}") from error
+        except aiohttp.ClientConnectorDNSError as error:
+            raise UnreachableError(f"{name}: no address is known for {error.host}: is its name right?") from error
         except aiohttp.ClientError as error:
             raise UnreachableError(f"{name}: {error}") from error
 
@@ -129,29 +167,29 @@ def _check_literal(url: URL) -> None:
         raise RefusedByServerError(f"{shown(url)} is at {address}, from which no model may come")
 
 
-def _headers(start: int, own: Mapping[str, str]) -> dict[str, str]:
-    """A part of a file is one of its bytes, so they are not to be packed on the way."""
-    part = {"Range": f"bytes={start}-"} if start else {}
-    return {"Accept-Encoding": "identity", **part, **own}
-
-
 def _same_server(url: URL, other: URL) -> bool:
     return place_of(url) == place_of(other)
 
 
-def _redirect(url: URL, response: aiohttp.ClientResponse, place: Place) -> URL:
-    """Where an answer other than the file points to."""
-    location, status = response.headers.get("Location"), response.status
-    if status not in _REDIRECTS or location is None:
-        fix = ""
-        if status in (401, 403):
-            asked = bool(place.headers) or place.signed
-            fix = ": does the Secret let in?" if asked else ": name a Secret that lets in, in secretName"
-        raise error_of(status)(f"{shown(url)}: the server answers {status} {response.reason}{fix}")
+def _redirect(response: aiohttp.ClientResponse) -> URL | None:
+    """Where an answer points to."""
+    location = response.headers.get("Location")
+    if response.status not in _REDIRECTS or location is None:
+        return None
     try:
-        return url.join(URL(location))
+        return response.url.join(URL(location))
     except ValueError as error:
-        raise RefusedByServerError(f"{shown(url)} redirects to what is not a URL") from error
+        raise RefusedByServerError(f"{shown(response.url)} redirects to what is not a URL") from error
+
+
+def _refusal(response: aiohttp.ClientResponse, place: Place) -> FetchError:
+    """What an answer other than the file is to the model's owner."""
+    fix = ""
+    if response.status in (401, 403):
+        asked = bool(place.headers) or place.signed
+        fix = ": does the Secret let in?" if asked else ": name a Secret that lets in, in secretName"
+    reason = f"the server answers {response.status} {response.reason}{fix}"
+    return error_of(response.status)(f"{shown(response.url)}: {reason}")
 
 
 def error_of(status: int) -> type[FetchError]:

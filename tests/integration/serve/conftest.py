@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -213,3 +214,17 @@ def write() -> Callable[..., str]:
 def model() -> Callable[..., None]:
     """Write a model file."""
     return write_model
+
+
+@pytest.fixture
+def resolving(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``resolving(NAME="ADDRESS")``: the names NAME.anything resolve so, as their owner could have it."""
+    inner = socket.getaddrinfo
+
+    def begin(**addresses: str) -> None:
+        def look_up(host, port, *args, **kwargs):
+            return inner(addresses.get(str(host).partition(".")[0], host), port, *args, **kwargs)
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+    return begin

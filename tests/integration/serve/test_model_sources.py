@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -109,22 +108,12 @@ def test_no_redirect_leads_to_a_private_address(tmp_path, target):
 
     error, requests = fetch(tmp_path, Sources(("127.0.0.1:{port}",)), "https://127.0.0.1:{port}/m", answer)
     assert isinstance(error, RefusedByServerError)
-    assert f"redirects to {target}, which is no public address" in str(error)
+    assert f"points to {target}, which is no public address" in str(error)
     assert len(requests) == 1
 
 
-def resolving(monkeypatch, **addresses: str) -> None:
-    """Names that resolve to what a test says, as their owner could have it."""
-    inner = socket.getaddrinfo
-
-    def look_up(host, port, *args, **kwargs):
-        return inner(addresses.get(str(host).partition(".")[0], host), port, *args, **kwargs)
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-
-
-def test_nor_to_a_name_that_has_one(tmp_path, monkeypatch):
-    resolving(monkeypatch, elsewhere="127.0.0.1")
+def test_nor_to_a_name_that_has_one(tmp_path, resolving):
+    resolving(elsewhere="127.0.0.1")
 
     async def answer(request: web.Request) -> web.StreamResponse:
         port = request.url.port
@@ -136,10 +125,10 @@ def test_nor_to_a_name_that_has_one(tmp_path, monkeypatch):
     assert len(requests) == 1
 
 
-def test_a_listed_host_may_be_in_the_cluster_but_not_on_the_link(tmp_path, monkeypatch):
+def test_a_listed_host_may_be_in_the_cluster_but_not_on_the_link(tmp_path, resolving):
     file, _ = fetch(tmp_path, Sources(("localhost:{port}",)), "https://localhost:{port}/m")
     assert file.read_bytes() == b"model"
-    resolving(monkeypatch, metadata="169.254.169.254")
+    resolving(metadata="169.254.169.254")
     for host in ("metadata.example", "169.254.169.254"):
         error, requests = fetch(tmp_path, Sources((host,)), f"https://{host}/m")
         assert isinstance(error, FetchError)

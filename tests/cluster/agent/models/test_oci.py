@@ -22,9 +22,12 @@ from treadle_agent.models.errors import (
     NotFoundError,
     RefusedByServerError,
 )
-from treadle_agent.models.oci import Asking, oci_place
+from treadle_agent.models.oci import oci_place
 from treadle_agent.models.secrets import Secret, SecretError
+from treadle_agent.models.sources import Sources
 from treadle_agent.models.store import ModelStore
+from treadle_agent.models.transport import Transport
+from treadle_agent.settings import ModelStoreSettings
 from treadle_api.tenant import Model
 
 BODY = bytes(range(256)) * 20_000
@@ -143,9 +146,9 @@ def by_token(realm: str, said: list[str]) -> Callable[[web.Request], Any]:
 def test_a_registry_that_lets_in_by_a_token(tmp_path: Path) -> None:
     said: list[str] = []
     with in_a_thread(Server(by_token("", said))) as server:
-        asking = Asking(lambda _: None, server.trust, 10.0)
+        transport = Transport(ModelStoreSettings(), Sources(), server.trust)
         login = Secret("reader", {key: value.encode() for key, value in LOGIN.items()})
-        place = oci_place(f"oci://127.0.0.1:{server.port}/digits:v1", login, asking)
+        place = asyncio.run(oci_place(f"oci://127.0.0.1:{server.port}/digits:v1", login, transport))
     assert said == ["/v2/digits/manifests/v1 nothing", f"/token {BASIC}", "/v2/digits/manifests/v1 Bearer a-token"]
     assert place.headers == {"Authorization": "Bearer a-token"}
     assert place.sha256 == DIGEST
@@ -157,10 +160,10 @@ def test_the_login_is_told_to_no_token_server_that_is_not_listed(store: Store, r
     with in_a_thread(Server(by_token(realm, said))) as server:
         host = f"127.0.0.1:{server.port}"
         it = store((host,), {"reader": LOGIN})
-        it._ssl_context = server.trust
+        it._transport._ssl_context = server.trust
         error = fetch(it, f"oci://{host}/digits:v1")
     assert isinstance(error, NotAllowedError | RefusedByServerError)
-    assert "models may not come from 169.254.169.254" in str(error) or "which is not https" in str(error)
+    assert "models may not come from 169.254.169.254" in str(error) or "is not https" in str(error)
     assert said == ["/v2/digits/manifests/v1 nothing"]
 
 
@@ -173,7 +176,7 @@ def test_a_blob_that_is_not_what_the_manifest_says(store: Store) -> None:
     with in_a_thread(Server(answer)) as server:
         host = f"127.0.0.1:{server.port}"
         it = store((host,), {})
-        it._ssl_context = it._transport._ssl_context = server.trust
+        it._transport._ssl_context = server.trust
         error = fetch(it, f"oci://{host}/digits:v1", secret=None)
     assert isinstance(error, DigestError)
     assert "is not the file of that digest" in str(error)
