@@ -9,6 +9,7 @@ import pytest
 from bed.cluster import SYSTEM_NAMESPACE, Cluster, KubectlError
 from bed.eventually import eventually
 from bed.helm import RELEASE, Helm
+from bed.uids import uids_of
 from node import install_page, release, tenant
 from node.client import Client
 
@@ -24,7 +25,7 @@ IN_THE_CLUSTER = "crd,clusterroles,clusterrolebindings,validatingadmissionpolici
 def uids(cluster: Cluster) -> dict[str, str]:
     """Of our definitions, and of all that they define, by kind and name."""
     found = cluster.get("crd", "-l", OURS)["items"] + cluster.get("it,ir,inode", "-A")["items"]
-    return {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["uid"] for each in found}
+    return uids_of(found)
 
 
 def names(cluster: Cluster, kinds: str, *words: str) -> set[str]:

@@ -11,6 +11,7 @@ from bed import previous
 from bed.cluster import SYSTEM_NAMESPACE, Cluster
 from bed.eventually import eventually
 from bed.helm import RELEASE, Helm
+from bed.uids import uids_of
 from images.recipe import Image, version
 from node import node, release, tenant
 from node.client import Client
@@ -45,7 +46,7 @@ def uids(cluster: Cluster, helm: Helm) -> dict[str, str]:
     found = json.loads(cluster.kubectl("get", "-f", "-", "-o", "json", stdin=manifest))["items"]
     found += cluster.get("it,ir,inode", "-A")["items"]
     found += cluster.get("services,endpointslices", "-A", "-l", OF_TENANTS)["items"]
-    return {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["uid"] for each in found}
+    return uids_of(found)
 
 
 def running(cluster: Cluster) -> set[str]:

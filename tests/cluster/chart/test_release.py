@@ -12,6 +12,7 @@ import pytest
 from bed import previous
 from bed.cluster import SYSTEM_NAMESPACE, Cluster, KubectlError
 from bed.helm import CHART, RELEASE, Helm, HelmError
+from bed.uids import uids_of
 
 DEFINITIONS = "crd"
 OURS = "app.kubernetes.io/name=treadle"
@@ -68,7 +69,7 @@ def kinds(cluster: Cluster) -> list[str]:
 def uids(cluster: Cluster) -> dict[str, str]:
     """The UID of every object of ours, by kind and name."""
     found = cluster.get(",".join(kinds(cluster)), "-A", "-l", OURS)["items"]
-    return {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["uid"] for each in found}
+    return uids_of(found)
 
 
 def test_from_install_to_uninstall(helm: Helm, fresh: Cluster, eventually: Eventually) -> None:
