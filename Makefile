@@ -53,7 +53,7 @@ NODE_PARTS = $(BUILD_CONTROLPLANE) > /dev/null && $(BUILD_IMAGES) > /dev/null &&
 
 demo-cluster: $(READY) ## a node with real Pods on this machine (as root), the chart and the examples on it, and a live view, until Ctrl-C
 	@$(NODE_PARTS)
-	@PYTHONPATH=tests/cluster:tests/images:tests/e2e $(BIN)/python -m node
+	@PYTHONPATH=tests/cluster:tests/images:tests/e2e:tests/objects $(BIN)/python -m node
 
 chart-files: $(READY) ## the chart's copies of what lies elsewhere in the tree
 	cp crds/*.yaml charts/treadle/files/crds/

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.e2e
 DEMO = (sys.executable, "-m", "node")
 # What it is run by on a terminal of its own, whose keys are its stdin.
 ON_A_TERMINAL = (sys.executable, "-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)")
-PATH = os.pathsep.join(str(TREE / "tests" / name) for name in ("e2e", "cluster", "images"))
+PATH = os.pathsep.join(str(TREE / "tests" / name) for name in ("e2e", "cluster", "images", "objects"))
 CTRL_C = b"\x03"
 SCREEN, GIVEN_BACK = "\x1b[?1049h", "\x1b[?1049l"
 UP = 240.0  # seconds

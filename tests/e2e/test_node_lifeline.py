@@ -37,7 +37,7 @@ with node.running(Path(sys.argv[1])) as (cluster, _):
     time.sleep(600)
 """
 TESTS = Path(__file__).parents[1]
-PATH = os.pathsep.join(str(TESTS / name) for name in ("e2e", "cluster", "images"))
+PATH = os.pathsep.join(str(TESTS / name) for name in ("e2e", "cluster", "images", "objects"))
 # Where what a node consists of would write, if it could.
 FOLDERS = ("/etc", "/opt", "/run", "/usr/libexec", "/var/lib", "/var/log")
 MOUNTED = ("/opt", "/proc", "/run", "/sys", "/var/lib/kubelet", "/var/log", f"{tempfile.gettempdir()}/treadle-bed-")

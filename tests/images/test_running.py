@@ -10,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
 import yaml
-from onnx import TensorProto, helper, numpy_helper
+from scaling_model import scaling_model
 
 from bed.program import Program
 from images import container, store
@@ -52,15 +51,7 @@ def tenants(tmp_path: Path) -> dict[Path, str]:
     """A folder, mounted: a tenant that doubles, and its model."""
     folder = tmp_path / "tenants"
     folder.mkdir()
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])],
-        "double",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])],
-        [numpy_helper.from_array(2 * np.eye(4, dtype=np.float32), "w")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.save(model, folder / "double.onnx")
+    onnx.save(scaling_model(2.0, 4), folder / "double.onnx")
     document = {
         "apiVersion": "treadle.dev/v1alpha1",
         "kind": "InferenceTenant",

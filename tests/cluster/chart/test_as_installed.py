@@ -11,10 +11,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from scaling_model import scaling_model
 
 from bed.addresses import free_port, own_address
 from bed.audit import read_requests
@@ -26,14 +25,6 @@ from bed.rights import Right, difference, granted, used
 NODE = "node-a"
 Eventually = Callable[..., Any]
 Started = Callable[[Program], Program]
-
-
-def write_model(path: Path) -> Path:
-    weights = numpy_helper.from_array(np.eye(4, dtype=np.float32), "w")
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "same", ends[:1], ends[1:], [weights])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
-    return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +118,8 @@ def test_a_tenant_is_served_and_an_agent_uses_what_it_is_permitted(
     for path in agent.probes.values():
         eventually(lambda path=path: answers(f"http://{address}{path}") == HTTPStatus.OK, 60.0)
 
-    model = write_model(tmp_path / "same.onnx")
+    model = tmp_path / "same.onnx"
+    onnx.save(scaling_model(1.0, 4), model)
     tenant = {
         "apiVersion": "treadle.dev/v1alpha1",
         "kind": "InferenceTenant",

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from scaling_model import scaling_model
 
 from bed import deployment
 from bed.deployment import Agent
@@ -37,14 +36,7 @@ ANSWER = [2.0, 4.0, 6.0, 8.0]
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """y = 2 · x."""
     path = tmp_path_factory.mktemp("models") / "doubler.onnx"
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])],
-        TENANT,
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", WIDTH])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", WIDTH])],
-        [numpy_helper.from_array(2 * np.eye(WIDTH, dtype=np.float32), "w")],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    onnx.save(scaling_model(2.0, WIDTH), path)
     return path
 
 

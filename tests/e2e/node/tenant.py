@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from scaling_model import scaling_model
 
 from bed.cluster import Cluster
 
 FOLDER = "/models"  # where agents have it
 CONFIG_MAP = "models"
-FILE = "double.onnx"
+FILE, WIDTH = "double.onnx", 4
 DOUBLED = [2.0, 4.0, 6.0, 8.0]  # what comes back of 1, 2, 3, 4
 
 # Values of the chart by which agents have the models, as users would say it.
@@ -24,15 +23,11 @@ VALUES: dict[str, Any] = {
 
 def models(namespace: str) -> dict[str, Any]:
     """The ConfigMap with the model."""
-    weights = numpy_helper.from_array(2 * np.eye(4, dtype=np.float32), "w")
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "double", ends[:1], ends[1:], [weights])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": CONFIG_MAP, "namespace": namespace},
-        "binaryData": {FILE: base64.b64encode(model.SerializeToString()).decode()},
+        "binaryData": {FILE: base64.b64encode(scaling_model(2.0, WIDTH).SerializeToString()).decode()},
     }
 
 
