@@ -1,4 +1,4 @@
-"""A release is removed, and installed again: tenants are the ones that they were."""
+"""A release is removed: tenants stay, and are served when it is installed again; or go with it, where that is asked."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ HERE = ("--namespace", SYSTEM_NAMESPACE)
 OURS = "app.kubernetes.io/name=treadle"
 SLICES = ("endpointslices", "-A", "-l", "endpointslice.kubernetes.io/managed-by=treadle.dev")
 IN_THE_NAMESPACE = "all,leases,secrets,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,pdb"
+NOT_OURS = {"configmap/kube-root-ca.crt", f"configmap/{tenant.CONFIG_MAP}", "serviceaccount/default"}
 IN_THE_CLUSTER = "crd,clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
 
 
@@ -54,13 +55,13 @@ def test_a_release_is_removed_and_installed_again(
     values = release.values(helm)
     helm("uninstall", RELEASE, *HERE)
     eventually(lambda: names(installed, "pods", "-n", SYSTEM_NAMESPACE) == set(), 90.0)
-    left = {"configmap/kube-root-ca.crt", f"configmap/{tenant.CONFIG_MAP}", "serviceaccount/default"}
-    eventually(lambda: names(installed, IN_THE_NAMESPACE, "-n", SYSTEM_NAMESPACE) == left, 30.0)
+    eventually(lambda: names(installed, IN_THE_NAMESPACE, "-n", SYSTEM_NAMESPACE) == NOT_OURS, 30.0)
     assert {one.partition(".")[0] for one in names(installed, IN_THE_CLUSTER, "-l", OURS)} == {
         "customresourcedefinition"
     }
     assert uids(installed) == before
-    assert installed.exists(*SLICES), "of the tenant, which is kept"
+    [named] = [one for each in installed.get(*SLICES)["items"] for one in each["endpoints"]]
+    assert named["conditions"]["ready"], "else docs/install.md need not tell what to do about it"
     installed.kubectl(*shlex.split(install_page.line("kubectl delete endpointslices"))[1:])
     assert not installed.exists(*SLICES)
     eventually(lambda: refuses(client, host), 30.0)
@@ -74,3 +75,26 @@ def test_a_release_is_removed_and_installed_again(
     assert tenant.address(installed, "steady", namespace) == host
     after = uids(installed)
     assert {key: uid for key, uid in before.items() if not key.startswith("InferenceReplica/")}.items() <= after.items()
+
+
+def test_definitions_and_tenants_go_with_it_where_that_is_asked(
+    installed: Cluster, helm: Helm, client: Client, namespace: str
+) -> None:
+    values = release.values(helm)
+    host = tenant.make(installed, "fleeting", namespace)
+    release.change(helm, "crds.keep=false")
+    release.wait(installed)
+    assert client.ask(host, "fleeting") == tenant.DOUBLED
+    of_tenants = ("services,endpointslices", "-n", namespace)
+    assert installed.exists(*of_tenants)
+
+    helm("uninstall", RELEASE, *HERE)
+    eventually(lambda: names(installed, IN_THE_NAMESPACE, "-n", SYSTEM_NAMESPACE) == NOT_OURS, 90.0)
+    eventually(lambda: names(installed, IN_THE_CLUSTER, "-l", OURS) == set(), 30.0)
+    eventually(lambda: not installed.exists(*of_tenants), 30.0)
+
+    release.install(helm, values)
+    release.wait(installed)
+    assert not installed.exists("it,ir", "-A")
+    host = tenant.make(installed, "fleeting", namespace)
+    assert client.ask(host, "fleeting") == tenant.DOUBLED
