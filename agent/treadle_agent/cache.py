@@ -1,6 +1,6 @@
 """The folder on this machine where models, and what is made of them, are kept, within a size.
 
-models/       `models.store.ModelStore`'s files
+models/       `models.store.ModelStore`'s files; its notes are its own matter, and leave with what they are of
 artifacts/    `program.loader.Loader`'s folders
 tuning/       `executor.tuning_cache.TuningCache`'s files, which nobody marks: one that leaves is measured again
 users/ID/     a process that serves from this folder: `alive`, which it keeps locked, and a mark for each entry in use
@@ -25,6 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from treadle_agent.models.notes import FOLDER as NOTES
 from treadle_agent.policy.clearing import CacheEntry, to_clear
 from treadle_agent.settings import CacheSettings
 from treadle_api.units import Bytes, Seconds
@@ -133,6 +134,8 @@ class Cache:
         """All there is; in use for what can be said without marks."""
         for folder in (self.models, self.artifacts, self.tuning):
             for path in folder.iterdir() if folder.exists() else ():
+                if path.name == NOTES:
+                    continue
                 with suppress(FileNotFoundError):  # what is being made gets another name when it is finished
                     size, used = _size(path), path.stat().st_mtime
                     being_made = path.name.startswith(".") and now - used < self._settings.abandoned_seconds

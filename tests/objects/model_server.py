@@ -16,8 +16,10 @@ from aiohttp import web
 class Server:
     """An https server whose answers a test chooses; keeps requests' paths and headers."""
 
-    def __init__(self, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> None:
+    def __init__(self, handler: Callable[[web.Request], Awaitable[web.StreamResponse]], port: int = 0) -> None:
+        """`port`: 0 for any."""
         self.handler = handler
+        self.port = port
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
         self._transports: set[asyncio.Transport] = set()
@@ -37,13 +39,17 @@ class Server:
 
         self._runner = web.ServerRunner(web.Server(handle), shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._server_context)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._server_context)
         await site.start()
         self.port = self._runner.addresses[0][1]
         self.url = f"https://127.0.0.1:{self.port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Be away."""
         await self._runner.cleanup()
         for transport in self._transports:
             transport.abort()  # a client that is gone agrees on no end

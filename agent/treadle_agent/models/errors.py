@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Self
+
 from treadle_api.replica import LoadedReason
 
 
@@ -64,3 +67,8 @@ class StorageError(FetchError):
     """Raised when the store's own folder cannot be written: no fault of the model's owner."""
 
     cause = LoadedReason.STORAGE_FAILED
+
+    @classmethod
+    def of(cls, folder: Path, error: OSError) -> Self:
+        """What the system says of a folder."""
+        return cls(f"the model store {folder} cannot be written: {error.strerror or error}")

@@ -1,4 +1,4 @@
-"""A file that is being downloaded: kept under the digest that it is to have, so that an interruption costs no byte.
+"""A file that is being downloaded: kept under a name that the next try knows, so that an interruption costs no byte.
 
 One process and task at a time writes it, the one that has locked it; the lock is the kernel's, and ends with it.
 """
@@ -36,7 +36,7 @@ class Partial:
                 self._digest.update(chunk)
                 self.size += len(chunk)
         except OSError as error:
-            raise _failed(self.path, error) from error
+            raise StorageError.of(self.path.parent, error) from error
 
     def restart(self) -> None:
         """Forget what is there."""
@@ -44,7 +44,7 @@ class Partial:
             self._file.seek(0)
             self._file.truncate()
         except OSError as error:
-            raise _failed(self.path, error) from error
+            raise StorageError.of(self.path.parent, error) from error
         self.size = 0
         self._digest = hashlib.sha256()
 
@@ -53,7 +53,7 @@ class Partial:
         try:
             self._file.write(chunk)
         except OSError as error:
-            raise _failed(self.path, error) from error
+            raise StorageError.of(self.path.parent, error) from error
         self._digest.update(chunk)
         self.size += len(chunk)
 
@@ -63,7 +63,7 @@ class Partial:
             self._file.flush()
             return self.path.replace(place)
         except OSError as error:
-            raise _failed(self.path, error) from error
+            raise StorageError.of(self.path.parent, error) from error
 
     @property
     def digest(self) -> str:
@@ -98,7 +98,7 @@ def _lock(path: Path) -> BinaryIO | None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")
     except OSError as error:
-        raise _failed(path, error) from error
+        raise StorageError.of(path.parent, error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.path.samestat(os.fstat(file.fileno()), path.stat()):
@@ -107,7 +107,3 @@ def _lock(path: Path) -> BinaryIO | None:
         pass
     file.close()
     return None
-
-
-def _failed(path: Path, error: OSError) -> StorageError:
-    return StorageError(f"the model store {path.parent} cannot be written: {error.strerror or error}")

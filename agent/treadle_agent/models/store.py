@@ -1,4 +1,4 @@
-"""From a model's URI to a verified local file; downloads lie in a content-addressed folder."""
+"""From a model's URI to a verified local file; downloads lie in a content-addressed folder, for who may read them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from yarl import URL
+
 from treadle_agent.models.errors import (
     DigestError,
     NotAllowedError,
@@ -20,11 +22,13 @@ from treadle_agent.models.errors import (
     TooSlowError,
     UnreachableError,
 )
+from treadle_agent.models.notes import FOLDER, Notes
 from treadle_agent.models.partial import Partial, open_partial
 from treadle_agent.models.places import Place, https_place, read_url
-from treadle_agent.models.s3 import s3_place
-from treadle_agent.models.secrets import NoSecrets, Secrets
-from treadle_agent.models.sources import Sources, shown
+from treadle_agent.models.readers import Reader, Reading, came_from, reading_of, source_key
+from treadle_agent.models.s3 import s3_endpoint, s3_place
+from treadle_agent.models.secrets import NoSecrets, Secret, Secrets
+from treadle_agent.models.sources import Sources, place_of, shown
 from treadle_agent.models.transport import Transport
 from treadle_agent.settings import ModelStoreSettings
 from treadle_api.objects import DEFAULT_NAMESPACE
@@ -48,6 +52,7 @@ class ModelStore:
     ) -> None:
         """`ssl_context` replaces the system's trust, which the variable SSL_CERT_FILE names."""
         self._folder = folder
+        self._notes = Notes(folder / FOLDER, self._place)
         self._settings = settings or ModelStoreSettings()
         self._sources = sources or Sources()
         self._transport = Transport(self._settings, self._sources, ssl_context or ssl.create_default_context())
@@ -60,20 +65,33 @@ class ModelStore:
         `namespace` is the tenant's, where the Secret is that it may name.
 
         A local file is used where it lies, since a model may keep its weights in files beside it. A download is kept
-        as ``SHA256.onnx``; one that is there already, undamaged, is not fetched again. One of known digest that was
-        interrupted, by whatever, goes on where it was.
+        as ``SHA256.onnx``. One that is there already, undamaged, is not fetched again: the namespace that has had it by
+        the same URI and Secret is given it though nobody can be asked, and another that names the place which it came
+        from once that has let it in. One of known digest that was interrupted, by whatever, goes on where it was.
 
         Raises:
             FetchError: one of `models.errors`.
         """
         if (path := local_path(model.uri)) is not None:
             return await asyncio.to_thread(self._check_local, path, model.sha256)
-        if model.sha256 is not None and await asyncio.to_thread(_is_whole, self._place(model.sha256), model.sha256):
+        reader = Reader(namespace, model.uri, model.secret)
+        if model.sha256 is not None and await asyncio.to_thread(self._has_read, reader, model.sha256):
             return self._place(model.sha256)
-        return await self._download_patiently(model, progress or _ignore, namespace)
+        return await self._download_patiently(model, reader, progress or _ignore)
 
     def _place(self, digest: str) -> Path:
         return self._folder / f"{digest}.onnx"
+
+    def _has_read(self, reader: Reader, digest: str) -> bool:
+        """Whether the file is here, and was this reader's before; raises NotAllowedError, as lists of hosts change."""
+        if (reading := reading_of(self._notes.read(digest), reader)) is None:
+            return False
+        self._sources.check_host(URL(f"https://{reading.server}"))
+        return _is_whole(self._place(digest), digest)
+
+    def _came_from(self, source: str, digest: str) -> bool:
+        """Whether the file is here, and was there for somebody."""
+        return came_from(self._notes.read(digest), source) and _is_whole(self._place(digest), digest)
 
     def _check_local(self, asked: Path, expected: str | None) -> Path:
         try:
@@ -93,10 +111,10 @@ class ModelStore:
         if size > self._settings.most_bytes:
             raise TooLargeError(f"the model has {size} bytes, the limit is {self._settings.most_bytes}")
 
-    async def _download_patiently(self, model: Model, progress: Progress, namespace: str) -> Path:
+    async def _download_patiently(self, model: Model, reader: Reader, progress: Progress) -> Path:
         for attempt in range(1, self._settings.attempts + 1):
             try:
-                return await self._download(model, progress, namespace)
+                return await self._download(model, reader, progress)
             except TooSlowError:
                 raise
             except UnreachableError:
@@ -105,33 +123,47 @@ class ModelStore:
                 await asyncio.sleep(self._settings.backoff * 2 ** (attempt - 1))
         raise AssertionError("attempts is at least 1")
 
-    async def _download(self, model: Model, progress: Progress, namespace: str) -> Path:
+    async def _download(self, model: Model, reader: Reader, progress: Progress) -> Path:
         """One try. What came of a file of unknown digest is of no use to another."""
-        wanted = model.sha256
-        name = f".partial-{wanted}" if wanted is not None else f".download-{os.urandom(8).hex()}"
+        url, wanted = read_url(model.uri), model.sha256
+        secret = await self._secrets.read(reader.namespace, reader.secret) if reader.secret is not None else None
+        source = source_key(model.uri, s3_endpoint(secret) if url.scheme == "s3" else None)
+        name = f".partial-{wanted}-{source}" if wanted is not None else f".download-{os.urandom(8).hex()}"
         async with open_partial(self._folder / name, keep=wanted is not None) as partial:
-            if wanted is not None and await asyncio.to_thread(_is_whole, self._place(wanted), wanted):
-                return self._place(wanted)  # another has fetched it meanwhile
-            try:
-                if partial.digest != wanted:
-                    await self._complete(model, partial, progress, namespace)
-            except (DigestError, RangeError, TooLargeError):
-                partial.restart()
-                raise
-            return partial.finish(self._place(partial.digest))
-
-    async def _complete(self, model: Model, partial: Partial, progress: Progress, namespace: str) -> None:
-        """Fetch the rest of a file, or all of it where what is there was not what it seemed."""
-        resumed, place = partial.size > 0, await self._find(model, namespace)
-        await self._receive(place, partial, progress)
-        if resumed and partial.digest != model.sha256:
+            if wanted is not None and await asyncio.to_thread(self._has_read, reader, wanted):
+                return self._place(wanted)  # another task has fetched it meanwhile
+            kept = wanted is not None and await asyncio.to_thread(self._came_from, source, wanted)
+            if kept or partial.digest == wanted:
+                place = await self._find(model, secret)
+                await self._transport.ask(place)
+            else:
+                place = await self._complete(model, secret, partial, progress)
+            digest = wanted or partial.digest
+            reading = Reading(reader.key, source, place_of(place.url))
+            await asyncio.to_thread(self._notes.add, digest, reading)  # first: the lock is of a name that it gives up
+            if not kept:
+                return partial.finish(self._place(digest))
             partial.restart()
-            place = await self._find(model, namespace)
+            return self._place(digest)
+
+    async def _complete(self, model: Model, secret: Secret | None, partial: Partial, progress: Progress) -> Place:
+        """Fetch the rest of a file, or all of it where what is there was not what it seemed; where it was found."""
+        resumed = partial.size > 0
+        try:
+            place = await self._find(model, secret)
             await self._receive(place, partial, progress)
-        if model.sha256 not in (None, partial.digest):
-            raise DigestError(_mismatch(shown(place.url), partial.digest, str(model.sha256)))
-        if place.sha256 not in (None, partial.digest):
-            raise DigestError(f"{shown(place.url)} is not the file of that digest: it has {partial.digest}")
+            if resumed and partial.digest != model.sha256:
+                partial.restart()
+                place = await self._find(model, secret)
+                await self._receive(place, partial, progress)
+            if model.sha256 not in (None, partial.digest):
+                raise DigestError(_mismatch(shown(place.url), partial.digest, str(model.sha256)))
+            if place.sha256 not in (None, partial.digest):
+                raise DigestError(f"{shown(place.url)} is not the file of that digest: it has {partial.digest}")
+        except (DigestError, RangeError, TooLargeError):
+            partial.restart()
+            raise
+        return place
 
     async def _receive(self, place: Place, partial: Partial, progress: Progress) -> None:
         """The rest of a file."""
@@ -152,10 +184,9 @@ class ModelStore:
                 came(partial.size - before)
                 progress(partial.size, total)
 
-    async def _find(self, model: Model, namespace: str) -> Place:
+    async def _find(self, model: Model, secret: Secret | None) -> Place:
         """Where to ask for a model, and by what right."""
         url = read_url(model.uri)
-        secret = await self._secrets.read(namespace, model.secret) if model.secret is not None else None
         if url.scheme == "s3":
             return await asyncio.to_thread(s3_place, model.uri, secret)
         if url.scheme != "oci":

@@ -65,6 +65,16 @@ class Transport:
                 raise _refusal(response, place)
             yield response
 
+    async def ask(self, place: Place) -> None:
+        """Ask for the file, of which one byte is enough.
+
+        Raises:
+            FetchError: it may not be had.
+        """
+        async with self.pace(shown(place.url)), self._answer(place, {"Range": "bytes=0-0"}) as response:
+            if response.status not in (200, 206):
+                raise _refusal(response, place)
+
     async def read(self, place: Place, accept: str) -> Document:
         """A small document of a type that `accept` lists, or what the server says instead.
 

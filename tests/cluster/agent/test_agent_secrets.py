@@ -26,7 +26,7 @@ def basic(password: str) -> str:
 
 @pytest.fixture
 def body(model: Callable[[Path, float], Path], tmp_path: Path) -> bytes:
-    """A model that no other test has left in the agents' cache: what lies there is served without a Secret."""
+    """A model that no other test has left in the agents' cache."""
     return model(tmp_path / "own.onnx", 7.0).read_bytes()
 
 

@@ -17,6 +17,8 @@ import pytest
 from treadle_agent.cache import Cache, CacheError, open_cache
 from treadle_agent.executor.tuner import Profile
 from treadle_agent.executor.tuning_cache import TuningCache
+from treadle_agent.models.notes import FOLDER, Notes
+from treadle_agent.models.readers import Reading
 from treadle_agent.policy.clearing import CacheEntry, to_clear
 from treadle_agent.settings import CacheSettings
 from treadle_api.units import Bytes, Seconds
@@ -165,6 +167,26 @@ def test_what_another_process_uses_stays_until_that_is_killed(tmp_path: Path) ->
 
         in_cache(tmp_path, body)
     assert list((tmp_path / "users").iterdir()) == []
+
+
+def test_who_has_read_a_model_is_known_as_long_as_it_is_there(tmp_path: Path) -> None:
+    """However long ago that was: notes go with their models, by their own hand."""
+    reading = Reading("reader", "source", "models.example")
+    notes = Notes(tmp_path / "models" / FOLDER, lambda digest: tmp_path / "models" / digest)
+    notes.add("used", reading)
+    used = model(tmp_path, "used", 500.0)
+    for path in (tmp_path / "models" / FOLDER, tmp_path / "models" / FOLDER / "used"):
+        os.utime(path, (time.time() - 7200.0,) * 2)
+    for name in ("b", "c"):
+        model(tmp_path, name, 10.0)
+
+    async def body(cache: Cache) -> None:
+        assert await cache.hold(used)
+        assert await cache.hold(model(tmp_path, "last", 0.0))
+        await until(tmp_path, {FOLDER, "used", "last"})
+        assert notes.read("used") == [reading]
+
+    in_cache(tmp_path, body)
 
 
 def test_a_folder_that_is_removed_meanwhile_is_begun_anew(tmp_path: Path) -> None:

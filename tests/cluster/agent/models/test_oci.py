@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from treadle_agent.models.errors import (
     RefusedByServerError,
 )
 from treadle_agent.models.oci import oci_place
+from treadle_agent.models.readers import source_key
 from treadle_agent.models.secrets import Secret, SecretError
 from treadle_agent.models.sources import Sources
 from treadle_agent.models.store import ModelStore
@@ -62,18 +64,20 @@ def test_an_artifacts_file_is_fetched_by_the_secrets_login(registry: Pushing, st
 
 def test_what_is_missing_of_it_is_asked_for_alone(registry: Pushing, store: Store, tmp_path: Path) -> None:
     registry.artifact("digits", "v1", (BODY, "digits.onnx"))
+    uri = f"oci://{registry.host}/digits:v1"
     (tmp_path / "store").mkdir()
-    (tmp_path / "store" / f".partial-{DIGEST}").write_bytes(BODY[:1000])
-    file = fetch(store((registry.host,), {"reader": LOGIN}), f"oci://{registry.host}/digits:v1", DIGEST)
+    (tmp_path / "store" / f".partial-{DIGEST}-{source_key(uri, None)}").write_bytes(BODY[:1000])
+    file = fetch(store((registry.host,), {"reader": LOGIN}), uri, DIGEST)
     assert file.read_bytes() == BODY
     assert '" 206 ' in (tmp_path / "registry.log").read_text()
 
 
 def test_bytes_that_are_not_the_files_are_fetched_anew(registry: Pushing, store: Store, tmp_path: Path) -> None:
     registry.artifact("digits", "v1", (BODY, "digits.onnx"))
+    uri = f"oci://{registry.host}/digits:v1"
     (tmp_path / "store").mkdir()
-    (tmp_path / "store" / f".partial-{DIGEST}").write_bytes(b"x" * 1000)
-    file = fetch(store((registry.host,), {"reader": LOGIN}), f"oci://{registry.host}/digits:v1", DIGEST)
+    (tmp_path / "store" / f".partial-{DIGEST}-{source_key(uri, None)}").write_bytes(b"x" * 1000)
+    file = fetch(store((registry.host,), {"reader": LOGIN}), uri, DIGEST)
     assert file.read_bytes() == BODY
 
 
@@ -116,6 +120,20 @@ def test_who_is_not_let_in(registry: Pushing, store: Store, caplog: pytest.LogCa
     said = caplog.text + str(error) + str(refused) + str(unknown)
     for secret in (PASSWORD, "another-password", BASIC.partition(" ")[2]):
         assert secret not in said
+
+
+def test_a_file_in_the_cache_is_given_to_who_is_let_in(registry: Pushing, store: Store, tmp_path: Path) -> None:
+    registry.artifact("digits", "v1", (BODY, "digits.onnx"))
+    uri = f"oci://{registry.host}/digits:v1"
+    secrets = {"reader": LOGIN, "second": LOGIN, "stranger": {"username": "reader", "password": "another-password"}}
+    it = store((registry.host,), secrets)
+    assert fetch(it, uri, DIGEST).read_bytes() == BODY
+    for secret in ("stranger", None):
+        assert isinstance(fetch(it, uri, DIGEST, secret), RefusedByServerError)
+    before = len((tmp_path / "registry.log").read_text())
+    assert fetch(it, uri, DIGEST, "second").read_bytes() == BODY
+    log = (tmp_path / "registry.log").read_text()[before:]
+    assert re.findall(r'"GET \S*/blobs/\S* HTTP/\S*" (\d+) (\d+)', log) == [("206", "1")]
 
 
 def test_a_registry_that_is_not_listed_is_not_asked(registry: Pushing, store: Store, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from yarl import URL
 
 from treadle_agent.models.errors import FetchError, NotAllowedError, NotFoundError, RefusedByServerError
 from treadle_agent.models.places import Place
+from treadle_agent.models.readers import source_key
 from treadle_agent.models.s3 import s3_place
 from treadle_agent.models.secrets import Secret, SecretError
 from treadle_agent.models.sources import shown
@@ -54,7 +55,7 @@ def test_an_object_is_fetched_by_the_secrets_keys(s3: str, store: Store) -> None
 
 def test_what_is_missing_of_it_is_asked_for_alone(s3: str, store: Store, tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
-    (tmp_path / "store" / f".partial-{DIGEST}").write_bytes(BODY[:1000])
+    (tmp_path / "store" / f".partial-{DIGEST}-{source_key(OBJECT, s3)}").write_bytes(BODY[:1000])
     assert fetch(store((s3,), keys(s3))).read_bytes() == BODY
     assert " 206 " in (tmp_path / "versitygw.log").read_text()
 
@@ -66,6 +67,18 @@ def test_other_keys_do_not_let_in(s3: str, store: Store, caplog: pytest.LogCaptu
     assert str(error).endswith("the server answers 403 Forbidden: does the Secret let in?")
     for secret in (KEY, "another-access-key", "Signature="):
         assert secret not in caplog.text + str(error)
+
+
+def test_an_object_in_the_cache_is_given_to_who_has_its_keys(s3: str, store: Store, tmp_path: Path) -> None:
+    others = keys(s3) | {"stranger": model_bucket.keys(s3, AWS_SECRET_ACCESS_KEY="another-access-key")}
+    it = store((s3,), others | {"second": others["reader"]})
+    assert fetch(it).read_bytes() == BODY
+    assert isinstance(fetch(it, secret="stranger"), RefusedByServerError)
+    (tmp_path / "versitygw.log").write_text("")
+    assert fetch(it, secret="second").read_bytes() == BODY
+    log = (tmp_path / "versitygw.log").read_text()
+    assert " 206 " in log
+    assert " 200 " not in log
 
 
 def test_an_object_that_is_not_there(s3: str, store: Store) -> None:
