@@ -106,6 +106,10 @@ class KubeClient:
         query = {"fieldManager": FIELD_MANAGER}
         return await self._request("create", "POST", kind.path(namespace), query, body, timeout=timeout)
 
+    async def review(self, kind: Kind, body: Json, timeout: Seconds | None = None) -> Json:
+        """Have the API server judge what `body` asks; nothing is kept of it."""
+        return await self._request("review", "POST", kind.path(""), None, body, timeout=timeout)
+
     async def replace(self, kind: Kind, namespace: str, name: str, body: Json, timeout: Seconds) -> Json:
         """Replace an object, if it is still of the resourceVersion in `body`."""
         query = {"fieldManager": FIELD_MANAGER}

@@ -144,7 +144,7 @@ class Leadership:
 
     async def _who_am_i(self) -> Json:
         kind = kinds.SELF_REVIEWS
-        return await self._client.create(kind, "", {"apiVersion": kind.api_version, "kind": kind.name}, self._timeout)
+        return await self._client.review(kind, {"apiVersion": kind.api_version, "kind": kind.name}, self._timeout)
 
     @property
     def _timeout(self) -> Seconds:

@@ -14,7 +14,7 @@ def reviews_by(client: KubeClient) -> Reviews:
 
     async def create(kind: ReviewKind, body: Json) -> Json:
         try:
-            return await client.create(Kind(kind.name, kind.api_version, kind.plural, namespaced=False), "", body)
+            return await client.review(Kind(kind.name, kind.api_version, kind.plural, namespaced=False), body)
         except ApiError as error:
             raise ReviewError(str(error)) from None
 

@@ -154,12 +154,12 @@ def test_probes_are_everybodys() -> None:
     "error", [UnreachableError("gone"), RefusedError(403, "Forbidden", "no"), BusyError(503, "later", 1.0)]
 )
 def test_an_api_server_that_does_not_review_has_not_answered(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def create(*_: object) -> None:
+    async def review(*_: object) -> None:
         raise error
 
     async def body() -> None:
         client = KubeClient(Configuration(), OperatorMetrics())
-        monkeypatch.setattr(client, "create", create)
+        monkeypatch.setattr(client, "review", review)
         try:
             with pytest.raises(ReviewError):
                 await reviews_by(client).identify("token", "")
