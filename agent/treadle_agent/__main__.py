@@ -31,7 +31,7 @@ from treadle_agent.settings import CacheSettings
 from treadle_api.leases import SYSTEM_NAMESPACE
 from treadle_api.objects import ADDRESS, ADDRESS_LENGTH, SUBDOMAIN, SUBDOMAIN_LENGTH
 from treadle_callers.answers import AnswerTiming
-from treadle_callers.settings import GuardSettings
+from treadle_callers.settings import GuardSettings, read_timing
 
 if TYPE_CHECKING:
     from treadle_agent.cluster.hardware import DeviceFacts
@@ -57,7 +57,6 @@ exit codes: 0 stopped by a signal; 1 could not start, or another agent took over
 a cache folder that cannot be used, or no kubeconfig"""
 
 LONGEST_LEAVE = 86400.0
-LONGEST_BELIEF = 86400.0
 
 _SIZE = re.compile(r"([1-9][0-9]{0,8})(Mi|Gi|Ti)")
 _SHIFTS = {"Mi": 20, "Gi": 30, "Ti": 40}
@@ -265,13 +264,11 @@ def _model_trust(authorities: Path | None) -> ssl.SSLContext:
 
 
 def _guard(arguments: argparse.Namespace) -> GuardSettings | None:
-    cache, outage = arguments.auth_cache_seconds, arguments.auth_outage_seconds
-    for flag, seconds in (("--auth-cache-seconds", cache), ("--auth-outage-seconds", outage)):
-        if not 0.0 <= seconds <= LONGEST_BELIEF:
-            raise UsageError(f"{flag} {seconds:g}: must be 0 to {LONGEST_BELIEF:g}")
-    if not arguments.auth_audience:
-        return None
-    return GuardSettings(arguments.auth_audience, AnswerTiming(believed=cache, outage=outage))
+    try:
+        timing = read_timing(arguments.auth_cache_seconds, arguments.auth_outage_seconds)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return GuardSettings(arguments.auth_audience, timing) if arguments.auth_audience else None
 
 
 def _bracketed(address: str) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from treadle_callers.answers import AnswerTiming
 
+LONGEST_BELIEF = 86400.0  # seconds
+
 
 @dataclass(frozen=True, slots=True)
 class GuardSettings:
@@ -26,3 +28,11 @@ class GuardSettings:
     most_asked: int = 16
     most_waiting: int = 256
     patience: float = 3.0
+
+
+def read_timing(cache: float, outage: float) -> AnswerTiming:
+    """How long an answer is believed, from flags of agents and operators; raises ValueError, which names the flag."""
+    for flag, seconds in (("--auth-cache-seconds", cache), ("--auth-outage-seconds", outage)):
+        if not 0.0 <= seconds <= LONGEST_BELIEF:
+            raise ValueError(f"{flag} {seconds:g}: must be 0 to {LONGEST_BELIEF:g} seconds")
+    return AnswerTiming(believed=cache, outage=outage)

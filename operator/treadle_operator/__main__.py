@@ -15,13 +15,11 @@ from prometheus_client import disable_created_metrics
 from treadle_api.leases import SYSTEM_NAMESPACE
 from treadle_api.units import Seconds
 from treadle_callers.answers import AnswerTiming
-from treadle_callers.settings import GuardSettings
+from treadle_callers.settings import GuardSettings, read_timing
 from treadle_operator.application import Operator, TaskEndedError
 from treadle_operator.election import ElectionTiming
 from treadle_operator.kube.connection import ConnectionConfigError, load_connection
 from treadle_operator.settings import PlannerTiming, Settings
-
-LONGEST_BELIEF = 86400.0
 
 _LISTEN = re.compile(r"(.*):([0-9]{1,5})")
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -139,13 +137,11 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _guard(options: argparse.Namespace) -> GuardSettings | None:
-    cache, outage = options.auth_cache_seconds, options.auth_outage_seconds
-    for flag, seconds in (("--auth-cache-seconds", cache), ("--auth-outage-seconds", outage)):
-        if not 0.0 <= seconds <= LONGEST_BELIEF:
-            raise UsageError(f"{flag} {seconds:g}: must be 0 to {LONGEST_BELIEF:g} seconds")
-    if not options.auth:
-        return None
-    return GuardSettings("", AnswerTiming(believed=cache, outage=outage))
+    try:
+        timing = read_timing(options.auth_cache_seconds, options.auth_outage_seconds)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return GuardSettings("", timing) if options.auth else None
 
 
 if __name__ == "__main__":
